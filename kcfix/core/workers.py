@@ -1,0 +1,95 @@
+"""Containers as Docker describes them. Times are aware UTC; None is "not given" or "never"."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+DRILL_LABEL = "io.kcfix.drill"
+"""Carried by everything that the drill makes. Only discovery looks at it, to leave drills alone."""
+
+
+class ContainerState(enum.StrEnum):
+    """Docker's own states, plus UNKNOWN."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    RESTARTING = "RESTARTING"
+    REMOVING = "REMOVING"
+    EXITED = "EXITED"
+    DEAD = "DEAD"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container, as `docker inspect` gives it."""
+
+    id: str
+    name: str
+    """Without the leading slash."""
+    image: str
+    state: ContainerState
+    health: str | None = None
+    """starting, healthy, unhealthy; None where the container has no health check."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    """Of the last exit; None while it has never exited."""
+    oom_killed: bool = False
+    restart_count: int = 0
+    """Restarts by Docker since the container was made or last started by hand."""
+    restart_policy: str = "no"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Holds secrets: never print it."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Network name -> address of the container there ('' when it is not running)."""
+    aliases: tuple[str, ...] = ()
+    """Names under which others on its networks reach it: container name, service, aliases, short id."""
+    published: Mapping[int, str] = field(default_factory=dict)
+    """Container TCP port -> `host:port` on which the engine publishes it (wildcards turned into loopback)."""
+
+    @property
+    def project(self) -> str | None:
+        """Compose project, None where it has no such label."""
+        return self.labels.get(PROJECT_LABEL)
+
+    @property
+    def service(self) -> str | None:
+        """Compose service, None where it has no such label."""
+        return self.labels.get(SERVICE_LABEL)
+
+    @property
+    def drill(self) -> str | None:
+        """Name of the drill that it belongs to, None for a container of a live system."""
+        return self.labels.get(DRILL_LABEL)
+
+    @property
+    def running(self) -> bool:
+        """Whether its process exists and can run (not paused, not between restarts)."""
+        return self.state is ContainerState.RUNNING
+
+
+class Stream(enum.StrEnum):
+    """Which of a container's two outputs a line came from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class RawLine:
+    """One line of a container's log with Docker's own timestamp (the trusted clock, docs/system.md 4.1)."""
+
+    container: str
+    """Container name."""
+    timestamp: datetime
+    stream: Stream
+    text: str
+    """Undecodable bytes replaced; control characters still in it."""
