@@ -1,0 +1,138 @@
+"""The drill's broker: Apache Kafka, one KRaft node whose one listener is advertised as `kafka:9092`, as in the real Compose file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from kcfix.drill import image
+from kcfix.drill.cache import broker_jars
+from kcfix.drill.engine import Bind, Engine, Spec
+from kcfix.drill.image import Ground
+from kcfix.drill.network import kafka_settings
+from kcfix.drill.state import KAFKA, Drill
+from kcfix.errors import Unreachable
+from kcfix.flow import Flow
+
+PARTITIONS = 3
+START_TIMEOUT_SECONDS = 60
+_FOLDER = "/opt/drill-broker"
+
+_PROPERTIES = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:9093
+listeners=PLAINTEXT://:9092,CONTROLLER://127.0.0.1:9093
+advertised.listeners=PLAINTEXT://kafka:9092
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs=/data/kafka/log
+auto.create.topics.enable=false
+num.partitions=1
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=50
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+log.retention.hours=168
+log.segment.bytes=1073741824
+offsets.retention.minutes=10080
+group.initial.rebalance.delay.ms=0
+"""
+
+_START = """set -e
+for folder in /opt/kafka/libs /usr/share/java/kafka; do [ -d "$folder" ] && libs="$folder" && break; done
+java() { exec "${JAVA:-java}" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -cp "$libs/*" \
+  -Dorg.slf4j.simpleLogger.logFile=System.out -Dorg.slf4j.simpleLogger.showDateTime=true \
+  "-Dorg.slf4j.simpleLogger.dateTimeFormat=[yyyy-MM-dd HH:mm:ss,SSS]" \
+  -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka=info \
+  -Dorg.slf4j.simpleLogger.log.org.apache.kafka=info \
+  -Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn \
+  "$@"; }
+if [ ! -f /data/kafka/log/meta.properties ]; then
+  (java kafka.tools.StorageTool format -t "$CLUSTER_ID" -c /opt/drill-broker/server.properties)
+fi
+java kafka.Kafka /opt/drill-broker/server.properties
+"""
+
+
+def ground(engine: Engine, version: str, progress: Callable[[str], None]) -> Ground:
+    """An image of Kafka where one can be had, else the jars from Maven on the host's Java."""
+    names = [f"apache/kafka:{version}"]
+    if version.startswith("3.5."):
+        names.append("confluentinc/cp-kafka:7.5.0")
+    found = image.pulled(engine, *names)
+    if found is not None:
+        return found
+    jars = broker_jars(version, progress)
+    java = image.program("java")
+    home = str(Path(java).parent.parent)
+    extra = [str(p) for p in sorted(Path("/etc").glob("java-*"))] + ([] if home.startswith("/usr/") else [home])
+    base = image.host(engine, *extra)
+    return Ground(base.image, (*base.binds, Bind(str(jars), "/opt/kafka/libs")), borrowed=True)
+
+
+def write_files(drill: Drill) -> None:
+    """Put the broker's configuration into the data folder."""
+    at = drill.data_folder / KAFKA
+    at.mkdir(exist_ok=True)
+    at.chmod(0o755)
+    for name, text in (("server.properties", _PROPERTIES), ("start.sh", _START)):
+        (at / name).write_text(text, encoding="utf-8")
+        (at / name).chmod(0o644)
+
+
+def spec(drill: Drill, ground: Ground, labels: dict[str, str]) -> Spec:
+    """The broker's container."""
+    environment = {"CLUSTER_ID": drill.cluster_id}
+    if ground.borrowed:
+        environment["JAVA"] = image.program("java")
+    return Spec(
+        service=KAFKA,
+        image=ground.image,
+        command=("/bin/sh", f"{_FOLDER}/start.sh"),
+        user="1002:1002" if ground.borrowed else "0:0",
+        environment=environment,
+        binds=(*ground.binds, Bind(str(drill.data_folder / KAFKA), _FOLDER)),
+        volume=(drill.volume(KAFKA), "/data/kafka"),
+        port=(9092, drill.kafka_port),
+        labels=labels,
+    )
+
+
+def wait_until_ready(drill: Drill, alive: Callable[[], None], timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
+    """Return once the broker answers and every topic of the flow is there, as kafka-init makes them.
+
+    `alive` is called between tries and raises where the container has ended.
+
+    Raises:
+        Unreachable: the broker does not answer in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            return _make_topics(drill)
+        except (KafkaError, OSError) as error:
+            alive()
+            if time.monotonic() > deadline:
+                raise Unreachable(
+                    f"the drill's broker did not answer within {timeout_seconds:.0f} s: {error}", system="kafka"
+                ) from error
+            time.sleep(0.3)
+
+
+def _make_topics(drill: Drill) -> None:
+    admin = KafkaAdminClient(**kafka_settings(drill), request_timeout_ms=10_000)
+    try:
+        there = set(admin.list_topics())
+        missing = [t for t in Flow().topics if t not in there]
+        if missing:
+            admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1) for name in missing])
+    except TopicAlreadyExistsError:
+        pass
+    finally:
+        admin.close()

@@ -1,0 +1,32 @@
+"""Take a drill down: everything with its label, and its data folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from kcfix.drill.engine import Engine, connected
+from kcfix.drill.state import DEFAULT_NAME, checked_name, folder
+
+
+def down(name: str = DEFAULT_NAME, progress: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Remove every container, network and volume that carries the drill's label, and its data folder; what was removed.
+
+    Works after a crash and without the state file. An empty list: there was nothing.
+
+    Raises:
+        Unreachable: the Docker Engine did not answer; the data folder is kept then. Run it again.
+    """
+    with connected() as engine:
+        return take_down(engine, checked_name(name), progress)
+
+
+def take_down(engine: Engine, name: str, progress: Callable[[str], None]) -> list[str]:
+    """`down` on an engine that is already open."""
+    progress(f"taking the drill {name} down")
+    removed = engine.remove_all(name)
+    at = folder(name)
+    if at.exists():
+        shutil.rmtree(at)
+        removed.append(str(at))
+    return removed

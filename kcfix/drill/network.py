@@ -1,0 +1,53 @@
+"""Ways to the drill from the host: free ports, and the map from the advertised name to the published port."""
+
+from __future__ import annotations
+
+import random
+import socket
+from typing import Any
+
+from kcfix.drill.state import Drill
+from kcfix.errors import Refused
+
+_PORTS = range(20_000, 30_000)
+"""Below the range from which Linux takes ports for outgoing connections, so that a stopped broker finds its port again."""
+
+
+def free_ports(count: int, taken: frozenset[int] = frozenset()) -> list[int]:
+    """So many ports of 127.0.0.1 that nothing listens on now.
+
+    Raises:
+        Refused: none were found.
+    """
+    found: list[int] = []
+    for port in random.sample(_PORTS, 400):  # an unpredictable port is no secret
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise Refused("no free ports on 127.0.0.1")
+
+
+def kafka_settings(drill: Drill) -> dict[str, Any]:
+    """Settings for a client of kafka-python on the host that reaches the drill's broker."""
+    from kafka.net.inet import KafkaNetSocket
+
+    port = drill.kafka_port
+    advertised = drill.brokers[0].rpartition(":")[0]
+
+    class DrillSocket(KafkaNetSocket):  # type: ignore[misc]
+        SCHEMES = (f"drill-{port}",)
+
+        def dns_lookup(self, host: str, port: int, raise_error: bool = False) -> Any:
+            if host == advertised:
+                host, port = "127.0.0.1", drill.kafka_port
+            return super().dns_lookup(host, port, raise_error)
+
+    return {"bootstrap_servers": list(drill.brokers), "proxy_url": f"drill-{port}://map", "client_id": "kcfix-drill"}
