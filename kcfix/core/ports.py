@@ -14,7 +14,7 @@ from typing import Protocol
 
 from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
-from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.workers import Container, RawLine
 
 
@@ -293,6 +293,10 @@ Recheck = Callable[[InsertOrder, PaymentFacts], str | None]
 """Given the order and the facts re-read under the lock: None to go on, else the reason not to."""
 
 
+StudentCourse = tuple[str, str]
+"""Student id and course id, both lower case."""
+
+
 class DatabasePort(Protocol):
     """PostgreSQL. All reads run in read-only transactions."""
 
@@ -318,6 +322,12 @@ class DatabasePort(Protocol):
         A superset: whether one is missing is decided on its facts. Left out are only payments that are the sole
         succeeded one of their student and course and have a purchase made after them (5 s tolerance).
         """
+
+    def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
+        """Allocations of each student and course (lower-case ids), oldest first; empty where there are none."""
+
+    def sessions(self, allocation_ids: Collection[str]) -> Mapping[str, int]:
+        """How many sessions each allocation has; 0 where it has none or does not exist."""
 
     # changes
 
