@@ -1,4 +1,4 @@
-"""The drill's tables, put into its database from the SQL files of this package."""
+"""The tables of a drill's database, in the shapes that the live system may have (docs/system.md 1)."""
 
 from __future__ import annotations
 
@@ -6,31 +6,21 @@ from importlib import resources
 
 import psycopg
 
-from kcfix.drill.state import Drill
-from kcfix.errors import Unreachable
+from kcfix.drill.state import Drill, Shape
+
+
+def schema_scripts(*, processed_events: Shape = Shape.C, unique_index: bool = True) -> tuple[str, ...]:
+    """The SQL scripts for an empty database, first to last, each with many statements and no transaction of its own."""
+    names = ["tables.sql", f"processed_events_{processed_events.value.lower()}.sql"]
+    if unique_index:
+        names.append("unique_active_purchase.sql")
+    names.append("seed.sql")
+    folder = resources.files(__package__) / "sql"
+    return tuple((folder / name).read_text(encoding="utf-8") for name in names)
 
 
 def apply(drill: Drill) -> None:
-    """Make the tables in the shapes that the drill's options ask for, in one transaction.
-
-    Files of `sql/` run in the order of their names: those whose name ends in `.shape-X.sql` only for that shape of
-    processed_events, those ending in `.unique.sql` only where `unique_active_purchase` is wanted.
-
-    Raises:
-        Unreachable: the database did not do it.
-    """
-    folder = resources.files("kcfix.drill") / "sql"
-    if not folder.is_dir():
-        return
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    try:
-        with psycopg.connect(drill.dsn, connect_timeout=5) as connection:
-            for file in files:
-                kind = file.name.removesuffix(".sql").rpartition(".")[2]
-                if kind.startswith("shape-") and kind != f"shape-{drill.processed_events}":
-                    continue
-                if kind == "unique" and not drill.unique_index:
-                    continue
-                connection.execute(file.read_text(encoding="utf-8").encode())
-    except psycopg.Error as error:
-        raise Unreachable(f"making the drill's tables: {error}", system="database") from error
+    """Make the tables and the rows that the flow needs, all or nothing, in a database that has none yet."""
+    with psycopg.connect(drill.dsn, connect_timeout=10) as connection:
+        for script in schema_scripts(processed_events=drill.processed_events, unique_index=drill.unique_index):
+            connection.execute(script.encode())
