@@ -1,0 +1,61 @@
+"""The verdict of a payment: the first row of docs/decisions.md 2 that holds, with its proof.
+
+A row that a silent system kept from being excluded makes the verdict UNKNOWN: kcfix does not guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from kcfix.core import judge_log, judge_tables
+from kcfix.core.matching import match_facts
+from kcfix.core.snapshot import PaymentSnapshot
+from kcfix.core.verdict import OVERDUE, Case, Verdict, VerdictKind
+
+ROWS = (*judge_tables.ROWS, *judge_log.ROWS)
+"""The rows after NO_COURSE, in the order of the table."""
+
+
+def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE) -> Verdict:
+    """The verdict on one payment. `overdue`: how old a payment must be before its missing purchase is a finding."""
+    facts = snapshot.facts.value
+    if facts is None:
+        return Verdict(snapshot.payment_id, VerdictKind.UNKNOWN, f"the database did not answer: {snapshot.facts.error}")
+    payment = facts.payment
+    if payment is None:
+        return Verdict(snapshot.payment_id, VerdictKind.NOT_FOUND, "no such payment in this database")
+    if payment.status == "refunded":
+        active = [p for p in facts.purchases if p.is_active]
+        reason = "the payment was refunded" + (f"; purchase {active[0].id} is still active" if active else "")
+        return Verdict(payment.id, VerdictKind.REFUNDED, reason)
+    if not payment.succeeded:
+        return Verdict(payment.id, VerdictKind.NOT_SUCCEEDED, f"the payment's status is {payment.status}")
+    matching = match_facts(facts)
+    case = Case(snapshot, facts, payment, matching, matching.purchase_of(payment.id), overdue)
+    if payment.course_id is None:
+        return case.verdict(VerdictKind.NO_COURSE, "its metadata names no usable courseId, so no event was ever sent")
+    for row in ROWS:
+        found = row(case)
+        if found is not None:
+            return _with_also(case, found)
+    raise AssertionError("the last row always holds")
+
+
+def _with_also(case: Case, verdict: Verdict) -> Verdict:
+    also = []
+    if verdict.kind is not VerdictKind.BAD_TIER and case.payment.tier is None:
+        also.append("the payment states no valid tier")
+    if verdict.kind is not VerdictKind.UNKNOWN_COURSE and case.facts.course_known is False:
+        also.append("its course is not in the courses table")
+    if verdict.purchase is not None and not verdict.purchase.is_active:
+        also.append("its purchase is not active")
+    evidence = case.snapshot.evidence.value
+    if evidence is not None:
+        if verdict.kind is not VerdictKind.DEAD_LETTERED and evidence.dead_letters:
+            also.append(f"{len(evidence.dead_letters)} dead letters")
+        if verdict.purchase is None and len(evidence.messages) > 1:
+            also.append(f"{len(evidence.messages)} copies of its message")
+    if case.payment.confirmed_at is None:
+        also.append("confirmed_at is not recorded")
+    return replace(verdict, also=tuple(also))

@@ -1,0 +1,140 @@
+"""Rows 10 to 19 of docs/decisions.md 2: a payment without a purchase, by where its message lies in the log."""
+
+from __future__ import annotations
+
+from kcfix.core.snapshot import FoundMessage, MessageEvidence
+from kcfix.core.verdict import Case, Verdict, VerdictKind
+
+
+def kafka_unknown(case: Case) -> Verdict | None:
+    """Rows 10 to 19 all rest on the log: where it could not be read, none of them can be told from another."""
+    evidence = case.snapshot.evidence
+    if evidence.value is None:
+        return case.unknown(f"it has no purchase; what became of its message is unknown: {evidence.error}")
+    if evidence.value.lag.unprotected is None:
+        return case.unknown(f"it has no purchase; offsets of {evidence.value.partition}: {evidence.value.lag.error}")
+    if not evidence.value.complete and not evidence.value.messages:
+        return case.unknown(f"it has no purchase; the search was cut short: {evidence.value.incomplete_reason}")
+    return None
+
+
+def _evidence(case: Case) -> MessageEvidence:
+    evidence = case.snapshot.evidence.value
+    assert evidence is not None  # noqa: S101  kafka_unknown comes before
+    return evidence
+
+
+def latest_message(evidence: MessageEvidence) -> FoundMessage | None:
+    """The copy of the message that a group would read last: a replay lies behind the original. None without any."""
+    return evidence.messages[-1] if evidence.messages else None
+
+
+def _place(message: FoundMessage) -> str:
+    record = message.record
+    return f"its message is {record.topic}-{record.partition} offset {record.offset}"
+
+
+def poison(case: Case) -> Verdict | None:
+    evidence = _evidence(case)
+    head = evidence.head
+    if head is None or not head.failing:
+        return None
+    mine = next((m for m in evidence.messages if m.record.offset == head.offset), None)
+    if mine is None:
+        return None
+    return case.verdict(
+        VerdictKind.POISON, f"{_place(mine)}, where the worker fails: {head.failures[-1]}", message=mine
+    )
+
+
+def would_fail(case: Case) -> Verdict | None:
+    if case.payment.tier is None:
+        stated = case.payment.stated_tier
+        text = "states no tier" if stated is None else f"states tier {stated}"
+        return case.verdict(VerdictKind.BAD_TIER, f"the payment {text}; it must be 10, 20 or 30")
+    if case.facts.course_known is False:
+        return case.verdict(VerdictKind.UNKNOWN_COURSE, f"course {case.payment.course_id} is not in the courses table")
+    return None
+
+
+def blocked(case: Case) -> Verdict | None:
+    evidence = _evidence(case)
+    message, head = latest_message(evidence), evidence.head
+    if message is None or head is None or not head.failing or message.record.offset <= head.offset:
+        return None
+    whose = f"payment {head.payment_id}" if head.payment_id else "a record that can't be decoded"
+    return case.verdict(
+        VerdictKind.BLOCKED,
+        f"{_place(message)}, behind {whose} at offset {head.offset}, which fails: {head.failures[-1]}",
+        message=message,
+    )
+
+
+def waiting(case: Case) -> Verdict | None:
+    """Rows 13 to 17: where its message lies to the committed offset, or to the starts of the worker."""
+    evidence, snapshot = _evidence(case), case.snapshot
+    young = snapshot.taken_at - case.payment.paid_at < case.overdue
+    message = latest_message(evidence)
+    if message is None:
+        return case.verdict(VerdictKind.IN_FLIGHT, "paid less than a minute ago") if young else None
+    place, lag = _place(message), evidence.lag
+    written = message.record.timestamp
+    age = None if written is None else snapshot.taken_at - written
+    ahead = lag.unprotected is False and message.record.offset >= (lag.committed_offset or 0)
+    starts = snapshot.workers.starts
+    group = snapshot.workers.group.value
+    joined_before = written is not None and any(s < written for s in starts[-1:])
+    fresh = age is not None and age < case.overdue
+    if young or (fresh and group is not None and group.members and (ahead or (lag.unprotected and joined_before))):
+        return case.verdict(VerdictKind.IN_FLIGHT, f"{place}, not yet overdue", message=message)
+    if ahead:
+        return case.verdict(
+            VerdictKind.PENDING, f"{place}, at or past the committed offset {lag.committed_offset}", message=message
+        )
+    if lag.unprotected:
+        started = written is not None and any(s > written for s in starts)
+        if not started and not evidence.dead_letters:
+            doubt = "" if snapshot.workers.containers_known else "; whether a worker started since is not known"
+            return case.verdict(
+                VerdictKind.AT_RISK,
+                f"{place}, on a partition without a usable committed offset: a plain start will skip it{doubt}",
+                message=message,
+            )
+        passed = f"{place}, on a partition without a usable committed offset, and a worker has started since"
+    else:
+        passed = f"{place}, behind the committed offset {lag.committed_offset}"
+    if evidence.dead_letters:
+        why = evidence.dead_letters[-1].reason
+        return case.verdict(VerdictKind.DEAD_LETTERED, f"{passed}; dead letter: {why}", message=message)
+    if evidence.dead_letters_error:
+        passed += f" (dead letters not read: {evidence.dead_letters_error})"
+    return case.verdict(VerdictKind.SKIPPED, passed, message=message)
+
+
+def expired(case: Case) -> Verdict | None:
+    evidence = _evidence(case)
+    if not evidence.log_was_cut:
+        return None
+    begins = evidence.log_begins_at
+    if begins is not None and begins <= case.payment.paid_at:
+        return None
+    what = "holds no record any more" if begins is None else f"begins at {begins.isoformat(timespec='seconds')}"
+    return case.verdict(VerdictKind.EXPIRED, f"no message; the retained log of {evidence.partition} {what}")
+
+
+def never(case: Case) -> Verdict | None:
+    evidence = _evidence(case)
+    row = next((e for e in case.facts.events if e.event_type == "PURCHASE_CONFIRMED"), None)
+    if row is None:
+        return case.verdict(
+            VerdictKind.NEVER_EMITTED, f"no message in {evidence.partition} and no processed_events row"
+        )
+    return case.verdict(
+        VerdictKind.NEVER_SENT,
+        f"no message in {evidence.partition}, though processed_events has a row by {row.source} of "
+        f"{row.processed_at.isoformat(timespec='seconds')}",
+    )
+
+
+ROWS = (kafka_unknown, poison, would_fail, blocked, waiting, expired, never)
+"""In the order of the table; the last one always holds."""
