@@ -1,0 +1,186 @@
+"""What to look for in a worker's log, by the lines that really exist (docs/system.md 4.2).
+
+A milestone says what a line *proves*, which is often less than its words: "Started consuming" is logged whether the
+join succeeded or not, and "Purchase created successfully in transaction" comes before a possible rollback, so neither
+is in the table.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from kcfix.core.logentry import Dialect, Level, LogEntry
+
+
+class Milestone(enum.StrEnum):
+    """A step of a worker's life or of one payment's way through it."""
+
+    STARTING = "STARTING"
+    INITIALIZED = "INITIALIZED"
+    JOINED = "JOINED"
+    RECEIVED = "RECEIVED"
+    HANDLED = "HANDLED"
+    COMMITTED = "COMMITTED"
+    """The purchase is committed to the database."""
+    ANNOUNCED = "ANNOUNCED"
+    """PURCHASE_CREATED was sent."""
+    ALLOCATED = "ALLOCATED"
+    ALLOCATION_ANNOUNCED = "ALLOCATION_ANNOUNCED"
+    SESSIONS_MADE = "SESSIONS_MADE"
+    CACHE_CLEARED = "CACHE_CLEARED"
+    RETRIED = "RETRIED"
+    DEAD_LETTERED = "DEAD_LETTERED"
+    CONNECTION_ERROR = "CONNECTION_ERROR"
+    CRASHED = "CRASHED"
+    RESTARTING = "RESTARTING"
+    FATAL = "FATAL"
+
+
+@dataclass(frozen=True, slots=True)
+class MilestoneRule:
+    """A row of the table: an entry that matches proves the milestone."""
+
+    milestone: Milestone
+    title: str
+    """As shown to the operator."""
+    phrases: tuple[str, ...]
+    """Any of them inside the message. Substrings, because winston doubles messages (docs/system.md 4.1)."""
+    dialect: Dialect | None = None
+    """Only lines of this writer; None for any."""
+    also: Callable[[LogEntry], bool] = lambda _: True
+    per_payment: bool = False
+    """Whether it is about one payment, or about the worker as a whole."""
+    stages: tuple[str, ...] = ()
+    """Stages (`Stage.name`) whose workers write it; empty for all."""
+
+    def matches(self, entry: LogEntry) -> bool:
+        """Whether the entry proves the milestone."""
+        if self.dialect is not None and entry.dialect is not self.dialect:
+            return False
+        return any(phrase in entry.message for phrase in self.phrases) and self.also(entry)
+
+
+def _is_trouble(entry: LogEntry) -> bool:
+    return entry.level in (Level.ERROR, Level.WARN, Level.UNKNOWN)
+
+
+RULES: tuple[MilestoneRule, ...] = (
+    MilestoneRule(Milestone.STARTING, "starting", ("🚀 Starting", "Worker] Starting")),
+    MilestoneRule(Milestone.INITIALIZED, "initialized", ("Worker] Initialized",), Dialect.APPLICATION),
+    MilestoneRule(Milestone.JOINED, "joined the group", ("Consumer has joined the group",), Dialect.KAFKAJS),
+    MilestoneRule(
+        Milestone.RECEIVED, "received", ("[KafkaConsumer] Processing message", "📨 Received"), per_payment=True
+    ),
+    MilestoneRule(
+        Milestone.COMMITTED,
+        "purchase committed",
+        ("Transaction committed successfully", "✅ Purchase created and event marked as processed"),
+        per_payment=True,
+        stages=("purchase",),
+    ),
+    MilestoneRule(
+        Milestone.ANNOUNCED,
+        "PURCHASE_CREATED sent",
+        ("PURCHASE_CREATED event emitted to Kafka",),
+        per_payment=True,
+        stages=("purchase",),
+    ),
+    MilestoneRule(
+        Milestone.ALLOCATED,
+        "trainer allocated",
+        ("Trainer allocated successfully",),
+        per_payment=True,
+        stages=("allocation",),
+    ),
+    MilestoneRule(
+        Milestone.ALLOCATION_ANNOUNCED,
+        "TRAINER_ALLOCATED sent",
+        ("TRAINER_ALLOCATED event emitted to Kafka",),
+        per_payment=True,
+        stages=("allocation",),
+    ),
+    MilestoneRule(
+        Milestone.SESSIONS_MADE,
+        "sessions created",
+        ("Sessions created successfully",),
+        per_payment=True,
+        stages=("session",),
+    ),
+    MilestoneRule(
+        Milestone.CACHE_CLEARED,
+        "cache cleared",
+        ("Cache invalidation completed", "Cache invalidated"),
+        per_payment=True,
+        stages=("cache",),
+    ),
+    MilestoneRule(Milestone.HANDLED, "handled", ("[KafkaConsumer] Message processed successfully",), per_payment=True),
+    MilestoneRule(Milestone.RETRIED, "retried", ("[RetryPolicy] Operation failed, retrying",), per_payment=True),
+    MilestoneRule(
+        Milestone.DEAD_LETTERED,
+        "given up, dead letter",
+        ("[DeadLetterPublisher] Message sent to DLQ",),
+        per_payment=True,
+    ),
+    MilestoneRule(
+        Milestone.CONNECTION_ERROR,
+        "connection error",
+        (
+            "Connection error:",
+            "Failed to connect",
+            "connection error",
+            "Connection timeout",
+            "ECONNREFUSED",
+            "ENOTFOUND",
+            "Redis connection failed",
+        ),
+        also=_is_trouble,
+    ),
+    MilestoneRule(Milestone.CRASHED, "crashed", ("[Consumer] Crash:",), Dialect.KAFKAJS),
+    MilestoneRule(Milestone.RESTARTING, "restarting itself", ("[Consumer] Restarting the consumer",), Dialect.KAFKAJS),
+    MilestoneRule(Milestone.FATAL, "fatal error", ("Fatal error",), Dialect.APPLICATION),
+)
+"""The table, in the order in which the milestones are shown."""
+
+_BY_MILESTONE = {rule.milestone: rule for rule in RULES}
+
+
+def is_milestone(entry: LogEntry, milestone: Milestone) -> bool:
+    """Whether the entry proves this milestone."""
+    return _BY_MILESTONE[milestone].matches(entry)
+
+
+def last(entries: Iterable[LogEntry], milestone: Milestone) -> LogEntry | None:
+    """The newest entry that proves the milestone; None where no entry does. Entries may be in any order."""
+    found = [e for e in entries if is_milestone(e, milestone)]
+    return max(found, key=lambda e: e.timestamp, default=None)
+
+
+def unanswered_crash(entries: Iterable[LogEntry]) -> LogEntry | None:
+    """The `Crash:` line after which no `Restarting` line came: that consumer is dead in a live process.
+
+    Entries are those of one container since its start, in order. The class of the error does not tell
+    (docs/system.md 4.2); kafkajs writes the second line once it has left the group, so a very young crash may still be
+    answered.
+    """
+    open_crash: LogEntry | None = None
+    for entry in entries:
+        if is_milestone(entry, Milestone.CRASHED):
+            open_crash = entry
+        elif is_milestone(entry, Milestone.RESTARTING):
+            open_crash = None
+    return open_crash
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How often and when a milestone was seen. `count` 0: not in the lines that were looked at, which is no "no"."""
+
+    rule: MilestoneRule
+    count: int
+    first: datetime | None
+    last: datetime | None
+    example: str | None
+    """Message of the newest one."""
