@@ -1,4 +1,4 @@
-"""The drill's broker: Apache Kafka, one KRaft node whose one listener is advertised as `kafka:9092`, as in the real Compose file."""
+"""The drill's broker: Apache Kafka, one KRaft node with one listener, advertised as `kafka:9092` as the real one is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kcfix.drill import image
 from kcfix.drill.cache import broker_jars
 from kcfix.drill.engine import Bind, Engine, Spec
 from kcfix.drill.image import Ground
-from kcfix.drill.network import kafka_settings
+from kcfix.drill.network import kafka_answers, kafka_settings
 from kcfix.drill.state import KAFKA, Drill
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
@@ -51,7 +51,8 @@ java() { exec "${JAVA:-java}" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 
   "-Dorg.slf4j.simpleLogger.dateTimeFormat=[yyyy-MM-dd HH:mm:ss,SSS]" \
   -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka=info \
   -Dorg.slf4j.simpleLogger.log.org.apache.kafka=info \
-  -Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn \
+  -Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn \
+  -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn \
   "$@"; }
 if [ ! -f /data/kafka/log/meta.properties ]; then
   (java kafka.tools.StorageTool format -t "$CLUSTER_ID" -c /opt/drill-broker/server.properties)
@@ -113,15 +114,18 @@ def wait_until_ready(drill: Drill, alive: Callable[[], None], timeout_seconds: f
         Unreachable: the broker does not answer in time.
     """
     deadline = time.monotonic() + timeout_seconds
+    while not kafka_answers(drill.kafka_port):
+        alive()
+        if time.monotonic() > deadline:
+            raise Unreachable(f"the drill's broker did not answer within {timeout_seconds:.0f} s", system="kafka")
+        time.sleep(0.1)
     while True:
         try:
             return _make_topics(drill)
-        except (KafkaError, OSError) as error:
+        except KafkaError as error:
             alive()
             if time.monotonic() > deadline:
-                raise Unreachable(
-                    f"the drill's broker did not answer within {timeout_seconds:.0f} s: {error}", system="kafka"
-                ) from error
+                raise Unreachable(f"making the drill's topics: {error!r}", system="kafka") from error
             time.sleep(0.3)
 
 

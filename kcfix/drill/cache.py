@@ -57,7 +57,7 @@ def broker_jars(version: str, progress: Callable[[str], None]) -> Path:
 
 
 def node_modules(program: Path, progress: Callable[[str], None]) -> Path:
-    """The folder `node_modules` that belongs to the program's package-lock.json, fetched with npm where it is not there yet.
+    """The folder `node_modules` of the program's package-lock.json, fetched with npm where it is not there yet.
 
     Raises:
         NotFound: npm is not installed.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 
+from kcfix.drill import image
 from kcfix.drill.engine import Engine, connected
-from kcfix.drill.state import DEFAULT_NAME, checked_name, folder
+from kcfix.drill.state import DEFAULT_NAME, checked_name, exclusive, folder, home
 
 
 def down(name: str = DEFAULT_NAME, progress: Callable[[str], None] = lambda _: None) -> list[str]:
@@ -17,7 +19,7 @@ def down(name: str = DEFAULT_NAME, progress: Callable[[str], None] = lambda _: N
     Raises:
         Unreachable: the Docker Engine did not answer; the data folder is kept then. Run it again.
     """
-    with connected() as engine:
+    with connected() as engine, exclusive(checked_name(name)):
         return take_down(engine, checked_name(name), progress)
 
 
@@ -27,6 +29,10 @@ def take_down(engine: Engine, name: str, progress: Callable[[str], None]) -> lis
     removed = engine.remove_all(name)
     at = folder(name)
     if at.exists():
+        if any(at.iterdir()):
+            removed.append(str(at))
         shutil.rmtree(at)
-        removed.append(str(at))
+    with suppress(OSError):  # another drill's folder is in it
+        home().rmdir()
+    image.remove_unused(engine)
     return removed

@@ -66,7 +66,7 @@ class Engine:
         """The containers of a drill, stopped ones included, by name."""
         with translated("listing the drill's containers"):
             found = self._client.containers.list(all=True, filters={"label": f"{LABEL}={name}"}, ignore_removed=True)
-        return sorted(cast("list[Container]", found), key=lambda c: str(c.name))
+        return sorted(found, key=lambda c: str(c.name))
 
     def container(self, drill: Drill, service: str) -> Container:
         """The container of a service.
@@ -173,14 +173,14 @@ class Engine:
         removed: list[str] = []
         for container in self.containers(name):
             with translated(f"removing container {container.name}"):
-                _gone(lambda c=container: c.remove(force=True, v=True))  # type: ignore[misc]
+                _gone(lambda c=container: c.remove(force=True, v=True))
             removed.append(str(container.name))
         with translated("removing the drill's networks and volumes"):
             for network in self._client.networks.list(filters={"label": f"{LABEL}={name}"}):
                 _gone(network.remove)
                 removed.append(str(network.name))
             for volume in self._client.volumes.list(filters={"label": f"{LABEL}={name}"}):
-                _gone(lambda v=volume: v.remove(force=True))  # type: ignore[misc]
+                _gone(lambda v=volume: v.remove(force=True))
                 removed.append(str(volume.name))
         return sorted(removed)
 

@@ -1,4 +1,4 @@
-"""What the drill's containers run on: an image that can be had, else an empty one with the host's system folders mounted."""
+"""What the drill's containers run on: an image that can be had, else an empty one and the host's system folders."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _DIRECTORIES = {
     "data/kafka": (1002, 0o750),
     "data/postgres": (1003, 0o700),
 }
-_PASSWD = """root:x:0:0:root:/root:/bin/sh
+_USERS = """root:x:0:0:root:/root:/bin/sh
 nodejs:x:1001:1001:nodejs:/home/nodejs:/bin/sh
 kafka:x:1002:1002:kafka:/data/kafka:/bin/sh
 postgres:x:1003:1003:postgres:/data/postgres:/bin/sh
 """
-_GROUP = "root:x:0:\nnodejs:x:1001:\nkafka:x:1002:\npostgres:x:1003:\n"
+_GROUPS = "root:x:0:\nnodejs:x:1001:\nkafka:x:1002:\npostgres:x:1003:\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Ground:
 
 
 def pulled(engine: Engine, *images: str) -> Ground | None:
-    """The first of these images that is there or can be pulled; None if none can. A failed try is remembered for a day."""
+    """The first of these images that is there or can be pulled, else None. A failed try is remembered for a day."""
     for image in images:
         if _present(engine, image):
             return Ground(image)
@@ -76,7 +76,7 @@ def pulled(engine: Engine, *images: str) -> Ground | None:
 
 
 def host(engine: Engine, *extra: str) -> Ground:
-    """The empty image with the host's system folders, and these further host paths where they exist, mounted read-only."""
+    """The empty image with the host's system folders, and these further paths that exist, mounted read-only."""
     _make_empty(engine)
     paths = [
         "/usr",
@@ -98,6 +98,17 @@ def program(name: str) -> str:
     if found is None:
         raise NotFound(f"{name} is not installed on this machine", hint="make setup")
     return str(Path(found).resolve())
+
+
+def remove_unused(engine: Engine) -> None:
+    """Remove the empty image where no drill's container uses it any more."""
+    with translated("removing the empty image"):
+        for found in engine.client.images.list(filters={"label": LABEL}):
+            try:
+                engine.client.images.remove(str(found.id))
+            except docker.errors.APIError as error:
+                if error.status_code not in (404, 409):
+                    raise
 
 
 def _present(engine: Engine, image: str) -> bool:
@@ -142,14 +153,14 @@ def _make_empty(engine: Engine) -> None:
 
 
 def _empty_tar() -> bytes:
-    """An image with mount points, two account files and the host's own links (`/bin` -> `usr/bin`), and nothing else."""
+    """An image with mount points, two account files and the host's own links (`/bin` -> `usr/bin`)."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for path, (owner, mode) in _DIRECTORIES.items():
             info = tarfile.TarInfo(path)
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
             tar.addfile(info)
-        for path, text in (("etc/passwd", _PASSWD), ("etc/group", _GROUP)):
+        for path, text in (("etc/passwd", _USERS), ("etc/group", _GROUPS)):
             info = tarfile.TarInfo(path)
             info.mode, info.size = 0o644, len(text)
             tar.addfile(info, io.BytesIO(text.encode()))

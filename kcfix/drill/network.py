@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import socket
+import struct
 from typing import Any
 
 from kcfix.drill.state import Drill
 from kcfix.errors import Refused
 
 _PORTS = range(20_000, 30_000)
-"""Below the range from which Linux takes ports for outgoing connections, so that a stopped broker finds its port again."""
+"""Below the range that Linux takes for outgoing connections, so that a stopped broker finds its port again."""
 
 
 def free_ports(count: int, taken: frozenset[int] = frozenset()) -> list[int]:
@@ -20,7 +21,7 @@ def free_ports(count: int, taken: frozenset[int] = frozenset()) -> list[int]:
         Refused: none were found.
     """
     found: list[int] = []
-    for port in random.sample(_PORTS, 400):  # an unpredictable port is no secret
+    for port in random.sample(_PORTS, 400):
         if port in taken:
             continue
         with socket.socket() as probe:
@@ -33,6 +34,20 @@ def free_ports(count: int, taken: frozenset[int] = frozenset()) -> list[int]:
         if len(found) == count:
             return found
     raise Refused("no free ports on 127.0.0.1")
+
+
+def kafka_answers(port: int) -> bool:
+    """Whether a broker behind this port of 127.0.0.1 answers the simplest request there is (ApiVersions 0).
+
+    An open port alone says nothing: Docker's proxy accepts before the broker listens.
+    """
+    request = struct.pack(">hhih", 18, 0, 1, -1)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            return len(connection.recv(4)) == 4
+    except OSError:
+        return False
 
 
 def kafka_settings(drill: Drill) -> dict[str, Any]:

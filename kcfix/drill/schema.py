@@ -1,4 +1,4 @@
-"""The tables of a drill's database, in the shapes that the live system may have (docs/system.md 1)."""
+"""The drill's tables, put into its database from the SQL files of this package."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ from importlib import resources
 
 import psycopg
 
-from kcfix.drill.state import Drill, Shape
+from kcfix.drill.state import Drill
+from kcfix.errors import Unreachable
 
 
-def schema_scripts(*, processed_events: Shape = Shape.C, unique_index: bool = True) -> tuple[str, ...]:
-    """The SQL scripts for an empty database, first to last, each with many statements and no transaction of its own."""
-    names = ["tables.sql", f"processed_events_{processed_events.value.lower()}.sql"]
-    if unique_index:
-        names.append("unique_active_purchase.sql")
-    names.append("seed.sql")
-    folder = resources.files(__package__) / "sql"
-    return tuple((folder / name).read_text(encoding="utf-8") for name in names)
+def files(drill: Drill) -> tuple[str, ...]:
+    """Names of the SQL files that make the tables in the shapes of the drill's options, in the order to run them."""
+    return (
+        "tables.sql",
+        f"processed_events_{drill.processed_events.lower()}.sql",
+        *(("unique_active_purchase.sql",) if drill.unique_index else ()),
+        "seed.sql",
+    )
 
 
 def apply(drill: Drill) -> None:
-    """Make the tables and the rows that the flow needs, all or nothing, in a database that has none yet."""
-    with psycopg.connect(drill.dsn, connect_timeout=10) as connection:
-        for script in schema_scripts(processed_events=drill.processed_events, unique_index=drill.unique_index):
-            connection.execute(script.encode())
+    """Make the tables, in one transaction.
+
+    Raises:
+        Unreachable: the database did not do it; no table was made.
+    """
+    folder = resources.files("kcfix.drill") / "sql"
+    try:
+        with psycopg.connect(drill.dsn, connect_timeout=5) as connection:
+            for name in files(drill):
+                connection.execute((folder / name).read_bytes())
+    except psycopg.Error as error:
+        raise Unreachable(f"making the drill's tables: {error}", system="database") from error

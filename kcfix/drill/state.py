@@ -5,17 +5,19 @@ The state file is written before anything else is made, so that a crash half-way
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from kcfix.errors import NotFound, UsageError
+from kcfix.errors import NotFound, Refused, UsageError
 from kcfix.flow import Flow
 
 LABEL = "io.kcfix.drill"
@@ -237,6 +239,34 @@ def find(name: str = DEFAULT_NAME) -> Drill | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+@contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """Hold the data folder, made where it is not there, so that no second `up` or `down` works on the same drill.
+
+    Raises:
+        Refused: another command holds it. Nothing was changed.
+    """
+    handle = _hold(name)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _hold(name: str) -> int:
+    while True:
+        folder(name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(folder(name), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise Refused(f"another command is at work on the drill {name!r}", hint="wait for it to end") from None
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # another command has just removed the folder
 
 
 def load(name: str = DEFAULT_NAME) -> Drill:

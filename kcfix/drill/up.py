@@ -1,24 +1,37 @@
-"""Bring a drill up."""
+"""Bring a drill up: broker, database and workers, all or nothing."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 
-from kcfix.drill import broker, database, schema, state
+from kcfix.drill import broker, compose, context, database, schema, state, workers
 from kcfix.drill.down import take_down
-from kcfix.drill.engine import Engine, connected
+from kcfix.drill.engine import Engine, Spec, connected
 from kcfix.drill.network import free_ports
-from kcfix.drill.state import KAFKA, POSTGRES, Drill, Options
-from kcfix.errors import Unreachable
+from kcfix.drill.state import KAFKA, POSTGRES, WORKERS, Drill, Options
+from kcfix.errors import KcfixError, Refused, Unreachable
+
+Progress = Callable[[str], None]
 
 
-def up(options: Options, progress: Callable[[str], None] = lambda _: None) -> Drill:
-    """Make and start a whole drill; the one that is there, where it is ready and was made with the same options."""
+def up(options: Options, progress: Progress = lambda _: None) -> Drill:
+    """A whole drill, made and started; the one that is there, where it is whole and was made with the same options.
+
+    Nothing is left behind where it does not come up, or is interrupted.
+
+    Raises:
+        Refused: a whole drill of that name was made with other options, or another command is at work on it.
+        Unreachable: Docker, or something that must be fetched once, did not answer.
+        NotFound: a program that the drill needs is not installed.
+    """
     options = options.checked()
-    with connected() as engine:
+    with connected() as engine, state.exclusive(options.name):
         there = state.find(options.name)
         if there is not None and there.ready:
-            return there
+            return _existing(engine, there, options, progress)
         take_down(engine, options.name, progress)
         kafka_port, postgres_port = free_ports(2)
         drill = state.new(options, kafka_port=kafka_port, postgres_port=postgres_port)
@@ -33,23 +46,106 @@ def up(options: Options, progress: Callable[[str], None] = lambda _: None) -> Dr
         return drill
 
 
-def _build(engine: Engine, drill: Drill, progress: Callable[[str], None]) -> None:
+def _existing(engine: Engine, drill: Drill, options: Options, progress: Progress) -> Drill:
+    if state.options_of(drill) != options:
+        raise Refused(
+            f"the drill {drill.name!r} is there with other options: Kafka {drill.kafka_version}, processed_events "
+            f"{drill.processed_events}, {'with' if drill.unique_index else 'without'} unique index",
+            hint=f"kcfix drill down --name {drill.name}",
+        )
+    running = {str(c.name) for c in engine.containers(drill.name) if c.status == "running"}
+    for service in drill.services:
+        if drill.container(service) not in running:
+            progress(f"{drill.container(service)} is not running (`kcfix drill mend`, or `down` and `up`)")
+    return drill
+
+
+@dataclass(slots=True)
+class _Build:
+    """The making of one drill by several threads, each with its own connection to the engine."""
+
+    drill: Drill
+    progress: Progress
+    broken: threading.Event = field(default_factory=threading.Event)
+
+    def create(self, engine: Engine, spec: Spec) -> None:
+        self.go_on()
+        engine.create(self.drill, spec)
+
+    def alive(self, engine: Engine, *services: str) -> None:
+        """Raise where one of these has ended, or where another thread has failed."""
+        self.go_on()
+        for service in services:
+            container = engine.container(self.drill, service)
+            if container.status in ("exited", "dead", "restarting"):
+                last = container.logs(tail=1).decode(errors="replace").strip()[:300]
+                raise Unreachable(f"{container.name} ended: {last}", system="docker")
+
+    def go_on(self) -> None:
+        if self.broken.is_set():
+            raise _BrokenOff("broken off")
+
+
+class _BrokenOff(KcfixError):
+    """Another thread failed first, or the operator pressed Ctrl-C; never seen outside."""
+
+
+def _build(engine: Engine, drill: Drill, progress: Progress) -> None:
+    build = _Build(drill, progress)
+    # Fetching may take long and must be easy to interrupt, so it is done before anything runs in parallel.
+    broker_ground = broker.ground(engine, drill.kafka_version, progress)
+    database_ground = database.ground(engine, progress)
+    worker_ground = workers.ground(engine, progress)
+
+    broker_spec = broker.spec(drill, broker_ground, compose.labels(drill, KAFKA))
+    database_spec = database.spec(drill, database_ground)
+    worker_specs = [workers.spec(drill, service, worker_ground) for service in WORKERS]
+    broker.write_files(drill)
+    database.write_files(drill)
+    workers.write_files(drill)
+    compose.write(drill, [broker_spec, *worker_specs])
+    context.write(drill)
     engine.make_network(drill)
     for service in (KAFKA, POSTGRES):
         engine.make_volume(drill, service)
-    broker.write_files(drill)
-    database.write_files(drill)
-    progress("starting Kafka")
-    engine.create(drill, broker.spec(drill, broker.ground(engine, drill.kafka_version, progress), {}))
-    progress("starting PostgreSQL")
-    engine.create(drill, database.spec(drill, database.ground(engine, progress)))
-    database.wait_until_ready(drill, lambda: _alive(engine, drill, POSTGRES))
-    schema.apply(drill)
-    broker.wait_until_ready(drill, lambda: _alive(engine, drill, KAFKA))
+
+    _together(build, lambda: _start_broker(build, broker_spec), lambda: _start_database(build, database_spec))
+    progress("starting the workers")
+    _together(build, *(lambda spec=spec: _start_worker(build, spec) for spec in worker_specs))
+    workers.wait_until_joined(drill, lambda: build.alive(engine, *WORKERS))
 
 
-def _alive(engine: Engine, drill: Drill, service: str) -> None:
-    container = engine.container(drill, service)
-    if container.status != "running":
-        last = container.logs(tail=5).decode(errors="replace").strip()
-        raise Unreachable(f"{container.name} ended: {last}", system="docker")
+def _start_broker(build: _Build, spec: Spec) -> None:
+    build.progress(f"starting Kafka {build.drill.kafka_version}")
+    with connected() as engine:
+        build.create(engine, spec)
+        broker.wait_until_ready(build.drill, lambda: build.alive(engine, KAFKA))
+    build.progress("Kafka answers, topics made")
+
+
+def _start_database(build: _Build, spec: Spec) -> None:
+    build.progress("starting PostgreSQL")
+    with connected() as engine:
+        build.create(engine, spec)
+        database.wait_until_ready(build.drill, lambda: build.alive(engine, POSTGRES))
+    schema.apply(build.drill)
+    build.progress("PostgreSQL answers, tables made")
+
+
+def _start_worker(build: _Build, spec: Spec) -> None:
+    with connected() as engine:
+        build.create(engine, spec)
+
+
+def _together(build: _Build, *tasks: Callable[[], None]) -> None:
+    """Run the tasks in threads; where one fails, or the operator interrupts, the others stop at their next step."""
+    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+        futures: list[Future[None]] = [pool.submit(task) for task in tasks]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            if not all(f.done() and not f.exception() for f in futures):
+                build.broken.set()
+    errors = [e for f in futures if (e := f.exception()) is not None]
+    for error in sorted(errors, key=lambda e: isinstance(e, _BrokenOff)):
+        raise error
