@@ -140,6 +140,7 @@ class PurchaseWorker {
       client.release();
     }
     logWithContext('info', 'Purchase created successfully using fallback method', { ...context, purchaseId });
+    logWithContext('info', '✅ Purchase created and event marked as processed', { ...context, purchaseId });
     await this.announce(event, purchaseId, row.tier, event.metadata, {
       ...context, announcedAs: `purchase-created-${purchaseId}`,
     });
