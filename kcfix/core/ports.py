@@ -309,11 +309,16 @@ class DatabasePort(Protocol):
     def schema(self) -> SchemaFacts:
         """What tables and indexes there are."""
 
-    def facts(self, ids: Collection[PaymentId]) -> Mapping[PaymentId, PaymentFacts]:
+    def facts(
+        self, ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
         """Everything about these payments, each id present, in a fixed number of queries and one snapshot.
 
+        A payment counts for the course that `courses` gives it (a person's `--course`), else for the course of the
+        purchase that kcfix itself once made for it, else for the one that its metadata names.
+
         Raises:
-            Refused: a table that is needed is missing (the message names it and the database).
+            Unreachable: a table that is needed is missing (the message names it and the database), or no answer.
         """
 
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:

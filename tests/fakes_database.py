@@ -1,0 +1,398 @@
+"""A `DatabasePort` in memory, held to the real adapter's behaviour by tests/contract/test_database.py.
+
+Rows are kept as the core's values. The builder methods (`payment`, `purchase`, …) make plausible rows from small
+numbers, so that a test names only what it is about:
+
+    database = FakeDatabase()
+    paid = database.payment(1, tier=20)
+    bought = database.purchase(paid)
+    database.allocation(bought, sessions=20)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from kcfix.core.events import own_purchase_id
+from kcfix.core.payments import Allocation, EventRow, Payment, PaymentFacts, PaymentId, Purchase
+from kcfix.core.ports import (
+    DatabaseIdentity,
+    IndexState,
+    InsertOrder,
+    InsertResult,
+    InsertState,
+    Recheck,
+    SchemaFacts,
+    StudentCourse,
+)
+from kcfix.errors import KcfixError, Unreachable
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+"""The fake's clock until a test sets another."""
+TOLERANCE = timedelta(seconds=5)
+ALL_TABLES = frozenset({"payments", "purchases", "events", "allocations", "sessions", "courses"})
+EVENT_SHAPES = {"A": ("uuid", "uuid"), "B": ("uuid", "character varying"), "C": ("text", "uuid")}
+"""Types of event_id and correlation_id in the three shapes of processed_events (docs/system.md 1.3)."""
+
+
+def payment_id(n: int) -> PaymentId:
+    """The made-up id of payment n."""
+    return PaymentId(f"00000000-0000-4000-8000-0001{n:08d}")
+
+
+def student_id(n: int) -> str:
+    """The made-up id of student n."""
+    return f"00000000-0000-4000-8000-0002{n:08d}"
+
+
+def course_id(n: int) -> str:
+    """The made-up id of course n."""
+    return f"00000000-0000-4000-8000-0003{n:08d}"
+
+
+def purchase_id(n: int) -> str:
+    """The made-up id of purchase n."""
+    return f"00000000-0000-4000-8000-0004{n:08d}"
+
+
+def allocation_id(n: int) -> str:
+    """The made-up id of allocation n."""
+    return f"00000000-0000-4000-8000-0005{n:08d}"
+
+
+def event_id(n: int) -> str:
+    """The made-up id of event n."""
+    return f"00000000-0000-4000-8000-0006{n:08d}"
+
+
+@dataclass(frozen=True)
+class AllocationRow:
+    """An allocation with the columns that the core's value leaves out."""
+
+    student_id: str
+    course_id: str | None
+    allocation: Allocation
+
+
+@dataclass
+class FakeDatabase:
+    """The port over lists. A test may read and change every field at any time."""
+
+    payments: list[Payment] = field(default_factory=list)
+    purchases: list[Purchase] = field(default_factory=list)
+    allocation_rows: list[AllocationRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    courses: set[str] = field(default_factory=lambda: {course_id(n) for n in range(1, 10)})
+    tables: frozenset[str] = ALL_TABLES
+    """Tables that are there, by kcfix's names."""
+    index: IndexState = IndexState.VALID
+    shape: str = "C"
+    now: datetime = NOW
+    read_only: bool = False
+    host: str = "db.example"
+    name: str = "kc_app"
+    system_identifier: str | None = "7000000000000000001"
+
+    down: KcfixError | None = None
+    """Raised by every call."""
+    held_locks: set[int] = field(default_factory=set)
+    """Advisory locks that another session holds: an insert that needs one times out."""
+    lost_commit: str | None = None
+    """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
+    calls: list[str] = field(default_factory=list)
+    """Names of the calls made, in order."""
+
+    # builders
+
+    def payment(
+        self,
+        n: int,
+        *,
+        student: int | None = None,
+        course: int | None = 1,
+        tier: object = 20,
+        status: str = "succeeded",
+        paid_at: datetime | None = None,
+        created_at: datetime | None = None,
+        unconfirmed: bool = False,
+        amount_minor: int = 360000,
+        provider_payment_id: str | None = None,
+        metadata: object = ...,
+        **more: object,
+    ) -> Payment:
+        """Payment n, by default of student n for course 1, paid an hour before `now`; `more` goes into its metadata.
+
+        A payment that did not succeed, or is `unconfirmed`, has no confirmed_at.
+        """
+        paid = paid_at or self.now - timedelta(hours=1)
+        if metadata is ...:
+            named = {"courseId": course_id(course)} if course is not None else {}
+            metadata = {**named, "sessionCount": tier, "purchaseTier": tier, **more}
+        confirmed = None if unconfirmed or status not in ("succeeded", "refunded") else paid
+        payment = Payment(
+            id=payment_id(n),
+            student_id=student_id(n if student is None else student),
+            amount_minor=amount_minor,
+            currency="INR",
+            status=status,
+            metadata=metadata,
+            confirmed_at=confirmed,
+            created_at=created_at or (paid if unconfirmed else paid - timedelta(minutes=2)),
+            updated_at=paid,
+            provider_payment_id=provider_payment_id or f"pay_made_up_{n:04d}",
+        )
+        self.payments.append(payment)
+        return payment
+
+    def purchase(
+        self,
+        of: Payment,
+        *,
+        id: str | None = None,
+        course: int | None = None,
+        tier: int | None = None,
+        is_active: bool = True,
+        created_at: datetime | None = None,
+        metadata: object = ...,
+        own: bool = False,
+    ) -> Purchase:
+        """A purchase as the worker makes it for this payment, two seconds later; `own`: with kcfix's own id."""
+        given = of.metadata if metadata is ... else metadata
+        purchase = Purchase(
+            id=id or (own_purchase_id(of.id) if own else purchase_id(len(self.purchases) + 1)),
+            student_id=of.student_id,
+            course_id=course_id(course) if course is not None else (of.course_id or course_id(1)),
+            tier=tier if tier is not None else (of.tier or 30),
+            is_active=is_active,
+            created_at=created_at or of.paid_at + timedelta(seconds=2),
+            metadata=given,
+        )
+        self.purchases.append(purchase)
+        return purchase
+
+    def allocation(
+        self,
+        of: Purchase,
+        *,
+        status: str = "approved",
+        sessions: int = 0,
+        has_trainer: bool = True,
+        requested_at: datetime | None = None,
+        without_course: bool = False,
+    ) -> Allocation:
+        """An allocation as the worker makes it for this purchase, a second later."""
+        allocation = Allocation(
+            id=allocation_id(len(self.allocation_rows) + 1),
+            status=status,
+            requested_at=requested_at or of.created_at + timedelta(seconds=1),
+            has_trainer=has_trainer,
+            sessions=sessions,
+        )
+        row = AllocationRow(of.student_id, None if without_course else of.course_id, allocation)
+        self.allocation_rows.append(row)
+        return allocation
+
+    def event(
+        self,
+        of: Payment,
+        event_type: str = "PURCHASE_CONFIRMED",
+        *,
+        id: str | None = None,
+        source: str = "payment-service",
+        payload: object = ...,
+        processed_at: datetime | None = None,
+    ) -> EventRow:
+        """A row of processed_events with this payment as correlation id, by default as payment-service writes it."""
+        body = {
+            "type": event_type,
+            "timestamp": int(of.paid_at.timestamp() * 1000),
+            "userId": of.student_id,
+            "role": "student",
+            "paymentId": of.id,
+            "studentId": of.student_id,
+            "courseId": of.course_id,
+            "amountCents": of.amount_minor,
+            "metadata": of.metadata,
+        }
+        row = EventRow(
+            event_id=id or event_id(len(self.events) + 1),
+            correlation_id=of.id,
+            event_type=event_type,
+            source=source,
+            version="1.0.0",
+            payload=body if payload is ... else payload,
+            processed_at=processed_at or of.paid_at + timedelta(seconds=1),
+        )
+        self.events.append(row)
+        return row
+
+    def change(self, id: PaymentId, **fields: object) -> Payment:
+        """The payment with some columns changed, in place, as another session would do it."""
+        at = next(i for i, payment in enumerate(self.payments) if payment.id == id)
+        self.payments[at] = replace(self.payments[at], **fields)  # type: ignore[arg-type]
+        return self.payments[at]
+
+    # the port
+
+    def identity(self) -> DatabaseIdentity:
+        """See `DatabasePort`."""
+        self._called("identity")
+        return DatabaseIdentity(
+            host=self.host,
+            port=5432,
+            name=self.name,
+            user="kcfix",
+            server_version="15.0",
+            now=self.now,
+            read_only=self.read_only,
+            system_identifier=self.system_identifier,
+        )
+
+    def payments_identity(self) -> DatabaseIdentity:
+        """See `DatabasePort`."""
+        return self.identity()
+
+    def schema(self) -> SchemaFacts:
+        """See `DatabasePort`."""
+        self._called("schema")
+        types: tuple[str | None, str | None] = EVENT_SHAPES[self.shape] if "events" in self.tables else (None, None)
+        state = self.index if "purchases" in self.tables else IndexState.MISSING
+        return SchemaFacts(self.tables, state, types[0], types[1])
+
+    def facts(
+        self, ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        """See `DatabasePort`."""
+        self._called("facts")
+        self._need("payments", "purchases", "allocations", "sessions")
+        return {id: self._facts(id, courses or {}) for id in ids}
+
+    def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
+        """See `DatabasePort`."""
+        self._called("candidates")
+        self._need("payments", "purchases")
+        paid = sorted((p for p in self._succeeded() if since <= p.paid_at < until), key=_by_time)
+        return tuple(p.id for p in paid if not self._clearly_settled(p))[:limit]
+
+    def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
+        """See `DatabasePort`."""
+        self._called("allocations")
+        self._need("allocations", "sessions")
+        return {pair: self._allocations(pair) for pair in pairs}
+
+    def sessions(self, allocation_ids: Collection[str]) -> Mapping[str, int]:
+        """See `DatabasePort`."""
+        self._called("sessions")
+        self._need("sessions")
+        counts = {r.allocation.id: r.allocation.sessions for r in self.allocation_rows}
+        return {id: counts.get(id, 0) for id in allocation_ids}
+
+    def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
+        """See `DatabasePort`."""
+        self._called("insert")
+        if len(orders) > 200 or len({(o.student_id.lower(), o.course_id.lower()) for o in orders}) < len(orders):
+            raise ValueError("at most 200 orders, one per student and course")
+        if self.read_only:
+            return tuple(InsertResult(o.payment_id, InsertState.FAILED, "the database is read-only") for o in orders)
+        if self.held_locks & {key for order in orders for key in order.lock_keys}:
+            reason = "lock time-out: another session holds the worker's lock"
+            return tuple(InsertResult(o.payment_id, InsertState.FAILED, reason) for o in orders)
+        seen = {o.payment_id: self._facts(o.payment_id, {o.payment_id: o.course_id.lower()}) for o in orders}
+        reasons = {
+            o.payment_id: recheck(o, seen[o.payment_id]) for o in orders if not _has(seen[o.payment_id], o.purchase_id)
+        }
+        return tuple(self._insert_one(o, seen[o.payment_id], reasons.get(o.payment_id)) for o in orders)
+
+    def close(self) -> None:
+        """See `DatabasePort`."""
+
+    # how
+
+    def _insert_one(self, order: InsertOrder, facts: PaymentFacts, reason: str | None) -> InsertResult:
+        if _has(facts, order.purchase_id):
+            return InsertResult(order.payment_id, InsertState.EXISTS, None, facts)
+        student, course = order.student_id.lower(), order.course_id.lower()
+        if reason is None:
+            if any(p.id == order.purchase_id for p in self.purchases):
+                reason = "kcfix's own purchase of this payment is there, for another student or course"
+            elif any(p.is_active and (p.student_id, p.course_id) == (student, course) for p in self.purchases):
+                reason = "another session made an active purchase of this student and course"
+        if reason is not None:
+            return InsertResult(order.payment_id, InsertState.REFUSED, reason, facts)
+        if "courses" in self.tables and course not in self.courses:
+            return InsertResult(order.payment_id, InsertState.FAILED, "no such course (23503)", facts)
+        if order.tier not in (10, 20, 30):
+            return InsertResult(order.payment_id, InsertState.FAILED, "no such tier (23514)", facts)
+        if self.lost_commit != "not made":
+            self.purchases.append(
+                Purchase(order.purchase_id, student, course, order.tier, True, self.now, dict(order.metadata))
+            )
+        state = InsertState.UNKNOWN if self.lost_commit else InsertState.INSERTED
+        return InsertResult(order.payment_id, state, "no answer to the commit" if self.lost_commit else None, facts)
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.down is not None:
+            raise self.down
+
+    def _need(self, *tables: str) -> None:
+        for table in tables:
+            if table not in self.tables:
+                raise Unreachable(f"{self.identity().label} has no table {table}", system="database")
+
+    def _succeeded(self) -> Iterable[Payment]:
+        return (p for p in self.payments if p.succeeded)
+
+    def _course(self, payment: Payment, courses: Mapping[PaymentId, str]) -> str | None:
+        own = next((p.course_id for p in self.purchases if p.id == own_purchase_id(payment.id)), None)
+        return courses.get(payment.id) or own or payment.course_id
+
+    def _facts(self, id: PaymentId, courses: Mapping[PaymentId, str]) -> PaymentFacts:
+        events = sorted((e for e in self.events if e.correlation_id == id), key=lambda e: (e.processed_at, e.event_id))
+        told = tuple(events) if "events" in self.tables else ()
+        payment = next((p for p in self.payments if p.id == id), None)
+        if payment is None:
+            return PaymentFacts(id, None, events=told)
+        course = self._course(payment, courses)
+        if course is None:
+            return PaymentFacts(id, payment, events=told)
+        student = payment.student_id
+        siblings = (p for p in self._succeeded() if p.student_id == student and self._course(p, courses) == course)
+        purchases = (p for p in self.purchases if (p.student_id, p.course_id) == (student, course))
+        return PaymentFacts(
+            payment_id=id,
+            payment=payment,
+            siblings=tuple(sorted(siblings, key=_by_time)),
+            purchases=tuple(sorted(purchases, key=lambda p: (p.created_at, p.id))),
+            allocations=self._allocations((student, course)),
+            events=told,
+            course_known=course in self.courses if "courses" in self.tables else None,
+        )
+
+    def _allocations(self, pair: StudentCourse) -> tuple[Allocation, ...]:
+        found = (r.allocation for r in self.allocation_rows if (r.student_id, r.course_id) == pair)
+        return tuple(sorted(found, key=lambda a: (a.requested_at, a.id)))
+
+    def _clearly_settled(self, payment: Payment) -> bool:
+        if payment.course_id is None or isinstance(payment.metadata, str):
+            return False
+        for other in self._succeeded():
+            if other.student_id == payment.student_id and other.id != payment.id:
+                unclear = isinstance(other.metadata, str) or other.course_id is None
+                if unclear or other.course_id == payment.course_id:
+                    return False
+        return any(
+            (p.student_id, p.course_id) == (payment.student_id, payment.course_id)
+            and p.created_at >= payment.paid_at - TOLERANCE
+            for p in self.purchases
+        )
+
+
+def _by_time(payment: Payment) -> tuple[datetime, str]:
+    return payment.paid_at, payment.id
+
+
+def _has(facts: PaymentFacts, purchase: str) -> bool:
+    return any(p.id == purchase for p in facts.purchases)
