@@ -1,0 +1,56 @@
+# Every target does its own set-up and can be run again at any time; a second run skips what is there.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup unit real lint types bench docs lock clean
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+
+help: ## Say what there is to make
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+
+demo: ## Play the incident on a throw-away copy of the system, and mend it (KEEP=1 keeps the copy)
+	@scripts/setup drill
+	scripts/with-docker scripts/demo
+
+test: ## Lint, types and every test, also those against real servers
+	@scripts/setup all
+	$(MAKE) --no-print-directory lint types unit
+	scripts/with-docker $(PYTEST) -m real
+
+setup: ## Install and fetch what the other targets need
+	@scripts/setup all
+
+unit: ## The tests that need no server and no Docker
+	@scripts/setup python
+	$(PYTEST) -m "not real"
+
+real: ## The tests against real Kafka, PostgreSQL and Docker
+	@scripts/setup all
+	scripts/with-docker $(PYTEST) -m real
+
+lint: ## Style
+	@scripts/setup python
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+types: ## Types
+	@scripts/setup python
+	.venv/bin/mypy
+
+bench: ## Measure kcfix against its rivals and write docs/benchmarks.md
+	@scripts/setup drill
+	scripts/with-docker $(PYTHON) scripts/bench
+
+docs: ## Write the generated pages of docs/ anew
+	@scripts/setup python
+	$(PYTHON) scripts/docs
+
+lock: ## Resolve the development environment anew, with versions and hashes
+	scripts/lock
+
+clean: ## Remove the environment and what tools left behind; the fetched jars and modules stay in the user's cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

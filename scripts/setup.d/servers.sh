@@ -1,0 +1,55 @@
+# Programs that the drill's containers run: Java and Maven, Node and npm, PostgreSQL's server.
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/kcfix
+
+java_is_new() {
+  have java || return 1
+  local major
+  major=$(java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' | head -n 1)
+  [ "${major:-0}" -ge 17 ]
+}
+
+node_is_new() {
+  have node || return 1
+  [ "$(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0)" -ge 18 ]
+}
+
+has_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || [ -x /usr/bin/initdb ]; }
+
+# The package would make a cluster and start it; the drill only wants the programs.
+install_postgresql() {
+  local conf=/etc/postgresql-common/createcluster.conf
+  install "PostgreSQL's server" postgresql-common
+  if [ -f "$conf" ] && ! grep -qE '^create_main_cluster' "$conf"; then
+    as_root sh -c "echo 'create_main_cluster = false # kcfix set-up' >>$conf"
+  fi
+  install "PostgreSQL's server" postgresql
+  if [ -f "$conf" ]; then
+    as_root sed -i '/# kcfix set-up$/d' "$conf"
+  fi
+}
+
+server_programs() {
+  local missing=()
+  java_is_new || missing+=("$(java_package)")
+  have mvn || [ -d "$cache/kafka/3.5.2" ] || missing+=(maven)
+  have node || missing+=(nodejs)
+  have npm || missing+=(npm)
+  if [ ${#missing[@]} -gt 0 ]; then
+    install "part of what a drill runs on" "${missing[@]}"
+  fi
+  has_postgresql || install_postgresql
+  java_is_new || fail "Java 17 or later is needed: $(java -version 2>&1 | head -n 1)"
+  node_is_new || fail "Node 18 or later is needed, here is $(node --version 2>&1 || echo none): please install a newer one"
+  has_postgresql || fail "PostgreSQL's server programs (initdb, postgres) are needed"
+}
+
+java_package() {
+  lists_are_fresh || ! have apt-get || quietly as_root apt-get update -qq || true
+  first_known openjdk-17-jre-headless openjdk-21-jre-headless openjdk-25-jre-headless
+}
+
+# fetched VERSION...: the brokers' jars and the workers' modules (or the images of both) are in the user's cache.
+fetched() {
+  scripts/with-docker .venv/bin/python -W ignore scripts/setup.d/fetch.py "$@" || fail "could not fetch what a drill needs"
+}
