@@ -27,7 +27,7 @@ class Emission(StrEnum):
 
     SENT = "sent"
     UNSENT = "unsent"
-    """The processed_events row is there, the message never left (docs/system.md 6, mode 18)."""
+    """The row of processed_events is there, the send found no broker (docs/system.md 6, modes 11 and 18)."""
     UNEMITTED = "unemitted"
     """Neither row nor message: the process died between the two (mode 19)."""
 
@@ -182,9 +182,10 @@ def _emit(
     drill: Drill, batch: Sequence[Payment], emission: Emission, at: datetime | None, report: Callable[[str], None]
 ) -> None:
     """Sends what payment-service would send: nothing without a course, and nothing again if it fails."""
-    if emission is not Emission.SENT:
+    if emission is Emission.UNEMITTED:
         return
     messages = [p.message() for p in batch if p.course_id is not None]
-    lost = sum(1 for sent in wire.send(drill, messages, at=at) if sent.offset is None)
-    if lost:
+    nowhere = emission is Emission.UNSENT
+    lost = sum(1 for sent in wire.send(drill, messages, at=at, nowhere=nowhere) if sent.offset is None)
+    if lost and not nowhere:
         report(f"{lost} of {len(messages)} messages were not taken by the broker; the payments stand without them")

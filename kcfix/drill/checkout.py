@@ -50,7 +50,7 @@ class Payment:
         """The PURCHASE_CONFIRMED event without `_metadata`: also the payload of its processed_events row."""
         return {
             "type": PURCHASE_CONFIRMED,
-            "timestamp": int(self.confirmed_at.timestamp() * 1000),
+            "timestamp": milliseconds(self.confirmed_at),
             "userId": self.student_id,
             "role": "student",
             "paymentId": self.id,
@@ -68,7 +68,7 @@ class Payment:
             event_id=self.event_id,
             correlation_id=self.id,
             source=SOURCE,
-            now=self.confirmed_at,
+            timestamp_ms=milliseconds(self.confirmed_at),
         )
 
 
@@ -132,3 +132,8 @@ def payment_id(partition: int | None) -> str:
         found = str(uuid.uuid4())
         if partition is None or murmur2_partition(found.encode(), PARTITIONS) == partition:
             return found
+
+
+def milliseconds(when: datetime) -> int:
+    """The time as events carry it: milliseconds of the epoch."""
+    return int(when.timestamp() * 1000)

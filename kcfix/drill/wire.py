@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient
-from kafka.errors import (
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    KafkaError,
-    NotCoordinatorError,
-)
+from kafka.errors import KafkaError
 
 from kcfix.core.events import Message
 from kcfix.drill.network import kafka_settings
@@ -24,6 +17,10 @@ from kcfix.drill.state import Drill
 from kcfix.errors import Unreachable
 
 SEND_TIMEOUT_SECONDS = 10
+NOWHERE = "127.0.0.1:1"
+"""An address that refuses, as `localhost:9092` does inside a container that was given no broker (mode 11)."""
+
+logging.getLogger("kafka").addHandler(logging.NullHandler())  # else its warnings about a dead broker go to stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +32,17 @@ class Sent:
     """Both None: no acknowledgement came."""
 
 
-def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = None) -> list[Sent]:
+def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = None, nowhere: bool = False) -> list[Sent]:
     """Sends the messages in order and waits for the broker; the outcomes are in the same order.
 
-    `at` becomes the records' timestamp, None: now. A broker that can't be reached is no exception: payment-service
-    goes on without it too, and each message is then unacknowledged.
+    `nowhere` sends to an address where no broker is. `at` becomes the records' timestamp, None: now. A broker that
+    can't be reached is no exception: payment-service goes on without it too, and each message is then unacknowledged.
     """
     if not messages:
         return []
     stamp = None if at is None else int(at.timestamp() * 1000)
-    settings = kafka_settings(drill) | {"max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
+    settings = {"bootstrap_servers": [NOWHERE], "bootstrap_timeout_ms": 500} if nowhere else kafka_settings(drill)
+    settings |= {"max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
     try:
         producer = KafkaProducer(**settings, acks="all", request_timeout_ms=SEND_TIMEOUT_SECONDS * 1000)
     except (KafkaError, OSError):
@@ -96,22 +94,3 @@ def ends(drill: Drill, topic: str) -> dict[int, tuple[int, int]]:
         partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         starts, stops = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     return {tp.partition: (starts[tp], stops[tp]) for tp in partitions}
-
-
-def committed(drill: Drill, group: str, topic: str) -> dict[int, int]:
-    """Committed offset of each partition that has one."""
-    with closing(KafkaAdminClient(**kafka_settings(drill))) as admin:
-        found = patient(lambda: admin.list_group_offsets({group: None}))
-    return {tp.partition: meta.offset for tp, meta in found[group].items() if tp.topic == topic and meta.offset >= 0}
-
-
-def patient(ask: Callable[[], Any]) -> Any:
-    """The answer, asked for again while the broker is still making its offsets topic or choosing a coordinator."""
-    deadline = time.monotonic() + SEND_TIMEOUT_SECONDS
-    while True:
-        try:
-            return ask()
-        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
