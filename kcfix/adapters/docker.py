@@ -1,0 +1,242 @@
+"""The Docker engine, through its SDK."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import docker.errors
+import docker.utils
+import requests
+from docker import APIClient
+from docker.types import CancellableStream
+
+from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
+from kcfix.adapters.docker_inspect import container_of, docker_time
+from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
+from kcfix.core.ports import DockerPort
+from kcfix.core.workers import Container, RawLine
+from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
+
+_DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+_FIRST_VERSION = "1.41"
+"""Of the API, for the very first request, which has no version in it; then the engine's own."""
+_AT_ONCE = 8
+_CHANGE_DEADLINE = 30.0
+"""Least deadline of a change, in seconds: giving up early leaves the operator with an unknown outcome."""
+
+T = TypeVar("T")
+
+
+def open_docker(host: str | None, timeout: float, environment: Mapping[str, str] | None = None) -> DockerPort:
+    """The engine at `host` (a Docker URL; None: DOCKER_HOST of the environment, else the local socket).
+
+    `timeout` is the deadline of every call in seconds. DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of the environment hold
+    for a TCP host. One small request is made, so that an engine that is not there fails here.
+
+    Raises:
+        Unreachable: no socket, nothing listens, or no answer in time.
+        AccessDenied: no right to use the socket.
+        UsageError: the host can't be understood.
+    """
+    environment = environment or {}
+    url = host or environment.get("DOCKER_HOST") or _DEFAULT_SOCKET
+    try:
+        # Without a version the library would ask for it by /version, for which the engine runs two other programs.
+        options: dict[str, Any] = {
+            **docker.utils.kwargs_from_env({**environment, "DOCKER_HOST": url}),
+            "version": _FIRST_VERSION,
+            "timeout": timeout,
+            "max_pool_size": _AT_ONCE,
+        }
+        client = APIClient(**options)
+    except (docker.errors.DockerException, ValueError, AttributeError) as error:  # The last: npipe, off Windows.
+        raise UsageError(
+            f"can't use the Docker host {url!r}: {error}", hint="unix:///var/run/docker.sock, or tcp://HOST:PORT"
+        ) from error
+    try:
+        answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
+        answer.raise_for_status()
+        version = answer.headers.get("Api-Version", _FIRST_VERSION)
+        if version != _FIRST_VERSION:
+            client.close()
+            options["version"] = version
+            client = APIClient(**options)
+    except LIBRARY_ERRORS as error:
+        client.close()
+        raise reading(error, url, "connecting", timeout) from error
+    return _Docker(client, url, options)
+
+
+class _Docker:
+    """DockerPort over one APIClient. Safe for several threads: the library's connection pool is."""
+
+    def __init__(self, client: APIClient, url: str, options: Mapping[str, Any]) -> None:
+        self._client = client
+        self._url = url
+        self._options = options
+        self._timeout = float(options["timeout"])
+        parts = urlsplit(url)
+        self._engine_host = parts.hostname if parts.scheme in ("tcp", "http", "https") else None
+        self._streams: set[CancellableStream[Any]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def containers(self) -> tuple[Container, ...]:
+        deadline = time.monotonic() + self._timeout
+        listed = self._read("listing the containers", lambda: self._client.containers(all=True))
+        ids = [str(entry["Id"]) for entry in listed]
+        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker")
+        try:
+            futures = [pool.submit(self._inspect_if_there, container_id) for container_id in ids]
+            wait_for(futures, timeout=max(0.0, deadline - time.monotonic()))
+            found = [self._in_time(future, container_id) for future, container_id in zip(futures, ids, strict=True)]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.name, c.id)))
+
+    def _in_time(self, future: Future[Container | None], container_id: str) -> Container | None:
+        if not future.done():
+            raise Unreachable(
+                f"Docker at {self._url} did not answer within {self._timeout:g} s "
+                f"(inspecting container {container_id[:12]})",
+                system="docker",
+                hint="that container may hang: docker inspect " + container_id[:12],
+            )
+        return future.result()
+
+    def _inspect_if_there(self, container_id: str) -> Container | None:
+        try:
+            return self.inspect(container_id)
+        except NotFound:
+            return None  # It was removed after it was listed.
+
+    def inspect(self, container_id: str) -> Container:
+        doing = f"inspecting container {container_id[:12]}"
+        return container_of(self._read(doing, lambda: self._client.inspect_container(container_id)), self._engine_host)
+
+    def now(self) -> datetime:
+        text = self._read("asking for its clock", self._client.info).get("SystemTime")
+        clock = docker_time(text)
+        if clock is None:
+            raise Unreachable(f"Docker at {self._url} gave no time: {text!r}", system="docker")
+        return clock
+
+    def logs(
+        self,
+        container_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> Iterator[RawLine]:
+        # The engine counts the tail before it looks at `until`: the newest lines would all be too young.
+        own_tail = tail if until is not None and not follow else None
+        lines = self._log(container_id, since, until, None if own_tail is not None else tail, follow)
+        return lines if own_tail is None else _last(lines, own_tail)
+
+    def _log(
+        self, container_id: str, since: datetime | None, until: datetime | None, tail: int | None, follow: bool
+    ) -> Iterator[RawLine]:
+        doing = f"reading the log of container {container_id[:12]}"
+        facts = self._read(doing, lambda: self._client.inspect_container(container_id))
+        name = str(facts["Name"]).lstrip("/")
+        parameters = {
+            "stdout": 1,
+            "stderr": 1,
+            "timestamps": 1,
+            "follow": int(follow),
+            "tail": "all" if tail is None else max(0, tail),
+            **({"since": _stamp(since)} if since else {}),
+            # Docker counts nanoseconds: without them it would leave out lines of that very microsecond.
+            **({"until": _stamp(until) + "999"} if until else {}),
+        }
+        # A container that is followed may be silent for ever, and the engine answers only with its first line.
+        timeout = (self._timeout, None) if follow else self._timeout
+        path = f"{self._client.base_url}/v{self._client.api_version}/containers/{quote(container_id)}/logs"
+
+        def ask() -> requests.Response:
+            response = self._client.get(path, params=parameters, stream=True, timeout=timeout)
+            try:
+                response.raise_for_status()
+            except requests.HTTPError as error:
+                raise docker.errors.create_api_error_from_http_exception(error) from error
+            return response
+
+        response = self._read(doing, ask)
+        stream: CancellableStream[Any] = CancellableStream(iter(()), response)
+        with self._lock:
+            self._streams.add(stream)
+        try:
+            if (facts.get("Config") or {}).get("Tty"):
+                yield from terminal_lines(name, response.iter_content(None))
+            else:
+                yield from framed_lines(name, frames(exactly(response.iter_content(None))))
+        except LIBRARY_ERRORS as error:
+            if not self._closed:
+                raise reading(error, self._url, doing, self._timeout) from error
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+            _cancel(stream)
+
+    def stop(self, container_id: str, *, grace: timedelta) -> None:
+        seconds = round(grace.total_seconds())
+        doing = f"stopping container {container_id[:12]}"
+        self._change(doing, seconds, lambda client: client.stop(container_id, timeout=seconds))
+
+    def start(self, container_id: str) -> None:
+        self._change(f"starting container {container_id[:12]}", 0, lambda client: client.start(container_id))
+
+    def restart(self, container_id: str, *, grace: timedelta) -> None:
+        seconds = round(grace.total_seconds())
+        doing = f"restarting container {container_id[:12]}"
+        self._change(doing, seconds, lambda client: client.restart(container_id, timeout=seconds))
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            streams = tuple(self._streams)
+        for stream in streams:
+            _cancel(stream)
+        self._client.close()
+
+    def _read(self, doing: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except KcfixError:
+            raise
+        except LIBRARY_ERRORS as error:
+            raise reading(error, self._url, doing, self._timeout) from error
+
+    def _change(self, doing: str, grace_seconds: int, call: Callable[[APIClient], object]) -> None:
+        deadline = max(self._timeout, _CHANGE_DEADLINE)
+        try:
+            with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
+                call(client)  # The library adds the grace to the deadline.
+        except LIBRARY_ERRORS as error:
+            raise changing(error, self._url, doing, deadline + grace_seconds) from error
+
+
+def _stamp(time: datetime) -> str:
+    """The time as the engine wants it: seconds since the epoch, to the microsecond."""
+    return f"{time.timestamp():.6f}"
+
+
+def _last(lines: Iterator[RawLine], count: int) -> Iterator[RawLine]:
+    yield from deque(lines, maxlen=max(0, count))
+
+
+def _cancel(stream: CancellableStream[Any]) -> None:
+    """Closes a log stream, also under another thread that waits for its next line."""
+    with contextlib.suppress(*LIBRARY_ERRORS, AttributeError):
+        stream.close()

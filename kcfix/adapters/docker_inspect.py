@@ -1,0 +1,119 @@
+"""What `docker inspect` says, as a Container."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kcfix.core.workers import SERVICE_LABEL, Container, ContainerState
+
+_TIME = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)T(?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)"
+)
+_NEVER = 1
+"""Docker writes "never" as the first moment of year 1."""
+_WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def docker_time(text: object) -> datetime | None:
+    """A time as Docker writes it, aware UTC, nanoseconds cut to microseconds; None for "never" and for no time.
+
+    >>> docker_time("2026-11-23T11:39:52.661000999Z").isoformat()
+    '2026-11-23T11:39:52.661000+00:00'
+    >>> docker_time("0001-01-01T00:00:00Z") is None
+    True
+    """
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    fraction = (match["fraction"] or "0")[:6].ljust(6, "0")
+    zone = "+00:00" if match["zone"] == "Z" else match["zone"]
+    try:
+        time = datetime.fromisoformat(f"{match['date']}T{match['time']}.{fraction}{zone}")
+        return None if time.year == _NEVER else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def container_of(facts: Mapping[str, Any], engine_host: str | None) -> Container:
+    """The container that an inspect describes.
+
+    `engine_host` is the host of an engine that is reached by TCP, None for a local socket: it decides where a
+    published port is reached.
+    """
+    state = facts.get("State") or {}
+    config = facts.get("Config") or {}
+    host_config = facts.get("HostConfig") or {}
+    network = facts.get("NetworkSettings") or {}
+    networks = network.get("Networks") or {}
+    name = str(facts.get("Name", "")).lstrip("/")
+    status = _state(state.get("Status"))
+    labels = {str(k): str(v) for k, v in (config.get("Labels") or {}).items()}
+    finished = docker_time(state.get("FinishedAt"))
+    # Docker sets the exit code back to 0 when it starts a container, so a live one has none to tell.
+    live = status in (ContainerState.RUNNING, ContainerState.PAUSED)
+    health = (state.get("Health") or {}).get("Status")
+    return Container(
+        id=str(facts.get("Id", "")),
+        name=name,
+        image=str(config.get("Image", "")),
+        state=status,
+        health=health if health and health != "none" else None,
+        started_at=docker_time(state.get("StartedAt")),
+        finished_at=finished,
+        exit_code=None if live or finished is None else state.get("ExitCode"),
+        oom_killed=bool(state.get("OOMKilled")),
+        restart_count=int(facts.get("RestartCount") or 0),
+        restart_policy=(host_config.get("RestartPolicy") or {}).get("Name") or "no",
+        labels=labels,
+        environment=dict(_split(entry) for entry in config.get("Env") or ()),
+        networks={str(n): str((at or {}).get("IPAddress") or "") for n, at in sorted(networks.items())},
+        aliases=_aliases(name, str(facts.get("Id", "")), labels.get(SERVICE_LABEL), networks.values()),
+        published=_published(network.get("Ports") or {}, engine_host),
+    )
+
+
+def _state(status: object) -> ContainerState:
+    try:
+        return ContainerState(str(status).upper())
+    except ValueError:
+        return ContainerState.UNKNOWN
+
+
+def _split(entry: object) -> tuple[str, str]:
+    name, _, value = str(entry).partition("=")
+    return name, value
+
+
+def _aliases(name: str, container_id: str, service: str | None, networks: Iterable[Any]) -> tuple[str, ...]:
+    names = {name, container_id[:12], service or ""}
+    for at in networks:
+        names.update((at or {}).get("Aliases") or ())
+        names.update((at or {}).get("DNSNames") or ())
+    return tuple(sorted(names - {""}))
+
+
+def _published(ports: Mapping[str, Any], engine_host: str | None) -> dict[int, str]:
+    published: dict[int, str] = {}
+    for port, bindings in sorted(ports.items()):
+        number, _, protocol = port.partition("/")
+        if protocol != "tcp" or not number.isdigit():
+            continue
+        for binding in bindings or ():
+            address = _reachable(str(binding.get("HostIp") or ""), engine_host)
+            if address is not None and binding.get("HostPort"):
+                published.setdefault(int(number), f"{address}:{binding['HostPort']}")
+    return published
+
+
+def _reachable(bound_to: str, engine_host: str | None) -> str | None:
+    """Where a port bound to this address is reached from here; None where it can't be."""
+    local = engine_host is None or engine_host in _LOOPBACK
+    if bound_to in _WILDCARDS:
+        return "127.0.0.1" if local else engine_host
+    if bound_to in _LOOPBACK and not local:
+        return None
+    return f"[{bound_to}]" if ":" in bound_to else bound_to
