@@ -1,0 +1,1 @@
+"""Parse, call, show: one file per command. Knows Typer; knows no library of the outside world."""

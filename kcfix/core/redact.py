@@ -1,0 +1,74 @@
+"""Secrets taken out of text: DSN passwords, values of keys that sound secret, and secrets known by value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+MASK = "***"
+
+# The last @ before the path ends the password: an unescaped one may hold an @ or a / itself.
+_URL = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@'\"]*):(?P<secret>[^\s'\"]*)@(?=[^\s@])")
+_KEY_NAME = r"[\w-]*(?:password|passwd|pwd|secret|token|api_?key|credential)[\w-]*"
+_PAIR = re.compile(
+    rf"(?P<head>(?<![\w-])[\"']?{_KEY_NAME}[\"']?\s*[=:]\s*)(?P<secret>\"[^\"]*\"|'(?:[^'\\]|\\.)*'|[^\s,;&\"']+)",
+    re.IGNORECASE,
+)
+_SECRET_KEY = re.compile(_KEY_NAME, re.IGNORECASE)
+
+
+def is_secret(key: str) -> bool:
+    """Whether a setting or variable of this name holds a secret.
+
+    >>> is_secret("KCFIX_SASL_PLAIN_PASSWORD"), is_secret("brokers")
+    (True, False)
+    """
+    return _SECRET_KEY.fullmatch(key) is not None
+
+
+def redact(text: str, secrets: Collection[str] = ()) -> str:
+    """The text without passwords in URLs, without the values of secret-sounding keys, without the `secrets` named.
+
+    >>> redact("postgresql://u:p@ss@db:5432/kc?sslmode=require")
+    'postgresql://u:***@db:5432/kc?sslmode=require'
+    >>> redact("host=db password='a b' user=u")
+    'host=db password=*** user=u'
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        # A very short one would mask ordinary words and still be guessed from the pattern.
+        if len(secret) >= 4:
+            text = text.replace(secret, MASK)
+    text = _URL.sub(lambda m: f"{m['head']}:{MASK}@", text)
+    return _PAIR.sub(lambda m: f"{m['head']}{MASK}", text)
+
+
+def redact_value(key: str, value: object) -> object:
+    """The value of a setting, fit to be shown; tables and lists are walked."""
+    if isinstance(value, Mapping):
+        return {str(k): redact_value(str(k), v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value(key, item) for item in value]
+    if isinstance(value, str):
+        return MASK if is_secret(key) else redact(value)
+    return value
+
+
+def redact_arguments(argv: Sequence[str]) -> tuple[str, ...]:
+    """A command line, fit to be written down."""
+    shown: list[str] = []
+    hide = False
+    for argument in argv:
+        shown.append(MASK if hide else redact(argument))
+        hide = argument.startswith("--") and "=" not in argument and is_secret(argument.removeprefix("--"))
+    return tuple(shown)
+
+
+def secrets_of(dsn: str | None) -> frozenset[str]:
+    """The password in a DSN, as written and as decoded; empty if it has none."""
+    from urllib.parse import unquote
+
+    if not dsn:
+        return frozenset()
+    found = {m["secret"] for m in _URL.finditer(dsn)}
+    found |= {m["secret"].strip("'\"") for m in _PAIR.finditer(dsn)}
+    return frozenset(found | {unquote(s) for s in found})

@@ -1,0 +1,260 @@
+"""`main(argv, services) -> exit code`: the only place where errors become words and codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+from typer import TyperException
+
+from kcfix.clean import clean
+from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, UsageError
+from kcfix.render.style import Format, Style, When, wants_color
+from kcfix.render.view import Problem, View
+
+if TYPE_CHECKING:
+    from kcfix.services import Services
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception: adapters close, and a change that is under way is journalled."""
+
+
+def main(argv: Sequence[str], services: Services | None = None) -> int:
+    """Run one command line; returns the exit code and never raises.
+
+    Without `services` (as the script does) SIGTERM is turned into an exception and real adapters are used.
+    """
+    with _sigterm_as_exception() if services is None else contextlib.nullcontext():
+        return _Run(tuple(argv), services).code()
+
+
+@contextlib.contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Run:
+    """One command line on its way to an exit code. The parser's context carries it to the commands."""
+
+    def __init__(self, argv: tuple[str, ...], services: Services | None) -> None:
+        self.argv = argv
+        self._services = services
+        self.given: Mapping[str, object] = {}
+
+    def services(self, given: Mapping[str, object]) -> Services:
+        """The services of this run, told what was given of the shared options."""
+        if self._services is None:
+            from kcfix.services import Services
+
+            self._services = Services()
+        self.given = given
+        self._services.given = given
+        self._services.argv = self.argv
+        return self._services
+
+    @property
+    def out(self) -> TextIO:
+        return self._services.stdout if self._services else sys.stdout
+
+    @property
+    def err(self) -> TextIO:
+        return self._services.stderr if self._services else sys.stderr
+
+    def code(self) -> int:
+        try:
+            try:
+                result = self._parse_and_run()
+                return self._finish(result) if isinstance(result, View) else int(result or OK)
+            finally:
+                if self._services is not None:
+                    self._services.close()
+        except BrokenPipeError:
+            _give_up_output(self.out)
+            return OK
+        except (KeyboardInterrupt, typer.Abort):
+            self._say("interrupted")
+            return INTERRUPTED
+        except Terminated:
+            self._say("terminated")
+            return TERMINATED
+        except typer.Exit as leave:
+            return leave.exit_code
+        except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line and a code
+            return self._fail(error)
+
+    def _parse_and_run(self) -> View | int | None:
+        from kcfix.cli.app import root
+
+        # Help and the like are written by the parser to sys.stdout.
+        with contextlib.redirect_stdout(self.out), contextlib.redirect_stderr(self.err):
+            parser = root()
+            with parser.make_context("kcfix", list(self.argv) or ["--help"], obj=self) as ctx:
+                result: View | int | None = parser.invoke(ctx)
+                self.out.flush()
+                return result
+
+    # from a view to text
+
+    def _style(self) -> Style:
+        tty = bool(getattr(self.out, "isatty", lambda: False)())
+        environ = self._services.environ if self._services else os.environ
+        chosen = self._format(tty)
+        when = When.NEVER if self.given.get("no_color") else self.given.get("color") or When.AUTO
+        return Style(
+            format=chosen,
+            color=chosen is Format.TABLE and wants_color(When(when), environ, tty=tty),
+            width=_terminal_width(environ) if tty else None,
+            quiet=bool(self.given.get("quiet")),
+            scrub=self._redact,
+        )
+
+    def _format(self, tty: bool) -> Format:
+        if not self.given:
+            # The command line could not be parsed to its end: the words themselves are the best that there is.
+            return _format_in(self.argv) or (Format.TABLE if tty else Format.PLAIN)
+        if self.given.get("json"):
+            return Format.JSON
+        output = self.given.get("output")
+        return output if isinstance(output, Format) else Format.TABLE if tty else Format.PLAIN
+
+    def _redact(self, text: str) -> str:
+        from kcfix.core.redact import redact
+
+        return redact(text, self._services.secrets if self._services else ())
+
+    def _finish(self, view: View) -> int:
+        settings = self._services.settings_if_loaded if self._services else None
+        if settings is not None:
+            view = replace(view, warnings=tuple(dict.fromkeys((*settings.warnings, *view.warnings))))
+        style = self._style()
+        for warning in view.warnings:
+            self._say(f"warning: {warning}")
+        try:
+            self._write(view, style, settings.context if settings else None)
+        except BrokenPipeError:
+            _give_up_output(self.out)
+            return view.exit_code if view.changed else OK
+        for problem in view.errors:
+            self._say(problem.message, problem.hint)
+        return view.exit_code
+
+    def _write(self, view: View, style: Style, context: str | None) -> None:
+        from datetime import UTC, datetime
+
+        from kcfix.render.formats import Envelope, write
+
+        now = self._services.now() if self._services else datetime.now(UTC)
+        write(view, Envelope(now, context), style, self.out)
+        self.out.flush()
+
+    # from an error to words and a code
+
+    def _fail(self, error: Exception) -> int:
+        known = _translated(error)
+        self._say(known.message, known.hint)
+        if isinstance(known, Bug) and self._wants_traceback():
+            import traceback
+
+            text = "".join(traceback.format_exception(error))
+            with contextlib.suppress(OSError):
+                self.err.write(self._redact(text))
+        style = self._style()
+        if style.format in (Format.JSON, Format.JSONL):
+            problem = Problem(known.code, known.kind, self._redact(known.message), known.hint)
+            settings = self._services.settings_if_loaded if self._services else None
+            view = View(_command_in(self.argv), (), (), errors=(problem,), exit_code=known.code)
+            with contextlib.suppress(BrokenPipeError):
+                self._write(view, style, settings.context if settings else None)
+        return known.code
+
+    def _wants_traceback(self) -> bool:
+        environ = self._services.environ if self._services else os.environ
+        verbose = self.given.get("verbose")
+        return bool(environ.get("KCFIX_DEBUG")) or (isinstance(verbose, int) and verbose >= 2)
+
+    def _say(self, message: str, hint: str | None = None) -> None:
+        """One line on standard error, and one for the hint."""
+        with contextlib.suppress(OSError, ValueError):
+            self.err.write(f"kcfix: {self._redact(clean(message))}\n")
+            if hint:
+                self.err.write(f"  hint: {self._redact(clean(hint))}\n")
+            self.err.flush()
+
+
+def _translated(error: Exception) -> KcfixError:
+    if isinstance(error, KcfixError):
+        return error
+    if isinstance(error, TyperException):
+        path = getattr(getattr(error, "ctx", None), "command_path", "kcfix")
+        return UsageError(error.format_message().rstrip("."), hint=f"{path} --help")
+    return Bug(
+        f"a bug in kcfix: {type(error).__name__}: {error}",
+        hint="run it again with -vv and report what it prints; `kcfix history` has what was changed",
+    )
+
+
+def _format_in(argv: Sequence[str]) -> Format | None:
+    """The format that the words ask for, as far as they can be understood."""
+    found: Format | None = None
+    for number, word in enumerate(argv):
+        value = None
+        if word == "--":
+            break
+        if word == "--json":
+            value = "json"
+        elif word in ("-o", "--output") and number + 1 < len(argv):
+            value = argv[number + 1]
+        elif word.startswith("--output="):
+            value = word.partition("=")[2]
+        elif word.startswith("-o") and not word.startswith("--"):
+            value = word[2:].removeprefix("=")
+        if value in list(Format):
+            found = Format(value)
+    return found
+
+
+def _command_in(argv: Sequence[str]) -> str:
+    """The command that the words name; `kcfix` where there is none."""
+    from kcfix.cli.app import COMMANDS
+
+    names = {entry.name for entry in COMMANDS}
+    return next((word for word in argv if word in names), "kcfix")
+
+
+def _terminal_width(environ: Mapping[str, str]) -> int:
+    columns = environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def _give_up_output(out: TextIO) -> None:
+    """Let nothing more be written to a pipe that nobody reads: the interpreter would complain when it leaves."""
+    if out is not sys.stdout:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)

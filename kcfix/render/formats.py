@@ -1,0 +1,195 @@
+"""One function and one row for each format: a `View` written to a stream.
+
+To add a format: a function here, a row in WRITERS, a name in `kcfix.render.style.Format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TextIO
+
+from kcfix.clean import clean
+from kcfix.render import values
+from kcfix.render.style import Format, Style
+from kcfix.render.view import Cell, Line, Table, Text, Value, View
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the JSON document says besides the view."""
+
+    generated_at: datetime
+    context: str | None
+    """None where the settings could not be read."""
+
+
+Writer = Callable[[View, Envelope, Style, TextIO], None]
+
+
+def cell_text(value: Value) -> str:
+    """A cell's text, on one line; None is `-`, and so is an empty text."""
+    if value is None:
+        return "-"
+    text = value.text if isinstance(value, Cell) else str(value)
+    return clean(text) or "-"
+
+
+def line_text(line: Line) -> str:
+    """A line without its tones. Leading spaces stay."""
+    parts = line if isinstance(line, tuple) else (line,)
+    return "".join(clean(part.text if isinstance(part, Cell) else part) for part in parts)
+
+
+def document(view: View, envelope: Envelope) -> Mapping[str, object]:
+    """The JSON document (docs/decisions.md 6)."""
+    return {
+        "schema": f"kcfix.{view.schema}/v{view.version}",
+        "generated_at": values.plain(envelope.generated_at),
+        "context": envelope.context,
+        "ok": view.exit_code == 0 and not view.errors,
+        "data": [values.plain(row) for row in view.data],
+        "summary": values.plain(view.summary or {}),
+        "warnings": [clean(warning) for warning in view.warnings],
+        "errors": [
+            {"code": p.code, "kind": p.kind, "message": clean(p.message), "hint": clean(p.hint) if p.hint else None}
+            for p in view.errors
+        ],
+    }
+
+
+def write_json(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """One document, indented on two columns."""
+    out.write(values.dumps(document(view, envelope), indent=2) + "\n")
+
+
+def write_jsonl(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """One object a line: the rows of `data`, then one line for each error."""
+    for row in view.data:
+        out.write(values.dumps(values.plain(row)) + "\n")
+    for problem in view.errors:
+        error = {"code": problem.code, "kind": problem.kind, "message": clean(problem.message), "hint": problem.hint}
+        out.write(values.dumps({"error": error}) + "\n")
+
+
+def write_csv(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """The rows of `data` under their JSON names; unknown is empty, what is nested is JSON."""
+    import csv
+
+    rows = [values.plain(row) for row in view.data]
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    writer = csv.writer(out, lineterminator="\n")
+    if names:
+        writer.writerow(names)
+    for row in rows:
+        writer.writerow([_csv_cell(row.get(name)) for name in names])
+
+
+def _csv_cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return clean(value)
+    return values.dumps(value)
+
+
+def write_plain(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """One record a line, columns lined up, nothing cut, no colour, no boxes: to be piped."""
+    for number, section in enumerate(view.sections):
+        if number and (section.title or isinstance(section, Table)):
+            out.write("\n")
+        if section.title:
+            out.write(f"{clean(section.title)}\n")
+        if isinstance(section, Text):
+            out.writelines(f"{line_text(line)}\n" for line in section.lines)
+            continue
+        if section.rows:
+            heads = [column.name for column in section.columns]
+            aligned(out, [heads, *([cell_text(v) for v in row] for row in section.rows)], section)
+        else:
+            out.write(f"{section.empty}\n")
+        out.writelines(f"{line_text(note)}\n" for note in section.notes)
+    _next(view, out)
+
+
+def aligned(out: TextIO, rows: Sequence[Sequence[str]], table: Table) -> None:
+    """Write rows of text under each other, two blanks between the columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
+    for row in rows:
+        cells = [
+            text.rjust(width) if column.right else text.ljust(width)
+            for text, width, column in zip(row, widths, table.columns, strict=True)
+        ]
+        out.write("  ".join(cells).rstrip() + "\n")
+
+
+def _next(view: View, out: TextIO) -> None:
+    if view.next:
+        out.write("\nnext:\n")
+        out.writelines(f"  {clean(command)}\n" for command in view.next)
+
+
+def write_markdown(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """Tables for a ticket or a wiki."""
+    from tabulate import tabulate
+
+    def escaped(text: str) -> str:
+        return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+    for number, section in enumerate(view.sections):
+        if number:
+            out.write("\n")
+        if section.title:
+            out.write(f"## {escaped(clean(section.title))}\n\n")
+        if isinstance(section, Text):
+            out.write("```text\n" + "".join(f"{line_text(line)}\n" for line in section.lines) + "```\n")
+            continue
+        if section.rows:
+            cells = [[escaped(cell_text(v)) for v in row] for row in section.rows]
+            heads = [column.name for column in section.columns]
+            aligns = ["right" if column.right else "left" for column in section.columns]
+            # Without disable_numparse 1e5 would become 100000.
+            text = tabulate(cells, headers=heads, tablefmt="github", colalign=aligns, disable_numparse=True)
+            out.write(f"{text}\n")
+        else:
+            out.write(f"{section.empty}\n")
+        out.writelines(f"\n{escaped(line_text(note))}\n" for note in section.notes)
+    if view.next:
+        out.write("\nNext:\n\n```sh\n" + "".join(f"{clean(command)}\n" for command in view.next) + "```\n")
+
+
+def write_table(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """For a terminal: coloured, fitted to its width without cutting an id."""
+    from kcfix.render.console import write_view
+
+    write_view(view, style, out)
+
+
+WRITERS: Mapping[Format, Writer] = {
+    Format.TABLE: write_table,
+    Format.PLAIN: write_plain,
+    Format.JSON: write_json,
+    Format.JSONL: write_jsonl,
+    Format.MARKDOWN: write_markdown,
+    Format.CSV: write_csv,
+}
+
+
+def write(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
+    """Write the view in the format of the style; with `-q` only its ids, unless JSON, jsonl or CSV was asked for."""
+    if style.quiet and style.format in (Format.TABLE, Format.PLAIN, Format.MARKDOWN):
+        for identifier in quiet_ids(view):
+            out.write(f"{clean(identifier)}\n")
+        return
+    WRITERS[style.format](view, envelope, style, out)
+
+
+def quiet_ids(view: View) -> tuple[str, ...]:
+    """What `-q` prints."""
+    if view.ids is not None:
+        return view.ids
+    first = next((section for section in view.sections if isinstance(section, Table)), None)
+    return tuple(cell_text(row[0]) for row in first.rows) if first else ()

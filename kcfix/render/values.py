@@ -1,0 +1,50 @@
+"""Python values as JSON shows them: UTC RFC 3339, durations in seconds, unknown as null."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import PurePath
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """The value made of what JSON has. Sets are sorted.
+
+    Raises:
+        TypeError: a value that has no JSON form; a defect of the caller.
+    """
+    # Text of the outside world may hold half a surrogate pair, which no UTF-8 stream takes.
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise TypeError("a time without a zone")
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(plain(item) for item in value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def dumps(value: object, indent: int | None = None) -> str:
+    """JSON text; what is not ASCII stays readable, but escapes of control characters are JSON's own."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)

@@ -1,0 +1,330 @@
+"""What a run works with: settings, clock, terminal, and the three systems, opened on first use and closed at the end.
+
+Tests build it with fakes; nothing else in kcfix opens an adapter (but the drill).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, tzinfo
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from kcfix import __version__
+from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
+from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.workers import Container
+from kcfix.errors import KcfixError, Refused, Unreachable
+from kcfix.flow import Flow
+from kcfix.settings import Origin, Settings, Source, load
+
+if TYPE_CHECKING:
+    from kcfix.core.discovery import Discovery
+    from kcfix.core.journal import Journal
+
+T = TypeVar("T")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Services:
+    """Everything that is not a pure function of the command line."""
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+        now: Callable[[], datetime] = _now,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        kafka: KafkaPort | None = None,
+        docker: DockerPort | None = None,
+        database: DatabasePort | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self.folder = folder or Path.cwd()
+        self.stdin = stdin or sys.stdin
+        self.stdout = stdout or sys.stdout
+        self.stderr = stderr or sys.stderr
+        self.now = now
+        """The host's clock, aware UTC."""
+        self.sleep = sleep
+        self.monotonic = monotonic
+        self.argv: tuple[str, ...] = ()
+        """The command line, with secrets in it: never shown or written as it is."""
+        self.given: Mapping[str, object] = {}
+        """What was given of the shared options, by parameter name; set by main once the command line is parsed."""
+        self._given_kafka = kafka
+        self._given_docker = docker
+        self._given_database = database
+        self._given_journal = journal
+        self._lock = threading.RLock()
+        self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
+        self._secrets: set[str] = set()
+        self._kept: dict[str, object] = {}
+
+    # settings and terminal
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this run, before discovery."""
+        return load(self.given, self.environ, self.folder)
+
+    @property
+    def settings_if_loaded(self) -> Settings | None:
+        """The settings, without loading them now."""
+        return self.__dict__.get("settings")
+
+    @property
+    def flow(self) -> Flow:
+        """The flow with the names of this system."""
+        return self.settings.flow
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Zone in which times are shown to people: UTC with --utc, else None for the local one."""
+        return UTC if self.settings.utc else None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether `-q` was given."""
+        return bool(self.given.get("quiet"))
+
+    @property
+    def verbosity(self) -> int:
+        """How many times `-v` was given."""
+        verbose = self.given.get("verbose")
+        return verbose if isinstance(verbose, int) else 0
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Passwords that are known to this run, to be masked wherever they appear."""
+        settings = self.settings_if_loaded
+        if settings is None:
+            return frozenset(self._secrets)
+        named = {str(value) for key, value in settings.kafka.items() if is_secret(key)}
+        return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
+
+    def progress(self, text: str) -> None:
+        """Say what is being done, on standard error, if a person is watching there and `-q` was not given."""
+        if self.stderr.isatty() and not self.quiet:
+            from kcfix.clean import clean
+
+            self.stderr.write(f"{clean(text)}\n")
+            self.stderr.flush()
+
+    def ask(self, question: str) -> bool:
+        """Whether a person at the terminal answers yes. The question goes to standard error; Enter alone is no.
+
+        Raises:
+            Refused: there is no terminal to ask at. Nothing was changed.
+        """
+        if not (self.stdin.isatty() and self.stderr.isatty()):
+            raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
+        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.flush()
+        answer = self.stdin.readline()
+        if not answer.endswith("\n"):
+            self.stderr.write("\n")
+        return answer.strip().lower() in ("y", "yes")
+
+    # the systems
+
+    @property
+    def kafka(self) -> KafkaPort:
+        """Kafka, at the brokers that are set or discovered.
+
+        Raises:
+            Unreachable: no brokers are known, or none answered.
+        """
+        return self._keep("kafka", self._open_kafka)
+
+    @property
+    def docker(self) -> DockerPort:
+        """The Docker Engine.
+
+        Raises:
+            Unreachable: there is none, or it does not answer; AccessDenied without rights on its socket.
+        """
+        return self._keep("docker", self._open_docker)
+
+    @property
+    def database(self) -> DatabasePort:
+        """The database that is set or discovered.
+
+        Raises:
+            Unreachable: none is known, or it does not answer.
+        """
+        return self._keep("database", self._open_database)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of changes; opening it touches nothing."""
+        return self._keep("journal", self._open_journal)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """All containers of the engine, asked once a run. Ask `docker` for the state of one as it is now."""
+        return self._keep("containers", lambda: self.docker.containers())
+
+    @property
+    def discovery(self) -> Discovery:
+        """What the containers tell about the system, asked once a run. Raises what `docker` raises."""
+        return self._keep("discovery", self._discover)
+
+    @cached_property
+    def address_map(self) -> Mapping[str, str]:
+        """Where addresses that this host can't reach by name are reached; asks Docker only for such a name."""
+        from kcfix.core.addresses import AddressMap
+
+        return AddressMap(self.settings.address_map, self._discovered_addresses)
+
+    @property
+    def brokers(self) -> tuple[tuple[str, ...], Origin]:
+        """The bootstrap servers and where they came from; empty where none are known.
+
+        Raises:
+            Unreachable: none are set, and Docker, which might tell, does not answer.
+        """
+        settings = self.settings
+        if settings.brokers:
+            return settings.brokers, settings.origin("brokers")
+        found = self.discovery.brokers
+        return (found.value, Origin(Source.DISCOVERED, found.where)) if found else ((), Origin(Source.DEFAULT))
+
+    @property
+    def dsn(self) -> tuple[str | None, Origin]:
+        """The database and where it came from; None where none is known. Raises as `brokers` does."""
+        settings = self.settings
+        if settings.dsn:
+            return settings.dsn, settings.origin("dsn")
+        found = self.discovery.dsn
+        if found is None:
+            return None, Origin(Source.DEFAULT)
+        self._secrets |= secrets_of(found.value)
+        return found.value, Origin(Source.DISCOVERED, found.where)
+
+    def readings(
+        self, tasks: Mapping[str, Callable[[], T]], *, deadline: float | None = None
+    ) -> Mapping[str, T | KcfixError]:
+        """Run several readings at once, each in a thread; one that fails or is late is the error in place of its value.
+
+        `deadline` in seconds; None for the settings' timeout plus the time to connect. Errors that are no KcfixError
+        are raised: they are defects. Late threads are left behind; they hold no lock and change nothing.
+        """
+        from kcfix.parallel import run_readings
+
+        if deadline is None:
+            deadline = (self.settings.timeout + self.settings.connect_timeout).total_seconds()
+        return run_readings(tasks, deadline)
+
+    def close(self) -> None:
+        """Close what this run opened. Fakes that were given stay as they are."""
+        for port in reversed(self._opened):
+            with suppress(KcfixError, OSError):
+                port.close()
+        self._opened.clear()
+
+    # how they are opened
+
+    def _keep(self, name: str, make: Callable[[], T]) -> T:
+        """The thing of that name, made once; an error is kept as well, so that a dead system is asked only once."""
+        with self._lock:
+            lock = self._kept.setdefault(f"{name} lock", threading.Lock())
+        with lock:  # type: ignore[attr-defined]
+            if name not in self._kept:
+                try:
+                    self._kept[name] = make()
+                except KcfixError as error:
+                    self._kept[name] = error
+            kept = self._kept[name]
+        if isinstance(kept, KcfixError):
+            raise kept
+        return kept  # type: ignore[return-value]
+
+    def _opening(self, port: T) -> T:
+        self._opened.append(port)  # type: ignore[arg-type]
+        return port
+
+    def _open_kafka(self) -> KafkaPort:
+        if self._given_kafka is not None:
+            return self._given_kafka
+        brokers, _ = self.brokers
+        if not brokers:
+            raise Unreachable(
+                "Kafka: no brokers are known: none are set, and no container of a worker names any",
+                system="kafka",
+                hint="give --brokers HOST:PORT, or set brokers in kcfix.toml",
+            )
+        from kcfix.adapters.kafka import open_kafka
+
+        return self._opening(
+            open_kafka(
+                brokers=brokers,
+                address_map=self.address_map,
+                timeout=self.settings.timeout.total_seconds(),
+                client_id=f"kcfix/{__version__}",
+                security=self.settings.kafka,
+            )
+        )
+
+    def _open_docker(self) -> DockerPort:
+        if self._given_docker is not None:
+            return self._given_docker
+        from kcfix.adapters.docker import open_docker
+
+        return self._opening(open_docker(self.settings.docker_host, self.settings.timeout.total_seconds()))
+
+    def _open_database(self) -> DatabasePort:
+        if self._given_database is not None:
+            return self._given_database
+        dsn, _ = self.dsn
+        if dsn is None:
+            raise Unreachable(
+                "database: no address is known: none is set, and no container of a worker names one",
+                system="database",
+                hint="set KCFIX_DSN, or dsn in kcfix.toml",
+            )
+        from kcfix.adapters.postgres import open_database
+
+        return self._opening(
+            open_database(
+                dsn,
+                payments_dsn=self.settings.payments_dsn,
+                flow=self.flow,
+                timeout=self.settings.timeout.total_seconds(),
+                address_map=self.address_map,
+                application_name="kcfix",
+            )
+        )
+
+    def _open_journal(self) -> Journal:
+        if self._given_journal is not None:
+            return self._given_journal
+        from kcfix.adapters.journal_file import open_journal
+
+        return open_journal(self.settings.journal, environ=self.environ, now=self.now)
+
+    def _discover(self) -> Discovery:
+        from kcfix.core.discovery import discover
+
+        return discover(self.flow, self.containers, self.settings.project)
+
+    def _discovered_addresses(self) -> Mapping[str, str]:
+        try:
+            return self.discovery.addresses
+        except KcfixError:
+            return {}

@@ -1,0 +1,197 @@
+"""The settings, one row each, and the frozen value that holds them with the origin of each."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from kcfix.flow import Flow
+from kcfix.settings.parse import (
+    parse_address_map,
+    parse_bool,
+    parse_brokers,
+    parse_names,
+    parse_path,
+    parse_seconds,
+    parse_security,
+    parse_text,
+)
+
+
+class Source(enum.StrEnum):
+    """Where a value came from, the strongest first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DISCOVERED = "discovered"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from."""
+
+    source: Source
+    where: str = ""
+    """The flag, the variable, the file and context, or the container; empty for a default."""
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.where}" if self.where else str(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table of settings."""
+
+    name: str
+    parse: Callable[[object, Mapping[str, str]], object]
+    help: str
+    default: object = None
+    flag: str | None = None
+    generic: tuple[str, ...] = ()
+    """Variables that belong to no tool in particular; not read when a context is named."""
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"KCFIX_{self.name.upper()}"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "brokers",
+        parse_brokers,
+        "Kafka's bootstrap servers, `host:port`, a list or comma-separated.",
+        default=(),
+        flag="--brokers",
+        generic=("KAFKA_BROKERS", "KAFKA_BROKER"),
+    ),
+    Setting(
+        "address_map",
+        parse_address_map,
+        "Where an address that this host can't reach by its name is reached: `host:port` to `host:port`. It wins over "
+        "what is found from the containers.",
+        default={},
+        flag="--address-map",
+    ),
+    Setting(
+        "kafka",
+        parse_security,
+        "Security options of the Kafka client, passed on as they are (`security_protocol`, `sasl_mechanism`, "
+        "`sasl_plain_username`, `sasl_plain_password`, `ssl_cafile`, …).",
+        default={},
+    ),
+    Setting(
+        "dsn",
+        parse_text,
+        "Database that holds the purchases, and mostly all else: a `postgresql://` URL.",
+        flag="--dsn",
+        generic=("POSTGRES_URL", "POSTGRES_URI", "DATABASE_URL"),
+    ),
+    Setting("payments_dsn", parse_text, "Database that holds the payments, where it is another one."),
+    Setting(
+        "project",
+        parse_text,
+        "Compose project of the containers; needed where several projects look alike.",
+        flag="--project",
+    ),
+    Setting(
+        "docker_host",
+        parse_text,
+        "Docker Engine; without it the local socket.",
+        flag="--docker-host",
+        generic=("DOCKER_HOST",),
+    ),
+    Setting(
+        "timeout",
+        parse_seconds,
+        "How long a system may take to answer: seconds, or a duration such as `10s`.",
+        default=timedelta(seconds=10),
+        flag="--timeout",
+    ),
+    Setting(
+        "connect_timeout",
+        parse_seconds,
+        "How long a connection may take to be made; never longer than `timeout`.",
+        default=timedelta(seconds=3),
+    ),
+    Setting(
+        "overdue",
+        parse_seconds,
+        "Age from which a succeeded payment without a purchase is a finding: before it, it is in flight.",
+        default=timedelta(seconds=60),
+    ),
+    Setting(
+        "names",
+        parse_names,
+        "Names that differ on this system: of topics, groups, workers, `tables` and `columns`.",
+        default={},
+    ),
+    Setting(
+        "protected",
+        parse_bool,
+        "A system to be careful with: changes ask for `--reason`.",
+        default=False,
+    ),
+    Setting(
+        "allow_other_system",
+        parse_bool,
+        "Let changes be made where brokers or database are not those that the workers' containers are configured with.",
+        default=False,
+    ),
+    Setting(
+        "probe",
+        parse_bool,
+        "A system that is there to be tried on, as a drill is: records made up for a test may be written to it.",
+        default=False,
+    ),
+    Setting("utc", parse_bool, "Show times in UTC in place of local time.", default=False, flag="--utc"),
+    Setting(
+        "state_dir",
+        parse_path,
+        "Folder of kcfix's own files; default `kcfix` in `$XDG_STATE_HOME` or `~/.local/state`.",
+    ),
+    Setting("journal", parse_path, "Folder of the journal; default `journal` in `state_dir`."),
+)
+
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one run. What is neither given nor set is empty or None here; discovery fills it when needed."""
+
+    context: str
+    """Name of the context; `default` where none is chosen."""
+    named: bool
+    """Whether a context was chosen by name: then generic environment variables are not read."""
+    flow: Flow
+    brokers: tuple[str, ...]
+    address_map: Mapping[str, str]
+    kafka: Mapping[str, object]
+    dsn: str | None
+    payments_dsn: str | None
+    project: str | None
+    docker_host: str | None
+    timeout: timedelta
+    connect_timeout: timedelta
+    overdue: timedelta
+    names: Mapping[str, object]
+    protected: bool
+    allow_other_system: bool
+    probe: bool
+    utc: bool
+    state_dir: Path
+    journal: Path
+    origins: Mapping[str, Origin]
+    """Where each value came from, by name."""
+    warnings: tuple[str, ...] = ()
+    """Unknown keys in the files, and the like."""
+
+    def origin(self, name: str) -> Origin:
+        """Where the value of this setting came from."""
+        return self.origins.get(name, Origin(Source.DEFAULT))

@@ -1,0 +1,89 @@
+"""From flags, environment and files to `Settings`. Asks no system: what is left open, discovery finds when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kcfix.errors import UsageError
+from kcfix.flow import Flow
+from kcfix.settings.fields import BY_NAME, SETTINGS, Origin, Setting, Settings, Source
+from kcfix.settings.files import Chosen, choose, did_you_mean, state_folder
+
+_OTHER_VARIABLES = ("KCFIX_CONTEXT", "KCFIX_USER", "KCFIX_DEBUG", "KCFIX_COLOR", "KCFIX_OUTPUT")
+"""Variables that are read elsewhere than in the table of settings."""
+
+
+def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) -> Settings:
+    """The settings of this run. `flags` has the names of the settings; None means not given.
+
+    Raises:
+        UsageError: a value or a file can't be understood. Nothing was asked.
+        NotFound: there is no such context.
+    """
+    wish = flags.get("context") or environ.get("KCFIX_CONTEXT") or None
+    chosen = choose(str(wish) if wish else None, environ, folder, BY_NAME)
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for setting in SETTINGS:
+        values[setting.name], origins[setting.name] = _resolve(setting, flags, environ, chosen)
+    if values["state_dir"] is None:
+        values["state_dir"] = state_folder(environ)
+    if values["journal"] is None:
+        values["journal"] = values["state_dir"] / "journal"
+        origins["journal"] = origins["state_dir"]
+    values["connect_timeout"] = min(values["connect_timeout"], values["timeout"])
+    return Settings(
+        context=chosen.name,
+        named=chosen.named,
+        flow=Flow().named(values["names"]),
+        origins=origins,
+        warnings=(*chosen.warnings, *_unknown_variables(environ)),
+        **values,
+    )
+
+
+def _resolve(
+    setting: Setting, flags: Mapping[str, object], environ: Mapping[str, str], chosen: Chosen
+) -> tuple[object, Origin]:
+    given = flags.get(setting.name)
+    if given is not None and given != () and given != []:
+        return _parsed(setting, given, environ, Origin(Source.FLAG, setting.flag or setting.name))
+    if text := environ.get(setting.variable):
+        return _parsed(setting, _from_variable(setting, text), environ, Origin(Source.ENVIRONMENT, setting.variable))
+    for layer in chosen.layers:
+        if setting.name in layer.values:
+            return _parsed(setting, layer.values[setting.name], environ, Origin(Source.FILE, layer.where))
+    if not chosen.named:
+        for variable in setting.generic:
+            if text := environ.get(variable):
+                # Shown as discovered: it is nobody's order to kcfix, and a context's file goes before it.
+                return _parsed(setting, text, environ, Origin(Source.DISCOVERED, f"{variable} in the environment"))
+    return setting.default, Origin(Source.DEFAULT)
+
+
+def _from_variable(setting: Setting, text: str) -> object:
+    if setting.name not in ("names", "kafka"):
+        return text
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f'{setting.variable} must be an inline TOML table, such as {{ purchase_group = "other" }}: {error}'
+        ) from error
+
+
+def _parsed(setting: Setting, value: object, environ: Mapping[str, str], origin: Origin) -> tuple[object, Origin]:
+    try:
+        return setting.parse(value, environ), origin
+    except ValueError as error:
+        raise UsageError(f"{setting.name} ({origin}): {error}") from None
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    known = {setting.variable for setting in SETTINGS} | set(_OTHER_VARIABLES)
+    strange = sorted(name for name in environ if name.startswith("KCFIX_") and name not in known)
+    return tuple(f"unknown variable {name}{did_you_mean(name, known)}" for name in strange)

@@ -1,0 +1,95 @@
+"""Fixtures of all unit tests: kcfix run in this process on fakes."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcfix.main import main
+from kcfix.services import Services
+
+NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
+"""The time at which every unit test takes place."""
+
+
+class Terminal(io.StringIO):
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, text: str = "", *, tty: bool = False) -> None:
+        super().__init__(text)
+        self.tty = tty
+
+    def isatty(self) -> bool:
+        """As it was told."""
+        return self.tty
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one run of kcfix left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output as one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output by lines."""
+        return self.out.splitlines()
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Call kcfix: `run("lag", "--all", kafka=FakeKafka(...), tty=True) -> Ran`.
+
+    Environment, home and working folder are empty and private; the time is NOW; sleeping takes no time. Systems for
+    which no fake is given can't be reached by accident: Docker's socket does not exist there.
+    """
+
+    def call(
+        *argv: str,
+        stdin: str = "",
+        tty: bool = False,
+        environ: Mapping[str, str] | None = None,
+        now: datetime = NOW,
+        **systems: Any,
+    ) -> Ran:
+        home = tmp_path / "home"
+        folder = tmp_path / "work"
+        home.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        out, err = Terminal(tty=tty), Terminal(tty=tty)
+        services = Services(
+            environ={
+                "HOME": str(home),
+                "TERM": "xterm",
+                "KCFIX_DOCKER_HOST": f"unix://{tmp_path}/no-docker.sock",
+                **(environ or {}),
+            },
+            folder=folder,
+            stdin=Terminal(stdin, tty=tty),
+            stdout=out,
+            stderr=err,
+            now=lambda: now,
+            sleep=lambda seconds: None,
+            **systems,
+        )
+        code = main(argv, services)
+        return Ran(code, out.getvalue(), err.getvalue())
+
+    return call
