@@ -1,0 +1,204 @@
+r"""A raw log line, understood (docs/system.md 4.1). Never raises: what is no dialect that it knows stays TEXT.
+
+>>> from datetime import UTC, datetime
+>>> from kcfix.core.workers import RawLine, Stream
+>>> at = datetime(2026, 1, 7, tzinfo=UTC)
+>>> raw = '{"level":"info","message":"Processing it Processing it","service":"purchase-worker","offset":"7"}'
+>>> parse(RawLine("w", at, Stream.STDOUT, raw)).message
+'Processing it'
+>>> parse(RawLine("w", at, Stream.STDERR, "plain \x1b[31mred\x1b[0m")).message
+'plain red'
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from kcfix.core.logentry import Dialect, Level, LogEntry
+from kcfix.core.offsets import TopicPartition
+from kcfix.core.payments import PaymentId, parse_uuid
+from kcfix.core.workers import RawLine, Stream
+
+_ESCAPE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"  # CSI; OSC, DCS and kin; the rest
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters but for tab and line feed, and what turns or hides text on a terminal."""
+_DEVELOPMENT = re.compile(
+    r"\[[^\]]{1,40}\] \[(?P<service>[^\]]{0,80})\] (?P<level>[a-z]{1,10}): (?P<message>.*)", re.DOTALL
+)
+_LEVELS = {
+    "error": Level.ERROR,
+    "fatal": Level.ERROR,
+    "warn": Level.WARN,
+    "warning": Level.WARN,
+    "info": Level.INFO,
+    "http": Level.INFO,
+    "verbose": Level.DEBUG,
+    "debug": Level.DEBUG,
+    "silly": Level.DEBUG,
+    "nothing": Level.UNKNOWN,
+}
+_LONGEST_JSON = 1024 * 1024
+_LINE_FIELDS = ("level", "message", "timestamp", "logger")
+_PAYMENT_FIELDS = ("paymentId", "payment_id", "correlationId", "correlation_id")
+
+
+def visible(text: str) -> str:
+    r"""The text without terminal escapes and control characters; tabs and line feeds become one space.
+
+    >>> visible("a\x1b]0;title\x07b\tc\u202ed")
+    'ab cd'
+    """
+    return re.sub(r"[\t\n]+", " ", _INVISIBLE.sub("", _ESCAPE.sub("", text)))
+
+
+def parse(line: RawLine) -> LogEntry:
+    """The line with its dialect, level, message and fields."""
+    text = line.text
+    return _json(line, text) or _development(line, text) or _text(line, text)
+
+
+def _entry(
+    line: RawLine, dialect: Dialect, level: Level, message: str, fields: Mapping[str, object] | None = None
+) -> LogEntry:
+    return LogEntry(line.container, line.timestamp, line.stream, dialect, level, message, fields or {}, line.text)
+
+
+def _json(line: RawLine, text: str) -> LogEntry | None:
+    bare = text.strip()
+    if not bare.startswith("{") or len(bare) > _LONGEST_JSON:
+        return None
+    try:
+        # An integer of thousands of digits is a ValueError of its own, deep nesting a RecursionError.
+        value = json.loads(bare)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("message"), str):
+        return None
+    message: str = value["message"]
+    named = value.get("level")
+    level = _LEVELS.get(named.lower(), Level.UNKNOWN) if isinstance(named, str) else Level.UNKNOWN
+    fields = {key: content for key, content in value.items() if key not in _LINE_FIELDS}
+    if value.get("logger") == "kafkajs" and isinstance(named, str) and named.isupper():
+        return _entry(line, Dialect.KAFKAJS, level, visible(message), fields)
+    return _entry(line, Dialect.APPLICATION, level, visible(undoubled(message)), fields)
+
+
+def undoubled(message: str) -> str:
+    """The message once, where winston has written it twice with a space between (docs/system.md 4.1).
+
+    >>> undoubled("Sent Sent"), undoubled("a b a b"), undoubled("no no no")
+    ('Sent', 'a b', 'no no no')
+    """
+    half, odd = divmod(len(message), 2)
+    if odd and half and message[half] == " " and message[:half] == message[half + 1 :]:
+        return message[:half]
+    return message
+
+
+def _development(line: RawLine, text: str) -> LogEntry | None:
+    """Winston's text for people, and its `Meta:` line, whose fields are given under their own names."""
+    bare = visible(text)
+    if bare.startswith("Meta: {") and len(bare) <= _LONGEST_JSON:
+        try:
+            fields = json.loads(_ESCAPE.sub("", text).strip().removeprefix("Meta: "))
+        except (ValueError, RecursionError):
+            return None
+        return _entry(line, Dialect.APPLICATION, Level.UNKNOWN, "Meta:", fields) if isinstance(fields, dict) else None
+    match = _DEVELOPMENT.fullmatch(bare)
+    if match is None or match["level"] not in _LEVELS:
+        return None
+    return _entry(
+        line, Dialect.APPLICATION, _LEVELS[match["level"]], undoubled(match["message"]), {"service": match["service"]}
+    )
+
+
+_TEXT_LEVELS = re.compile(
+    r"\b(?:(?P<error>ERROR|FATAL|Error:|[A-Z]\w+Error\b)|(?P<warn>WARN(?:ING)?|Warning:?|\w+Warning:))"
+)
+
+
+def _text(line: RawLine, text: str) -> LogEntry:
+    message = visible(text).rstrip()
+    match = _TEXT_LEVELS.search(message[:400])
+    level = Level.UNKNOWN
+    if match is not None:
+        level = Level.ERROR if match["error"] else Level.WARN
+    return _entry(line, Dialect.TEXT, level, message)
+
+
+def offset_of(entry: LogEntry) -> tuple[TopicPartition, int] | None:
+    """The record that the entry speaks of: its partition and offset; None where it names none whole.
+
+    A line about a dead letter names the original record.
+    """
+    for prefix in ("", "original"):
+        topic, partition, offset = (
+            entry.fields.get(name if not prefix else prefix + name.capitalize())
+            for name in ("topic", "partition", "offset")
+        )
+        where, at = _number(partition), _number(offset)
+        if isinstance(topic, str) and topic and where is not None and at is not None:
+            return TopicPartition(topic, where), at
+    return None
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return None
+
+
+def payment_of(entry: LogEntry) -> PaymentId | None:
+    """The payment that the entry is about: its paymentId, else its correlation id where that is a UUID; else None.
+
+    The correlation id of some lines is an allocation's (docs/system.md 2.3): nothing in the line tells these apart.
+    """
+    for name in _PAYMENT_FIELDS:
+        found = parse_uuid(entry.fields.get(name))
+        if found is not None:
+            return PaymentId(found)
+    return None
+
+
+def mentions(entry: LogEntry, text: str) -> bool:
+    """Whether the line contains the text anywhere, fields included, whatever the case of its letters."""
+    wanted = text.lower()
+    return wanted in entry.raw.lower() or wanted in entry.message.lower()
+
+
+def error_of(entry: LogEntry) -> str | None:
+    """What went wrong, in one line: error code and first line of the error's text; None where the entry has none."""
+    code = entry.fields.get("errorCode") or entry.fields.get("code")
+    text = _error_text(entry.fields)
+    code = visible(code) if isinstance(code, str) else ""
+    if not text:
+        return code or None
+    return text if not code or code in text else f"{code}: {text}"
+
+
+def _error_text(fields: Mapping[str, object]) -> str:
+    for name in ("error", "failureReason", "reason", "stack"):
+        value = fields.get(name)
+        if isinstance(value, dict):
+            value = value.get("message")
+        if isinstance(value, str) and value.strip():
+            return visible(value.strip().splitlines()[0])
+    return ""
+
+
+def is_error(entry: LogEntry) -> bool:
+    """Whether the entry tells of something that failed: by its level, or, where it has none, by its stream."""
+    if entry.level is Level.UNKNOWN:
+        return entry.stream is Stream.STDERR and entry.dialect is Dialect.TEXT and bool(entry.message)
+    return entry.level is Level.ERROR
