@@ -1,0 +1,352 @@
+"""Consumer groups: who is in them and what they have committed, in requests that grow with brokers, not with groups."""
+
+from __future__ import annotations
+
+import struct
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kcfix.adapters.kafka_errors import (
+    COORDINATOR_MOVING,
+    DENIED,
+    GROUP_ID_NOT_FOUND,
+    UNKNOWN_TOPIC_OR_PARTITION,
+    LinkError,
+    error_name,
+    refused_by_broker,
+    unreachable,
+)
+from kcfix.adapters.kafka_link import Link
+from kcfix.adapters.kafka_net import Deadline
+from kcfix.adapters.kafka_protocol import (
+    ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription,
+    DescribeGroupsRequest,
+    FindCoordinatorRequest,
+    ListGroupsRequest,
+    OffsetFetchRequest,
+)
+from kcfix.core.offsets import Committed, Group, GroupState, Member, TopicPartition
+from kcfix.errors import AccessDenied, Unreachable
+
+OFFSETS_TOPIC = "__consumer_offsets"
+
+_STATES = {
+    "Stable": GroupState.STABLE,
+    "Empty": GroupState.EMPTY,
+    "PreparingRebalance": GroupState.PREPARING_REBALANCE,
+    "CompletingRebalance": GroupState.COMPLETING_REBALANCE,
+    "Assigning": GroupState.ASSIGNING,
+    "Reconciling": GroupState.RECONCILING,
+    "NotReady": GroupState.RECONCILING,
+    "Dead": GroupState.DEAD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    state: str
+    """Empty where the broker is too old to say (before 2.6)."""
+    type: str
+    protocol_type: str
+    node: int
+
+
+def any_group_can_exist(link: Link, deadline: Deadline) -> bool:
+    """Whether the topic of the groups is there. Looking for a coordinator would make it, and reading must not."""
+    if OFFSETS_TOPIC in link.metadata(deadline).topics:
+        return True
+    # Hidden from a list, an unreadable topic says so when it is asked by name. It may also have come meanwhile.
+    return link.topic_error(OFFSETS_TOPIC, deadline) != UNKNOWN_TOPIC_OR_PARTITION
+
+
+def find_coordinators(link: Link, groups: Collection[str], deadline: Deadline) -> tuple[dict[str, int], dict[str, int]]:
+    """Coordinator's broker id by group, and the error code of those that have none."""
+    found: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    open_ = list(groups)
+    batched = True
+    while open_:
+        answers = []
+        if batched:
+            request = FindCoordinatorRequest(key_type=0, coordinator_keys=open_, min_version=4)
+            try:
+                answers = list(link.ask_any(request, deadline, "asking Kafka for group coordinators").coordinators)
+            except Unreachable:
+                if deadline.passed or not _too_old(link, deadline):
+                    raise
+                batched = False
+        if not batched:
+            for group in open_:
+                request = FindCoordinatorRequest(key=group, key_type=0, max_version=3)
+                answer = link.ask_any(request, deadline, f"asking Kafka for the coordinator of {group}")
+                answer.key = group
+                answers.append(answer)
+        failed = {}
+        for answer in answers:
+            if answer.error_code:
+                failed[answer.key] = answer.error_code
+            else:
+                found[answer.key] = answer.node_id
+        open_ = [g for g, code in failed.items() if code in COORDINATOR_MOVING]
+        if open_ and not deadline.pause():
+            break
+    return found, failed
+
+
+def _too_old(link: Link, deadline: Deadline) -> bool:
+    """Whether the brokers are from before 3.0, which look up one coordinator at a time."""
+    nodes = link.metadata(deadline).brokers
+    for node in nodes:
+        try:
+            return not link.connection(node, deadline).supports(FindCoordinatorRequest, 4)
+        except LinkError:
+            continue
+    return False
+
+
+# groups
+
+
+def read_groups(link: Link, ids: Collection[str] | None) -> dict[str, Group]:
+    """Groups by id; see KafkaPort.groups."""
+    deadline = link.deadline()
+    with link.lock:
+        if not any_group_can_exist(link, deadline):
+            return {g: Group(g, GroupState.NOT_FOUND) for g in sorted(ids or ())}
+        if ids is not None:
+            return _read_named(link, sorted(set(ids)), deadline)
+        listed, failures = _list_everywhere(link, deadline)
+        if failures and not listed:
+            raise unreachable("listing the groups", failures)
+        by_node: dict[int, list[str]] = defaultdict(list)
+        for group, entry in listed.items():
+            by_node[entry.node].append(group)
+        return dict(sorted(_describe(link, by_node, listed, deadline).items()))
+
+
+def _list_everywhere(link: Link, deadline: Deadline) -> tuple[dict[str, _Listed], list[LinkError]]:
+    nodes = link.metadata(deadline).brokers
+    answers = link.ask_each({node: [ListGroupsRequest()] for node in nodes}, deadline)
+    listed: dict[str, _Listed] = {}
+    failures: list[LinkError] = []
+    for node, answer in answers.items():
+        if isinstance(answer, LinkError):
+            failures.append(answer)
+        else:
+            listed |= _listed(answer[0], node)
+    return listed, failures
+
+
+def _listed(answer: Any, node: int) -> dict[str, _Listed]:
+    if answer.error_code in DENIED:
+        raise refused_by_broker("listing the groups", answer.error_code)
+    return {
+        g.group_id: _Listed(g.group_state or "", (g.group_type or "").lower(), g.protocol_type or "", node)
+        for g in answer.groups
+    }
+
+
+def _read_named(link: Link, ids: list[str], deadline: Deadline) -> dict[str, Group]:
+    coordinators, failed = find_coordinators(link, ids, deadline)
+    by_node: dict[int, list[str]] = defaultdict(list)
+    for group, node in coordinators.items():
+        by_node[node].append(group)
+    groups = _describe(link, by_node, None, deadline)
+    for group, code in failed.items():
+        groups[group] = Group(group, GroupState.UNKNOWN, error=error_name(code), members_known=False)
+    _raise_if_all_failed(groups, "describing the groups", failed.values())
+    return {g: groups[g] for g in ids}
+
+
+def _raise_if_all_failed(groups: Mapping[str, Group], doing: str, codes: Iterable[int]) -> None:
+    if groups and all(g.error for g in groups.values()):
+        told = "; ".join(dict.fromkeys(str(g.error) for g in groups.values()))
+        if codes and all(code in DENIED for code in codes):
+            raise AccessDenied(f"{doing}: the broker denies it ({told})", system="kafka")
+        raise Unreachable(f"{doing}: {told}", system="kafka")
+
+
+def _describe(
+    link: Link, by_node: Mapping[int, list[str]], listed: Mapping[str, _Listed] | None, deadline: Deadline
+) -> dict[str, Group]:
+    """Describe groups at their coordinators, which list them as well: that tells a missing group from an indescribable one."""
+    groups: dict[str, Group] = {}
+    todo = {node: list(ids) for node, ids in by_node.items()}
+    while todo:
+        asks = {
+            node: [DescribeGroupsRequest(groups=ids), *([] if listed is not None else [ListGroupsRequest()])]
+            for node, ids in todo.items()
+        }
+        moving: list[str] = []
+        for node, answer in link.ask_each(asks, deadline).items():
+            if isinstance(answer, LinkError):
+                for group in todo[node]:
+                    groups[group] = Group(
+                        group, GroupState.UNKNOWN, coordinator=node, error=str(answer), members_known=False
+                    )
+                continue
+            known = listed if listed is not None else _listed(answer[1], node)
+            for described in answer[0].groups:
+                groups[described.group_id] = _group(described, known.get(described.group_id), node)
+                if described.error_code in COORDINATOR_MOVING:
+                    moving.append(described.group_id)
+        if not moving or not deadline.pause():
+            break
+        coordinators, _ = find_coordinators(link, moving, deadline)
+        todo = defaultdict(list)
+        for group, node in coordinators.items():
+            todo[node].append(group)
+    return groups
+
+
+def _group(described: Any, listed: _Listed | None, node: int) -> Group:
+    state = _STATES.get(described.group_state, GroupState.UNKNOWN)
+    code = described.error_code
+    absent = code == GROUP_ID_NOT_FOUND or (not code and state is GroupState.DEAD)
+    if code and not absent:
+        return Group(
+            described.group_id, GroupState.UNKNOWN, coordinator=node, error=error_name(code), members_known=False
+        )
+    if absent and listed is None:
+        return Group(described.group_id, GroupState.NOT_FOUND, coordinator=node)
+    if absent and listed is not None and (listed.type not in ("", "classic") or listed.state not in ("", "Dead")):
+        # The classic DescribeGroups does not know a group of the newer protocols, which is not to say that it is dead.
+        return Group(
+            described.group_id,
+            _STATES.get(listed.state, GroupState.UNKNOWN),
+            protocol_type=listed.protocol_type,
+            group_type=listed.type,
+            coordinator=node,
+            members_known=listed.state == "Empty",
+        )
+    members = tuple(sorted((_member(m, described.protocol_type) for m in described.members), key=_order))
+    return Group(
+        described.group_id,
+        state,
+        members,
+        protocol_type=described.protocol_type or "",
+        group_type=listed.type if listed else "",
+        coordinator=node,
+    )
+
+
+def _order(member: Member) -> tuple[tuple[TopicPartition, ...], str]:
+    return (member.assignment[:1], member.member_id)
+
+
+def _member(member: Any, protocol_type: str) -> Member:
+    assignment: tuple[TopicPartition, ...] = ()
+    subscription: tuple[str, ...] = ()
+    if protocol_type == "consumer":
+        assigned = _decoded(ConsumerProtocolAssignment, member.member_assignment)
+        if assigned is not None:
+            assignment = tuple(
+                sorted(TopicPartition(t.topic, p) for t in assigned.assigned_partitions for p in t.partitions)
+            )
+        subscribed = _decoded(ConsumerProtocolSubscription, member.member_metadata)
+        if subscribed is not None:
+            subscription = tuple(sorted(subscribed.topics))
+    return Member(member.member_id, member.client_id, member.client_host.removeprefix("/"), assignment, subscription)
+
+
+def _decoded(kind: Any, data: bytes | memoryview | None) -> Any | None:
+    """What a client wrote into its membership, by whatever version it wrote; None where that can't be read."""
+    raw = bytes(data or b"")
+    if len(raw) < 2:
+        return None
+    try:
+        version = min(struct.unpack_from(">h", raw)[0], kind.max_version)
+        return kind.decode(raw, version=max(0, version))
+    except (ValueError, IndexError, struct.error, TypeError, KeyError):
+        return None
+
+
+# committed offsets
+
+
+def read_committed(link: Link, ids: Collection[str]) -> dict[str, dict[TopicPartition, Committed]]:
+    """All that each group has committed; see KafkaPort.committed.
+
+    Raises:
+        Unreachable: the offsets of at least one of them could not be read (the message names it).
+    """
+    deadline = link.deadline()
+    with link.lock:
+        wanted = sorted(set(ids))
+        if not wanted or not any_group_can_exist(link, deadline):
+            return {g: {} for g in wanted}
+        found: dict[str, dict[TopicPartition, Committed]] = {}
+        todo = wanted
+        while True:
+            coordinators, failed = find_coordinators(link, todo, deadline)
+            for group, code in failed.items():
+                raise refused_by_broker(f"reading the committed offsets of {group}", code)
+            todo = _fetch_offsets(link, coordinators, found, deadline)
+            if not todo:
+                return {g: found.get(g, {}) for g in wanted}
+            if not deadline.pause():
+                raise Unreachable(
+                    f"reading the committed offsets of {todo[0]}: its coordinator was not ready within"
+                    f" {deadline.seconds:g} s",
+                    system="kafka",
+                )
+
+
+def _fetch_offsets(
+    link: Link,
+    coordinators: Mapping[str, int],
+    found: dict[str, dict[TopicPartition, Committed]],
+    deadline: Deadline,
+) -> list[str]:
+    """Read the offsets into `found`; the groups whose coordinator moves are returned."""
+    by_node: dict[int, list[str]] = defaultdict(list)
+    for group, node in coordinators.items():
+        by_node[node].append(group)
+    asks: dict[int, list[Any]] = {}
+    for node, groups in by_node.items():
+        try:
+            many = link.connection(node, deadline).supports(OffsetFetchRequest, 8)
+        except LinkError as error:
+            raise unreachable(f"reading the committed offsets of {groups[0]}", [error]) from error
+        asks[node] = _offset_requests(groups, many=many)
+    moving: list[str] = []
+    for node, answers in link.ask_each(asks, deadline).items():
+        groups = by_node[node]
+        if isinstance(answers, LinkError):
+            raise unreachable(f"reading the committed offsets of {groups[0]}", [answers])
+        told = (
+            [(g.group_id, g) for g in answers[0].groups]
+            if answers[0].groups
+            else list(zip(groups, answers, strict=False))
+        )
+        for group, answer in told:
+            code = answer.error_code
+            if code in COORDINATOR_MOVING:
+                moving.append(group)
+            elif code and code != GROUP_ID_NOT_FOUND:
+                raise refused_by_broker(f"reading the committed offsets of {group}", code)
+            else:
+                found[group] = _committed(answer.topics or ())
+    return moving
+
+
+def _offset_requests(groups: list[str], *, many: bool) -> list[Any]:
+    if many:
+        wanted = [OffsetFetchRequest.OffsetFetchRequestGroup(group_id=g, topics=None) for g in groups]
+        return [OffsetFetchRequest(groups=wanted, require_stable=False, min_version=8, max_version=9)]
+    return [OffsetFetchRequest(group_id=g, topics=None, max_version=7) for g in groups]
+
+
+def _committed(topics: Iterable[Any]) -> dict[TopicPartition, Committed]:
+    found: dict[TopicPartition, Committed] = {}
+    for topic in topics:
+        for p in topic.partitions:
+            where = TopicPartition(topic.name, p.partition_index)
+            if p.error_code:
+                found[where] = Committed(None, error_name(p.error_code))
+            elif p.committed_offset >= 0:
+                found[where] = Committed(p.committed_offset, metadata=p.metadata or "")
+    return dict(sorted(found.items()))

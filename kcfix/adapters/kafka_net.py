@@ -1,0 +1,360 @@
+"""One connection to one broker: address map, TCP, TLS, SASL, and requests with deadlines.
+
+The address map leads a name that only resolves inside Docker to a port that this host can reach. It is used for
+connecting only, so the process's resolver stays as it is, and TLS still checks the name that the broker advertises.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kcfix import __version__
+from kcfix.adapters.kafka_errors import UNSUPPORTED_VERSION, LinkError, Trouble, error_name
+from kcfix.adapters.kafka_protocol import (
+    ApiVersionsRequest,
+    KafkaConfigurationError,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
+    get_sasl_mechanism,
+)
+from kcfix.errors import UsageError
+
+CONNECT_SECONDS = 3.0
+PAUSE_SECONDS = 0.1
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+DEFAULT_PORT = 9092
+
+
+class Deadline:
+    """A moment by which a call must have ended."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._at = time.monotonic() + seconds
+
+    def left(self, at_most: float | None = None) -> float:
+        """Seconds until then (or `at_most`, if that is less); 0 when it has passed."""
+        left = max(0.0, self._at - time.monotonic())
+        return left if at_most is None else min(left, at_most)
+
+    @property
+    def passed(self) -> bool:
+        return self.left() == 0.0
+
+    def pause(self) -> bool:
+        """Wait a little before asking again; False, at once, if there is no time for that."""
+        if self.left() <= PAUSE_SECONDS:
+            return False
+        time.sleep(PAUSE_SECONDS)
+        return True
+
+    def part(self, share: int) -> Deadline:
+        """A deadline for one of `share` tries that are still to be made."""
+        return Deadline(max(self.left() / max(1, share), min(1.0, self.left())))
+
+
+class Address(NamedTuple):
+    """Host and port. Written as host:port, IPv6 in brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
+    """The address in `host`, `host:port` or `[v6]:port`; a listener prefix such as `PLAINTEXT://` is dropped.
+
+    >>> parse_address("PLAINTEXT://kafka:9092"), parse_address("[::1]"), parse_address("10.0.0.1:19092")
+    (Address(host='kafka', port=9092), Address(host='::1', port=9092), Address(host='10.0.0.1', port=19092))
+
+    Raises:
+        UsageError: it is none of these. Nothing was asked.
+    """
+    bare = text.strip().rpartition("://")[2]
+    if bare.startswith("["):
+        host, _, rest = bare[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif bare.count(":") > 1:
+        host, port = bare, ""
+    else:
+        host, _, port = bare.partition(":")
+    number = int(port) if port.isascii() and port.isdigit() else None if port else default_port
+    if not host or number is None or not 0 < number < 65536:
+        raise UsageError(f"{text!r} is no broker address", hint="write it as HOST:PORT")
+    return Address(host, number)
+
+
+class AddressMap:
+    """Where to connect in place of an advertised address: `name:port` -> `host:port`, or `name` -> `host[:port]`."""
+
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        self._exact: dict[Address, Address] = {}
+        self._names: dict[str, tuple[str, int | None]] = {}
+        for advertised, reachable in entries.items():
+            if ":" in advertised.rpartition("]")[2]:
+                self._exact[parse_address(advertised)] = parse_address(reachable)
+            else:
+                target = parse_address(reachable, default_port=1)
+                self._names[advertised.strip("[]")] = (target.host, None if target.port == 1 else target.port)
+
+    def lead(self, address: Address) -> Address:
+        """The address to connect to; the same one where the map does not name it."""
+        if address in self._exact:
+            return self._exact[address]
+        if address.host in self._names:
+            host, port = self._names[address.host]
+            return Address(host, port or address.port)
+        return address
+
+
+def _resolve(address: Address, deadline: Deadline) -> list[Any]:
+    """Addresses of a name, by a thread, because the C library's resolver knows no deadline."""
+    found: list[Any] = []
+    failed: list[OSError] = []
+
+    def ask() -> None:
+        try:
+            found.extend(socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            failed.append(error if isinstance(error, OSError) else OSError(str(error)))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(deadline.left())
+    if not found:
+        detail = (
+            "a name that this host can't resolve"
+            if failed
+            else f"no answer from the resolver in {deadline.seconds:g} s"
+        )
+        raise LinkError(Trouble.NAME, str(address), detail)
+    return found
+
+
+class Connection:
+    """A connection to one broker. After an error it is closed and stays so."""
+
+    def __init__(self, place: str, sock: socket.socket, client_id: str) -> None:
+        self.place = place
+        self._sock = sock
+        self._client_id = client_id
+        self._correlation = 0
+        self._waiting: list[Any] = []
+        self._versions: dict[int, tuple[int, int]] = {}
+        self.requests = 0
+        self.closed = False
+
+    def ask(self, request: Any, deadline: Deadline) -> Any:
+        """The answer to one request."""
+        self.send(request, deadline)
+        return self.receive(deadline)
+
+    def send(self, request: Any, deadline: Deadline) -> None:
+        """Send a request; its answer is taken by `receive`, in order."""
+        if self.closed:
+            raise LinkError(Trouble.CLOSED, self.place)
+        if request.API_VERSION is None:
+            request.API_VERSION = self._version(request)
+        self._correlation += 1
+        request.with_header(correlation_id=self._correlation, client_id=self._client_id)
+        frame = request.encode(framed=True, header=True)
+        self._waiting.append(request.header)
+        self.requests += 1
+        try:
+            self._sock.settimeout(self._left(deadline))
+            self._sock.sendall(frame)
+        except OSError as error:
+            raise self._broken(error, deadline) from error
+
+    def receive(self, deadline: Deadline) -> Any:
+        """The answer to the oldest request that has none yet."""
+        if self.closed or not self._waiting:
+            raise LinkError(Trouble.CLOSED, self.place, sent=True)
+        header = self._waiting.pop(0)
+        size = struct.unpack(">i", self._take(4, deadline))[0]
+        if not 4 <= size <= MAX_ANSWER_BYTES:
+            self.close()
+            raise LinkError(Trouble.PROTOCOL, self.place, sent=True)
+        frame = self._take(size, deadline)
+        kind = header.get_response_class()
+        try:
+            stream = io.BytesIO(frame)
+            number = kind.parse_header(stream).correlation_id
+            answer = kind.decode(memoryview(frame)[stream.tell() :])
+        except (ValueError, IndexError, struct.error, TypeError, KeyError) as error:
+            self.close()
+            raise LinkError(
+                Trouble.PROTOCOL, self.place, f"an answer that can't be read ({error})", sent=True
+            ) from error
+        if number != header.correlation_id:
+            self.close()
+            raise LinkError(Trouble.PROTOCOL, self.place, "the answer to another question", sent=True)
+        return answer
+
+    def close(self) -> None:
+        self.closed = True
+        self._waiting.clear()
+        self._sock.close()
+
+    def supports(self, request_class: Any, version: int) -> bool:
+        """Whether broker and library both know this version of the request."""
+        low, high = self._versions.get(request_class.API_KEY, (0, -1))
+        return bool(low <= version <= min(high, request_class.max_version))
+
+    def _version(self, request: Any) -> int:
+        low, high = self._versions.get(request.API_KEY, (0, -1))
+        highest = request.max_version if request._max_version is None else request._max_version
+        version = min(high, highest)
+        if version < max(low, request._min_version or 0):
+            raise LinkError(Trouble.PROTOCOL, self.place, f"this broker's version does not know {request.name}")
+        return int(version)
+
+    def _left(self, deadline: Deadline) -> float:
+        left = deadline.left()
+        if left == 0.0:
+            raise TimeoutError
+        return left
+
+    def _take(self, size: int, deadline: Deadline) -> bytearray:
+        frame = bytearray(size)
+        view = memoryview(frame)
+        while view:
+            try:
+                self._sock.settimeout(self._left(deadline))
+                count = self._sock.recv_into(view)
+            except OSError as error:
+                raise self._broken(error, deadline) from error
+            if count == 0:
+                self.close()
+                raise LinkError(
+                    Trouble.CLOSED, self.place, "the broker closed the connection without an answer", sent=True
+                )
+            view = view[count:]
+        return frame
+
+    def _broken(self, error: OSError, deadline: Deadline) -> LinkError:
+        self.close()
+        if isinstance(error, TimeoutError):
+            detail = f"connected, but no answer within {deadline.seconds:.3g} s"
+            return LinkError(Trouble.ANSWER_TIMEOUT, self.place, detail, sent=True)
+        return LinkError(Trouble.CLOSED, self.place, f"the connection broke ({error.strerror or error})", sent=True)
+
+    def greet(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
+        """Learn what the broker can do, and log in where the settings say so."""
+        name = {"client_software_name": "kcfix", "client_software_version": __version__}
+        answer = self.ask(ApiVersionsRequest(version=3, **name), deadline)
+        if answer.error_code == UNSUPPORTED_VERSION:
+            answer = self.ask(ApiVersionsRequest(version=0), deadline)
+        if answer.error_code:
+            raise LinkError(
+                Trouble.PROTOCOL, self.place, f"the broker answered {error_name(answer.error_code)}", sent=True
+            )
+        self._versions = {key.api_key: (key.min_version, key.max_version) for key in answer.api_keys}
+        if str(security.get("security_protocol", "")).startswith("SASL"):
+            self._log_in(security, host, deadline)
+
+    def _log_in(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
+        wanted = str(security.get("sasl_mechanism") or "")
+        try:
+            mechanism = get_sasl_mechanism(wanted)(host=host, **security)
+        except (KeyError, KafkaConfigurationError, TypeError, AttributeError) as error:
+            raise UsageError(f"the SASL settings for Kafka can't be used: mechanism {wanted or 'not given'}") from error
+        hello = self.ask(SaslHandshakeRequest(mechanism=wanted, max_version=1), deadline)
+        if hello.error_code:
+            offered = ", ".join(hello.mechanisms) or "none"
+            detail = f"the broker does not take SASL {wanted} (it offers: {offered})"
+            raise LinkError(Trouble.LOGIN, self.place, detail, sent=True)
+        while not mechanism.is_done():
+            answer = self.ask(SaslAuthenticateRequest(auth_bytes=mechanism.auth_bytes()), deadline)
+            if answer.error_code:
+                detail = f"the broker refused the login by SASL {wanted} ({error_name(answer.error_code)})"
+                raise LinkError(Trouble.LOGIN, self.place, detail, sent=True)
+            mechanism.receive(bytes(answer.auth_bytes))
+
+
+def connect(
+    address: Address, map_: AddressMap, security: Mapping[str, Any], client_id: str, deadline: Deadline
+) -> Connection:
+    """A connection that is ready for requests.
+
+    Raises:
+        LinkError: with what failed: name, port, TLS, login or the answer.
+        UsageError: the security settings can't be used.
+    """
+    target = map_.lead(address)
+    place = str(address) if target == address else f"{address} (here {target})"
+    sock = _open(target, place, deadline)
+    connection: Connection | None = None
+    try:
+        if str(security.get("security_protocol", "")).endswith("SSL"):
+            sock = _wrap(sock, address.host, place, security, deadline)
+        connection = Connection(place, sock, client_id)
+        connection.greet(security, address.host, deadline)
+    except BaseException:
+        sock.close()
+        raise
+    return connection
+
+
+def _open(target: Address, place: str, deadline: Deadline) -> socket.socket:
+    try:
+        found = _resolve(target, deadline)
+    except LinkError as error:
+        raise LinkError(error.trouble, place, error.detail) from error
+    limit = deadline.left(CONNECT_SECONDS)
+    trouble = LinkError(Trouble.CONNECT_TIMEOUT, place)
+    for family, kind, protocol, _, where in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(deadline.left(CONNECT_SECONDS) or 0.001)
+            sock.connect(where)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            sock.close()
+            if isinstance(error, TimeoutError):
+                trouble = LinkError(Trouble.CONNECT_TIMEOUT, place, f"no connection within {limit:.2g} s")
+            elif isinstance(error, ConnectionRefusedError):
+                trouble = LinkError(Trouble.REFUSED, place)
+            else:
+                trouble = LinkError(Trouble.NO_ROUTE, place, f"no connection ({error.strerror or error})")
+        else:
+            return sock
+    raise trouble
+
+
+def _wrap(sock: socket.socket, host: str, place: str, security: Mapping[str, Any], deadline: Deadline) -> socket.socket:
+    try:
+        context = security.get("ssl_context") or _context(security)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the TLS settings for Kafka can't be used: {error}") from error
+    try:
+        sock.settimeout(deadline.left() or 0.001)
+        wrapped: socket.socket = context.wrap_socket(sock, server_hostname=host)
+    except (OSError, ValueError) as error:
+        raise LinkError(Trouble.TLS, place, f"TLS failed ({error})") from error
+    return wrapped
+
+
+def _context(security: Mapping[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=security.get("ssl_cafile") or None)
+    if security.get("ssl_check_hostname") is False:
+        context.check_hostname = False
+    if security.get("ssl_certfile"):
+        context.load_cert_chain(
+            security["ssl_certfile"], security.get("ssl_keyfile") or None, security.get("ssl_password") or None
+        )
+    return context
+
+
+def parse_addresses(brokers: Sequence[str]) -> tuple[Address, ...]:
+    """The addresses of a broker list; each entry may itself hold several, parted by commas."""
+    return tuple(dict.fromkeys(parse_address(part) for entry in brokers for part in entry.split(",") if part.strip()))
