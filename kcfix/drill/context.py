@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
-from kcfix.drill.state import Drill, write_private
+from kcfix.drill.state import DATABASE, DATABASE_USER, Drill, write_private
 
 
 def write(drill: Drill) -> None:
-    """Write the context file into the data folder; it holds the password and is readable by its owner only."""
+    """Write the context file and the password file; both hold the password and are readable by their owner only."""
     write_private(drill.context_file, text(drill))
+    write_private(drill.password_file, f"127.0.0.1:{drill.postgres_port}:{DATABASE}:{DATABASE_USER}:{drill.password}\n")
 
 
 def text(drill: Drill) -> str:

@@ -25,8 +25,7 @@ def down(name: str = DEFAULT_NAME, progress: Callable[[str], None] = lambda _: N
 
 def take_down(engine: Engine, name: str, progress: Callable[[str], None]) -> list[str]:
     """`down` on an engine that is already open."""
-    progress(f"taking the drill {name} down")
-    removed = engine.remove_all(name)
+    removed = engine.remove_all(name, progress)
     at = folder(name)
     if at.exists():
         if any(at.iterdir()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -164,7 +164,7 @@ class Engine:
         with translated(f"making volume {drill.volume(service)}"):
             self._client.volumes.create(drill.volume(service), labels=drill.labels)
 
-    def remove_all(self, name: str) -> list[str]:
+    def remove_all(self, name: str, progress: Callable[[str], None] = lambda _: None) -> list[str]:
         """Remove every container, network and volume with the drill's label; the names of what was removed, sorted.
 
         Raises:
@@ -172,6 +172,7 @@ class Engine:
         """
         removed: list[str] = []
         for container in self.containers(name):
+            progress(f"removing {container.name}")
             with translated(f"removing container {container.name}"):
                 _gone(lambda c=container: c.remove(force=True, v=True))
             removed.append(str(container.name))

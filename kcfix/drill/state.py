@@ -118,6 +118,16 @@ class Drill:
         return f"postgresql://{DATABASE_USER}:{self.password}@127.0.0.1:{self.postgres_port}/{DATABASE}"
 
     @property
+    def shown_dsn(self) -> str:
+        """Database address from the host, complete and without a secret: the password is in a file that it names."""
+        return f"postgresql://{DATABASE_USER}@127.0.0.1:{self.postgres_port}/{DATABASE}?passfile={self.password_file}"
+
+    @property
+    def password_file(self) -> Path:
+        """The file that holds the database's password, as libpq reads it."""
+        return self.data_folder / "pgpass"
+
+    @property
     def inner_dsn(self) -> str:
         """Database address from the drill's containers, with its password."""
         return f"postgresql://{DATABASE_USER}:{self.password}@{POSTGRES}:5432/{DATABASE}"

@@ -1,0 +1,353 @@
+"""`kcfix drill`: a throw-away copy of the system to rehearse on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kcfix.clean import clean
+from kcfix.cli.context import services_of
+from kcfix.errors import UsageError
+from kcfix.render.view import Cell, Column, Table, Text, Tone, View
+
+if TYPE_CHECKING:
+    from kcfix.drill.state import Drill
+    from kcfix.drill.status import Status
+
+app = typer.Typer()
+
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Which drill; default: `drill`, or the one that -C names.")
+]
+
+
+@app.callback()
+def drill() -> None:
+    """Real Kafka, PostgreSQL and worker containers, made for a rehearsal and thrown away.
+
+    Nothing here touches anything that does not carry the drill's own label.
+
+    Examples:
+        kcfix drill up
+        kcfix drill buy 3
+        kcfix drill break worker-stopped
+        kcfix -C drill status
+        kcfix drill mend
+        kcfix drill down
+    """
+
+
+@app.command()
+def up(
+    ctx: typer.Context,
+    name: Name = None,
+    kafka: Annotated[str, typer.Option("--kafka", metavar="VERSION", help="Version of Apache Kafka.")] = "3.5.2",
+    processed_events: Annotated[
+        str, typer.Option("--processed-events", metavar="A|B|C", help="Shape of the table processed_events.")
+    ] = "C",
+    no_unique_index: Annotated[
+        bool, typer.Option("--no-unique-index", help="Leave `unique_active_purchase` out.")
+    ] = False,
+) -> View:
+    """Bring a drill up: broker, database and four workers. One that is up already is left as it is.
+
+    Examples:
+        kcfix drill up
+        kcfix drill up --name newest --kafka 4.4.0 --processed-events A --no-unique-index
+    """
+    from kcfix.drill.state import Options, Shape
+    from kcfix.drill.status import status as look
+    from kcfix.drill.up import up as bring_up
+
+    try:
+        shape = Shape(processed_events.upper())
+    except ValueError:
+        raise UsageError(f"processed_events has the shapes A, B and C, not {processed_events!r}") from None
+    options = Options(_name(ctx, name), kafka=kafka, processed_events=shape, unique_index=not no_unique_index)
+    made = bring_up(options, _progress(ctx))
+    return _status_view(look(made.name))
+
+
+@app.command()
+def down(ctx: typer.Context, name: Name = None) -> View:
+    """Remove a drill: its containers, network, volumes and data folder, also what a crash left of it.
+
+    Examples:
+        kcfix drill down
+        kcfix drill down --name newest
+    """
+    from kcfix.drill.down import down as take_down
+
+    which = _name(ctx, name)
+    removed = take_down(which, _progress(ctx))
+    return View(
+        schema="drill-down",
+        sections=(Table((Column("REMOVED"),), tuple((r,) for r in removed), empty=f"there was no drill {which}"),),
+        data=[{"removed": r} for r in removed],
+        summary={"name": which, "removed_count": len(removed)},
+        changed=bool(removed),
+    )
+
+
+@app.command()
+def status(ctx: typer.Context, name: Name = None) -> View:
+    """Show brokers, database, containers, ports and data folder of a drill.
+
+    The database's address holds no password: it names a file that does.
+
+    Examples:
+        kcfix drill status
+        kcfix drill status -o json
+    """
+    from kcfix.drill.status import status as look
+
+    return _status_view(look(_name(ctx, name)))
+
+
+@app.command()
+def buy(
+    ctx: typer.Context,
+    count: Annotated[int, typer.Argument(metavar="N", min=1, help="How many payments.")],
+    name: Name = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="R", help="So many a second; default: as fast as they go.")
+    ] = None,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Pay again for purchases that are there.")] = False,
+    no_course: Annotated[bool, typer.Option("--no-course", help="Without a course in the payment.")] = False,
+    tier: Annotated[
+        str, typer.Option("--tier", metavar="T", help="Tier in the payment's metadata; `none` leaves it out.")
+    ] = "20",
+    unsent: Annotated[bool, typer.Option("--unsent", help="Written down as sent, and never sent.")] = False,
+    unemitted: Annotated[bool, typer.Option("--unemitted", help="Neither written down nor sent.")] = False,
+    partition: Annotated[
+        int | None, typer.Option("--partition", metavar="P", help="With ids whose messages fall on this partition.")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option("--student", metavar="ID", help="All by this student; default: each by a new one.")
+    ] = None,
+    course: Annotated[
+        str | None, typer.Option("--course", metavar="ID", help="All for this course; default: in turn.")
+    ] = None,
+) -> View:
+    """Act as payment-service: make N payments succeed, write their events down and send them; prints the ids.
+
+    Examples:
+        kcfix drill buy 3
+        kcfix drill buy 100 --rate 10 -q
+        kcfix drill buy 1 --unsent
+    """
+    from kcfix.drill.buy import buy as make_payments
+    from kcfix.drill.state import load
+
+    ids = make_payments(
+        load(_name(ctx, name)),
+        count,
+        rate=rate,
+        upgrade=upgrade,
+        no_course=no_course,
+        tier=None if tier == "none" else int(tier) if tier.lstrip("-").isdigit() else tier,
+        unsent=unsent,
+        unemitted=unemitted,
+        partition=partition,
+        student=student,
+        course=course,
+        report=_progress(ctx),
+    )
+    return View(
+        schema="drill-buy",
+        sections=(Table((Column("PAYMENT"),), tuple((i,) for i in ids)),),
+        data=[{"payment_id": i} for i in ids],
+        summary={"payments_count": len(ids)},
+        ids=tuple(ids),
+        changed=True,
+    )
+
+
+@app.command("break")
+def break_(
+    ctx: typer.Context,
+    fault: Annotated[str, typer.Argument(metavar="FAULT", help="One of `kcfix drill faults`.")],
+    name: Name = None,
+) -> View:
+    """Make a fault by its real cause. It lasts until it is mended.
+
+    Examples:
+        kcfix drill break worker-stopped
+        kcfix drill break poison-message
+    """
+    from kcfix.drill.faults import break_ as make
+    from kcfix.drill.faults import named
+    from kcfix.drill.state import load
+
+    which = _name(ctx, name)
+    made = make(load(which), fault, report=_progress(ctx))
+    payments = [(i, "waits for a purchase") for i in made.payments]
+    payments += [(i, "can't become a purchase as it is") for i in made.poison]
+    return View(
+        schema="drill-break",
+        sections=(
+            Text((Cell(f"broken: {fault}", Tone.WARN), named(fault).what)),
+            *((Table((Column("PAYMENT"), Column("WHAT")), tuple(payments)),) if payments else ()),
+        ),
+        data=[{"fault": fault, "since": made.since, "payment_ids": made.payments, "poison_payment_ids": made.poison}],
+        next=(f"kcfix {_option(which)} status", f"kcfix drill mend {fault}{_name_option(which)}"),
+        ids=(*made.payments, *made.poison),
+        changed=True,
+    )
+
+
+@app.command()
+def mend(
+    ctx: typer.Context,
+    fault: Annotated[str | None, typer.Argument(metavar="[FAULT]", help="Default: all that are broken.")] = None,
+    name: Name = None,
+) -> View:
+    """Undo a fault, or all of them, the last one first.
+
+    Examples:
+        kcfix drill mend
+        kcfix drill mend worker-stopped
+    """
+    from kcfix.drill.faults import mend as undo
+    from kcfix.drill.state import load
+
+    undone = undo(load(_name(ctx, name)), fault, report=_progress(ctx))
+    return View(
+        schema="drill-mend",
+        sections=(Table((Column("MENDED"),), tuple((u,) for u in undone), empty="nothing was broken"),),
+        data=[{"fault": u} for u in undone],
+        changed=bool(undone),
+    )
+
+
+@app.command()
+def faults(ctx: typer.Context, name: Name = None) -> View:
+    """List the faults that can be made, and which of them are broken now.
+
+    Examples:
+        kcfix drill faults
+    """
+    from kcfix.drill.faults import broken
+    from kcfix.drill.faults import faults as all_of_them
+    from kcfix.drill.state import find
+
+    there = find(_name(ctx, name))
+    since = {b.name: b.since for b in broken(there)} if there is not None else {}
+    rows = tuple(
+        (f.name, Cell("broken", Tone.WARN) if f.name in since else Cell("-", Tone.DIM), f.what) for f in all_of_them()
+    )
+    return View(
+        schema="drill-faults",
+        sections=(Table((Column("FAULT"), Column("NOW"), Column("WHAT", wrap=True)), rows),),
+        data=[
+            {"fault": f.name, "what": f.what, "broken": f.name in since, "since": since.get(f.name)}
+            for f in all_of_them()
+        ],
+    )
+
+
+def _name(ctx: typer.Context, name: str | None) -> str:
+    """The drill that is meant: by --name, else by -C drill:NAME."""
+    if name is not None:
+        return name
+    context = str(services_of(ctx).given.get("context") or "")
+    return context.removeprefix("drill:") if context.startswith("drill:") else "drill"
+
+
+def _option(name: str) -> str:
+    return "-C drill" if name == "drill" else f"-C drill:{name}"
+
+
+def _name_option(name: str) -> str:
+    return "" if name == "drill" else f" --name {name}"
+
+
+def _progress(ctx: typer.Context) -> Callable[[str], None]:
+    """Say on standard error what is being done: a start takes seconds, on a terminal or not. Nothing with -q."""
+    services = services_of(ctx)
+
+    def say(text: str) -> None:
+        if not services.quiet:
+            services.stderr.write(f"{clean(text)}\n")
+            services.stderr.flush()
+
+    return say
+
+
+def _status_view(found: Status) -> View:
+    from kcfix.drill.faults import broken
+
+    made = found.drill
+    faults_now = [b.name for b in broken(made)]
+    rows = tuple(
+        (
+            part.service,
+            part.container,
+            Cell(part.state, Tone.GOOD if part.running else Tone.BAD),
+            f"127.0.0.1:{part.port}" if part.port else None,
+            part.restarts,
+            part.exit_code,
+        )
+        for part in found.parts
+    )
+    columns = (
+        Column("SERVICE"),
+        Column("CONTAINER"),
+        Column("STATE"),
+        Column("PUBLISHED"),
+        Column("RESTARTS", right=True, priority=1),
+        Column("EXIT", right=True, priority=1),
+    )
+    return View(
+        schema="drill-status",
+        sections=(Text(_facts(made, faults_now)), Table(columns, rows)),
+        data=[
+            {
+                "name": made.name,
+                "project": made.project,
+                "network": made.network,
+                "kafka_version": made.kafka_version,
+                "processed_events": made.processed_events,
+                "unique_index": made.unique_index,
+                "brokers": made.brokers,
+                "address_map": made.address_map,
+                "dsn": made.shown_dsn,
+                "data_folder": made.data_folder,
+                "context_file": made.context_file,
+                "faults": faults_now,
+                "containers": [
+                    {
+                        "service": part.service,
+                        "container": part.container,
+                        "state": part.state,
+                        "exit_code": part.exit_code,
+                        "restart_count": part.restarts,
+                        "port": part.port,
+                    }
+                    for part in found.parts
+                ],
+                "ports": {part.service: part.port for part in found.parts if part.port},
+            }
+        ],
+        next=(f"kcfix {_option(made.name)} status",),
+        ids=tuple(part.container for part in found.parts),
+    )
+
+
+def _facts(made: Drill, faults_now: list[str]) -> tuple[str | Cell, ...]:
+    index = "with" if made.unique_index else "without"
+    facts: list[str | Cell] = [
+        Cell(
+            f"drill {made.name}: Kafka {made.kafka_version}, processed_events {made.processed_events}, {index} unique "
+            "index",
+            Tone.STRONG,
+        ),
+        *(f"brokers   {advertised} (reached at {where})" for advertised, where in made.address_map.items()),
+        f"database  {made.shown_dsn}",
+        f"folder    {made.data_folder}",
+    ]
+    if faults_now:
+        facts.append(Cell(f"broken    {', '.join(faults_now)}", Tone.WARN))
+    return tuple(facts)
