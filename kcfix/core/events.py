@@ -116,10 +116,13 @@ def _text(value: object) -> str | None:
 
 def parse_event(record: Record) -> Event | None:
     """The event in a record; None where the value is no JSON object (null, empty, binary, malformed)."""
-    if not record.value:
-        return None
+    return parse_value(record.value)
+
+
+def parse_value(data: bytes | None) -> Event | None:
+    """The event in a record's value; None where it is no JSON object."""
     try:
-        value = json.loads(record.value)
+        value = json.loads(data or b"")
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -150,14 +153,14 @@ def build_message(
     event_id: str,
     correlation_id: str,
     source: str,
-    now: datetime,
+    timestamp_ms: int,
     version: str = "1.0.0",
 ) -> Message:
     """A message as the event bus writes it: five text headers, `_metadata`, numeric timestamp, key = correlation id."""
     envelope = {
         "eventId": event_id,
         "correlationId": correlation_id,
-        "timestamp": int(now.timestamp() * 1000),
+        "timestamp": timestamp_ms,
         "source": source,
         "version": version,
     }

@@ -1,0 +1,77 @@
+"""Whether PURCHASE_CREATED was sent for a purchase, as far as the log reaches (docs/decisions.md 2, row 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from kcfix.core.events import parse_event
+from kcfix.core.matching import TOLERANCE, match_facts
+from kcfix.core.messages import PurchaseOffsets
+from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
+from kcfix.core.ports import KafkaPort
+from kcfix.core.snapshot import AnnouncementEvidence, Reading
+from kcfix.core.windows import since
+from kcfix.errors import Unreachable
+from kcfix.flow import Flow
+
+
+def needs_announcement(facts: PaymentFacts) -> Purchase | None:
+    """The active purchase of this payment that nothing has followed yet; None where there is none, or something has."""
+    if facts.payment is None or not facts.payment.succeeded:
+        return None
+    purchase = match_facts(facts).purchase_of(facts.payment_id)
+    if purchase is None or not purchase.is_active:
+        return None
+    followed = any(a.allocated or a.requested_at >= purchase.created_at for a in facts.allocations)
+    return None if followed else purchase
+
+
+def announcements(
+    kafka: Callable[[], KafkaPort],
+    flow: Flow,
+    offsets: Reading[PurchaseOffsets],
+    facts: Mapping[PaymentId, PaymentFacts],
+) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
+    """For each payment whose purchase nothing has followed: the announcements of it, whatever their key."""
+    wanted = {i: p for i, f in facts.items() if (p := needs_announcement(f)) is not None}
+    if not wanted:
+        return {}
+    if offsets.value is None:
+        return {i: Reading.unknown(offsets.error or "") for i in wanted}
+    logs = offsets.value.logs_of(flow.purchase_created)
+    if not logs:
+        return {i: Reading.unknown(f"topic {flow.purchase_created} does not exist") for i in wanted}
+    try:
+        return _announcements(kafka(), offsets.value, flow, wanted)
+    except Unreachable as error:
+        return {i: Reading.unknown(error.message) for i in wanted}
+
+
+def _announcements(
+    kafka: KafkaPort, offsets: PurchaseOffsets, flow: Flow, wanted: Mapping[PaymentId, Purchase]
+) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
+    logs = offsets.logs_of(flow.purchase_created)
+    failed = {tp: log.error for tp, log in logs.items() if log.error is not None}
+    if failed:
+        tp, error = next(iter(failed.items()))
+        return {i: Reading.unknown(f"offsets of {tp}: {error}") for i in wanted}
+    earliest = min(p.created_at for p in wanted.values()) - TOLERANCE
+    found = kafka.search(since(kafka, logs, earliest), [p.id.encode() for p in wanted.values()], anywhere=True)
+    begins = kafka.record_times({tp: log.log_start_offset for tp, log in logs.items() if log.log_start_offset})
+    cut_at = [None if t is None else t.timestamp for t in begins.values()]
+    events = [(record, event) for record in found.records if (event := parse_event(record)) is not None]
+    return {
+        i: Reading(
+            AnnouncementEvidence(
+                purchase_id=purchase.id,
+                announcements=tuple(r for r, e in events if (e.purchase_id or "").lower() == purchase.id),
+                reaches_back=not found.failed and all(_before(begin, purchase.created_at) for begin in cut_at),
+            )
+        )
+        for i, purchase in wanted.items()
+    }
+
+
+def _before(log_begins_at: datetime | None, moment: datetime) -> bool:
+    return log_begins_at is not None and log_begins_at <= moment

@@ -1,0 +1,131 @@
+"""Reads what is known of some payments, from all three systems, each at most once and none of them changed.
+
+A system that does not answer becomes a value that says so, and the others are read all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from kcfix.core.announcements import announcements
+from kcfix.core.logentry import LogEntry
+from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offsets
+from kcfix.core.milestones import Milestone, is_milestone
+from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.ports import DatabasePort, KafkaPort
+from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading, Snapshots
+from kcfix.core.workers import Container
+from kcfix.core.working import Look, client_started_at, work
+from kcfix.errors import Unreachable
+from kcfix.flow import Flow
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContainers:
+    """The containers of one worker and what they logged since they started."""
+
+    containers: tuple[Container, ...]
+    entries: tuple[LogEntry, ...]
+    """Merged in time order; not more than the newest few thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where to read. Each is called when it is needed and may raise Unreachable."""
+
+    flow: Flow
+    database: Callable[[], DatabasePort]
+    kafka: Callable[[], KafkaPort]
+    purchase_containers: Callable[[], WorkerContainers]
+    now: Callable[[], datetime]
+
+
+def reading(ask: Callable[[], T]) -> Reading[T]:
+    """The answer, or why there is none."""
+    try:
+        return Reading(ask())
+    except Unreachable as error:
+        return Reading.unknown(error.message)
+
+
+def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots:
+    """A snapshot of each payment. Never raises Unreachable: what did not answer is in the snapshots.
+
+    Raises:
+        Refused: the database lacks a table that is needed.
+    """
+    wanted = tuple(dict.fromkeys(ids))
+    flow = sources.flow
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        asked_facts = pool.submit(reading, lambda: sources.database().facts(wanted))
+        asked_offsets = pool.submit(reading, lambda: purchase_offsets(sources.kafka(), flow))
+        asked_containers = pool.submit(reading, sources.purchase_containers)
+        facts, offsets, containers = asked_facts.result(), asked_offsets.result(), asked_containers.result()
+    workers = purchase_workers(flow, offsets, containers, sources.now())
+    by_id: Mapping[PaymentId, PaymentFacts] = facts.value or {}
+    entries = containers.value.entries if containers.value else ()
+    evidence = message_evidence(sources.kafka, flow, offsets, by_id, entries)
+    announced = announcements(sources.kafka, flow, offsets, by_id)
+    taken_at = sources.now()
+    lags = {} if offsets.value is None else offsets.value.lags
+
+    def facts_of(payment_id: PaymentId) -> Reading[PaymentFacts]:
+        found = by_id.get(payment_id)
+        return Reading(found) if found is not None else Reading.unknown(facts.error or "not read")
+
+    return Snapshots(
+        {
+            i: PaymentSnapshot(
+                payment_id=i,
+                taken_at=taken_at,
+                facts=facts_of(i),
+                evidence=evidence.get(i, Reading.unknown("its message was not looked for")),
+                announcement=announced.get(i),
+                workers=workers,
+            )
+            for i in wanted
+        },
+        workers,
+        lags,
+    )
+
+
+def purchase_workers(
+    flow: Flow, offsets: Reading[PurchaseOffsets], containers: Reading[WorkerContainers], now: datetime
+) -> PurchaseWorkers:
+    """What is known of the purchase group's consumers at one look."""
+    read, seen = offsets.value, containers.value
+    look = Look(
+        at=now,
+        containers=None if seen is None else seen.containers,
+        group=None if read is None else read.group,
+        lags=None if read is None else tuple(read.lags[tp] for tp in sorted(read.lags)),
+    )
+    entries = None if seen is None else seen.entries
+    return PurchaseWorkers(
+        group=Reading.unknown(offsets.error or "") if read is None else Reading(read.group),
+        work=work(flow.stages[0], [look], entries, now),
+        starts=_starts(offsets, seen),
+        containers_known=bool(seen and seen.containers),
+    )
+
+
+def _starts(offsets: Reading[PurchaseOffsets], seen: WorkerContainers | None) -> tuple[datetime, ...]:
+    starts: set[datetime] = set()
+    if seen is not None:
+        starts |= {c.started_at for c in seen.containers if c.started_at is not None}
+        starts |= {e.timestamp for e in _joins(seen.entries)}
+    if offsets.value is not None:
+        ids = (client_started_at(m.client_id) for m in offsets.value.group.members)
+        starts |= {s for s in ids if s is not None}
+    return tuple(sorted(starts))
+
+
+def _joins(entries: Iterable[LogEntry]) -> Iterable[LogEntry]:
+    return (e for e in entries if is_milestone(e, Milestone.JOINED))

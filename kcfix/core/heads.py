@@ -1,0 +1,47 @@
+"""The record that a partition stands on, and whether the worker was seen to fail on it (POISON, BLOCKED)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kcfix.core.events import DeadLetter, Record, parse_event
+from kcfix.core.logentry import Level, LogEntry
+from kcfix.core.logfields import error_text, offset_of
+from kcfix.core.offsets import TopicPartition
+from kcfix.core.snapshot import Head
+
+FAILURE_PHRASES = ("Message processing failed", "Error when calling eachMessage", "Message sent to DLQ")
+"""Lines that name the partition and offset on which the handler failed (docs/system.md 4.2)."""
+
+
+def head_needles(standing: Mapping[TopicPartition, Record]) -> list[bytes]:
+    """What a dead letter of one of these records must contain."""
+    return [f'"originalOffset":"{record.offset}"'.encode() for record in standing.values()]
+
+
+def find_heads(
+    standing: Mapping[TopicPartition, Record], letters: Iterable[DeadLetter], entries: Iterable[LogEntry]
+) -> dict[TopicPartition, Head]:
+    """The head of each partition that stands on a record, with what it was seen to fail with at this very offset."""
+    failures: dict[tuple[TopicPartition, int], list[str]] = {}
+    for letter in letters:
+        if letter.original_topic and letter.original_partition is not None and letter.original_offset is not None:
+            tp = TopicPartition(letter.original_topic, letter.original_partition)
+            failures.setdefault((tp, letter.original_offset), []).append(f"dead letter: {letter.reason}")
+    for entry in entries:
+        if entry.level is Level.ERROR and any(phrase in entry.message for phrase in FAILURE_PHRASES):
+            place = offset_of(entry)
+            if place is not None:
+                failures.setdefault(place, []).append(error_text(entry) or entry.message)
+    return {tp: _head(tp, record, failures.get((tp, record.offset), ())) for tp, record in standing.items()}
+
+
+def _head(partition: TopicPartition, record: Record, failures: Iterable[str]) -> Head:
+    event = parse_event(record)
+    return Head(
+        partition=partition,
+        offset=record.offset,
+        payment_id=event.payment_id if event else None,
+        decodable=event is not None,
+        failures=tuple(failures),
+    )

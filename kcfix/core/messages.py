@@ -1,0 +1,174 @@
+"""What Kafka holds about payments: their messages, the record their partition stands on, their dead letters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from kcfix.core.events import DeadLetter, Record, murmur2_partition, parse_dead_letter, parse_event
+from kcfix.core.heads import find_heads, head_needles
+from kcfix.core.logentry import LogEntry
+from kcfix.core.offsets import NOTHING_COMMITTED, Group, LogOffsets, PartitionLag, TopicPartition, partition_lag
+from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.ports import KafkaPort, OffsetRange, SearchResult, Topic
+from kcfix.core.snapshot import FoundMessage, Head, MessageEvidence, Reading
+from kcfix.core.windows import BEFORE, message_ranges, since
+from kcfix.errors import Unreachable
+from kcfix.flow import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseOffsets:
+    """The purchase group and the logs that matter to payments, read once."""
+
+    group: Group
+    lags: Mapping[TopicPartition, PartitionLag]
+    """Every partition of the purchase-confirmed topic; empty where the topic does not exist."""
+    topics: Mapping[str, Topic]
+    logs: Mapping[TopicPartition, LogOffsets]
+    """Of the purchase-confirmed, purchase-created and dead-letter topics."""
+
+    def logs_of(self, topic: str) -> dict[TopicPartition, LogOffsets]:
+        """Partitions of one topic; empty where it does not exist."""
+        return {tp: log for tp, log in self.logs.items() if tp.topic == topic}
+
+
+def purchase_offsets(kafka: KafkaPort, flow: Flow) -> PurchaseOffsets:
+    """The group and the offsets, committed ones before the log ends, so that no lag can be negative by a race."""
+    topics = kafka.topics()
+    committed = kafka.committed([flow.purchase_group]).get(flow.purchase_group, {})
+    wanted = (flow.purchase_confirmed, flow.purchase_created, flow.dead_letters)
+    partitions = [TopicPartition(t, p.partition) for t in wanted if t in topics for p in topics[t].partitions]
+    logs = kafka.log_offsets(partitions)
+    lags = {
+        tp: partition_lag(tp, committed.get(tp, NOTHING_COMMITTED), logs.get(tp))
+        for tp in partitions
+        if tp.topic == flow.purchase_confirmed
+    }
+    group = kafka.groups([flow.purchase_group])[flow.purchase_group]
+    return PurchaseOffsets(group, lags, topics, logs)
+
+
+def message_evidence(
+    kafka: Callable[[], KafkaPort],
+    flow: Flow,
+    offsets: Reading[PurchaseOffsets],
+    facts: Mapping[PaymentId, PaymentFacts],
+    entries: Iterable[LogEntry],
+) -> dict[PaymentId, Reading[MessageEvidence]]:
+    """The evidence on each payment that exists; an unreadable log is a Reading with its error."""
+    paid = {i: f.payment.paid_at for i, f in facts.items() if f.payment is not None}
+    if not paid:
+        return {}
+    if offsets.value is None:
+        return {i: Reading.unknown(offsets.error or "") for i in paid}
+    if not offsets.value.lags:
+        return {i: Reading.unknown(f"topic {flow.purchase_confirmed} does not exist") for i in paid}
+    try:
+        return _evidence(kafka(), flow, offsets.value, paid, tuple(entries))
+    except Unreachable as error:
+        return {i: Reading.unknown(error.message) for i in paid}
+
+
+def _evidence(
+    kafka: KafkaPort,
+    flow: Flow,
+    offsets: PurchaseOffsets,
+    paid: Mapping[PaymentId, datetime],
+    entries: tuple[LogEntry, ...],
+) -> dict[PaymentId, Reading[MessageEvidence]]:
+    partition_of = {
+        i: TopicPartition(flow.purchase_confirmed, murmur2_partition(i.encode(), len(offsets.lags))) for i in paid
+    }
+    moments: dict[TopicPartition, list[datetime]] = defaultdict(list)
+    for i, tp in partition_of.items():
+        moments[tp].append(paid[i])
+    ranges = message_ranges(kafka, offsets.lags, moments)
+    found = kafka.search(ranges, [i.encode() for i in paid])
+    begins = kafka.record_times(_cut_logs(offsets, moments))
+    standing = _standing_records(kafka, offsets, moments)
+    letters, letters_error = _dead_letters(kafka, flow, offsets, paid, standing)
+    heads = find_heads(standing, letters, entries)
+    messages: dict[bytes, list[FoundMessage]] = defaultdict(list)
+    for record in found.records:
+        messages[record.key or b""].append(FoundMessage(record, parse_event(record)))
+    return {
+        i: Reading(
+            _of_payment(
+                i, tp, offsets, found, ranges, tuple(messages[i.encode()]), begins, heads, letters, letters_error
+            )
+        )
+        for i, tp in partition_of.items()
+    }
+
+
+def _of_payment(
+    payment_id: PaymentId,
+    partition: TopicPartition,
+    offsets: PurchaseOffsets,
+    found: SearchResult,
+    ranges: tuple[OffsetRange, ...],
+    messages: tuple[FoundMessage, ...],
+    begins: Mapping[TopicPartition, object],
+    heads: Mapping[TopicPartition, Head],
+    letters: tuple[DeadLetter, ...],
+    letters_error: str | None,
+) -> MessageEvidence:
+    lag = offsets.lags[partition]
+    begin = begins.get(partition)
+    return MessageEvidence(
+        partition=partition,
+        lag=lag,
+        messages=messages,
+        searched=tuple(r for r in found.searched if r.partition == partition),
+        complete=partition not in found.failed,
+        incomplete_reason=found.failed.get(partition),
+        log_begins_at=getattr(begin, "timestamp", None),
+        log_was_cut=bool(lag.log_start_offset),
+        head=heads.get(partition),
+        dead_letters=tuple(d for d in letters if d.payment_id == payment_id),
+        dead_letters_error=letters_error,
+    )
+
+
+def _cut_logs(offsets: PurchaseOffsets, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    starts = {tp: offsets.lags[tp].log_start_offset for tp in partitions}
+    return {tp: start for tp, start in starts.items() if start}
+
+
+def _standing_records(
+    kafka: KafkaPort, offsets: PurchaseOffsets, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, Record]:
+    """The record at the committed offset of each partition on which something waits."""
+    found: dict[TopicPartition, Record] = {}
+    for tp in partitions:
+        lag = offsets.lags[tp]
+        if not lag.lag_records or lag.unprotected or lag.committed_offset is None:
+            continue
+        first = next(kafka.records([OffsetRange(tp, lag.committed_offset, lag.committed_offset + 1)]), None)
+        if first is not None:
+            found[tp] = first
+    return found
+
+
+def _dead_letters(
+    kafka: KafkaPort,
+    flow: Flow,
+    offsets: PurchaseOffsets,
+    paid: Mapping[PaymentId, datetime],
+    standing: Mapping[TopicPartition, Record],
+) -> tuple[tuple[DeadLetter, ...], str | None]:
+    """All dead letters of these payments and of the records that partitions stand on, oldest first."""
+    logs = offsets.logs_of(flow.dead_letters)
+    if not logs:
+        return (), f"topic {flow.dead_letters} does not exist"
+    earliest = min((*paid.values(), *(r.timestamp for r in standing.values() if r.timestamp is not None)))
+    needles = [*(i.encode() for i in paid), *head_needles(standing)]
+    found = kafka.search(since(kafka, logs, earliest - BEFORE), needles, anywhere=True)
+    letters = [d for d in (parse_dead_letter(r) for r in found.records) if d is not None]
+    letters.sort(
+        key=lambda d: (d.record.timestamp is not None, d.record.timestamp, d.record.partition, d.record.offset)
+    )
+    return tuple(letters), next(iter(found.failed.values()), None)

@@ -1,0 +1,273 @@
+"""Carries out a repair plan: inserts, announces, replays, and reads back what became of each (docs/decisions.md 3).
+
+Each step is journalled before its effect and guarded by a precondition that is checked inside the change. Killed at
+any point, the next run finds out from the tables and the log what happened and finishes; it never needs the journal.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from kcfix.core.announce import announcement
+from kcfix.core.events import Message
+from kcfix.core.matching import match_facts
+from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
+from kcfix.core.ports import DatabasePort, InsertResult, InsertState, KafkaPort, SendResult, SendState
+from kcfix.core.repair_plan import Action, Step, recheck
+from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
+from kcfix.flow import Flow
+
+BATCH = 200
+"""Payments in one inserting transaction (docs/decisions.md 3)."""
+POLL = timedelta(milliseconds=500)
+
+
+class Outcome(enum.StrEnum):
+    """What became of one payment."""
+
+    SETTLED = "SETTLED"
+    """Read back: it has its purchase, and the purchase is announced."""
+    UNANNOUNCED = "UNANNOUNCED"
+    """It has its purchase, which is not announced, or not surely: the next run finishes it."""
+    UNSEEN = "UNSEEN"
+    """Sent, or its commit was, and the purchase was not seen in time: it may yet appear."""
+    CHANGED = "CHANGED"
+    """The world changed since it was planned: nothing was done about it."""
+    FAILED = "FAILED"
+    """Nothing was done about it: a system failed or did not answer."""
+    LEFT = "LEFT"
+    """Nothing was tried: it is beyond --max, or the run ended before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was done about one payment, and how it stands."""
+
+    payment_id: PaymentId
+    outcome: Outcome
+    text: str
+    changed: bool
+    """Whether something was changed for it, or may have been."""
+    purchase: Purchase | None = None
+
+
+class Recorder(Protocol):
+    """The journal of one run."""
+
+    def intend(self, step: Mapping[str, object]) -> str:
+        """Record what is about to be done, on disk before it returns; gives the step's id. Raises Refused."""
+
+    def done(self, step_id: str, result: Mapping[str, object]) -> None:
+        """Record what became of it."""
+
+
+@dataclass
+class Applying:
+    """One run. `results` is filled as it goes, so that it can be shown on every way out."""
+
+    flow: Flow
+    database: Callable[[], DatabasePort]
+    kafka: Callable[[], KafkaPort]
+    journal: Recorder
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    wait: timedelta
+    """How long to watch for the purchases after a replay."""
+    announce: bool
+    progress: Callable[[str], None]
+    results: dict[PaymentId, Result]
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Do the changing steps: inserts with their announcements, announcements, then replays."""
+        for step in steps:
+            self.results.setdefault(step.payment_id, Result(step.payment_id, Outcome.LEFT, "not reached", False))
+        inserts = [s for s in steps if s.action is Action.INSERT]
+        for first in range(0, len(inserts), BATCH):
+            batch = inserts[first : first + BATCH]
+            self.progress(f"inserting {first + 1} to {first + len(batch)} of {len(inserts)} purchases")
+            self._insert(batch)
+        self._announce([s for s in steps if s.action is Action.ANNOUNCE])
+        self._replay([s for s in steps if s.action is Action.REPLAY])
+
+    def _note(
+        self, step: Step, outcome: Outcome, text: str, *, changed: bool, purchase: Purchase | None = None
+    ) -> None:
+        self.results[step.payment_id] = Result(step.payment_id, outcome, text, changed, purchase)
+
+    # inserts
+
+    def _insert(self, steps: Sequence[Step]) -> None:
+        orders = [s.order for s in steps if s.order is not None]
+        ids = [
+            self.journal.intend(
+                {"step": "insert", "payment_id": o.payment_id, "purchase_id": o.purchase_id, "tier": o.tier}
+            )
+            for o in orders
+        ]
+        for step in steps:
+            self._note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
+        try:
+            outcomes = self.database().insert(orders, recheck)
+        except OutcomeUnknown as error:
+            outcomes = tuple(InsertResult(o.payment_id, InsertState.UNKNOWN, error.message) for o in orders)
+        except KcfixError as error:
+            outcomes = tuple(InsertResult(o.payment_id, InsertState.FAILED, error.message) for o in orders)
+        if any(r.state is InsertState.UNKNOWN for r in outcomes):
+            outcomes = self._find_out(outcomes)
+        made: list[tuple[Step, Purchase]] = []
+        for step_id, step, result in zip(ids, steps, outcomes, strict=True):
+            self.journal.done(step_id, {"state": result.state, "reason": result.reason})
+            purchase = self._after_insert(step, result)
+            if purchase is not None:
+                made.append((step, purchase))
+        self._send_announcements(made)
+
+    def _find_out(self, outcomes: tuple[InsertResult, ...]) -> tuple[InsertResult, ...]:
+        """After a commit without an answer: read what is there. What can't be read stays unknown."""
+        try:
+            facts = self.database().facts([r.payment_id for r in outcomes])
+        except Unreachable:
+            return outcomes
+        return tuple(
+            InsertResult(r.payment_id, InsertState.EXISTS, r.reason, facts[r.payment_id])
+            if r.state is InsertState.UNKNOWN and _purchase_in(facts[r.payment_id]) is not None
+            else r
+            for r in outcomes
+        )
+
+    def _after_insert(self, step: Step, result: InsertResult) -> Purchase | None:
+        """Note how the insert went; gives the purchase that is to be announced, None if there is none."""
+        order = step.order
+        assert order is not None  # noqa: S101  an INSERT step has an order
+        match result.state:
+            case InsertState.INSERTED | InsertState.EXISTS:
+                purchase = Purchase(
+                    order.purchase_id, order.student_id, order.course_id, order.tier, True, self.now(), order.metadata
+                )
+                self._note(step, Outcome.UNANNOUNCED, "inserted, not yet announced", changed=True, purchase=purchase)
+                return purchase
+            case InsertState.REFUSED:
+                found = _purchase_in(result.facts)
+                if found is not None and found.id != order.purchase_id:
+                    text = "the worker (or somebody) made its purchase in the meantime"
+                    self._note(step, Outcome.SETTLED, text, changed=False, purchase=found)
+                elif found is not None:
+                    text = "another run of kcfix inserted it in the meantime; look again"
+                    self._note(step, Outcome.UNANNOUNCED, text, changed=False, purchase=found)
+                else:
+                    self._note(step, Outcome.CHANGED, result.reason or "the world changed", changed=False)
+            case InsertState.FAILED:
+                self._note(step, Outcome.FAILED, result.reason or "rolled back", changed=False)
+            case InsertState.UNKNOWN:
+                self._note(step, Outcome.UNSEEN, result.reason or "the commit was sent and not answered", changed=True)
+        return None
+
+    # announcements
+
+    def _announce(self, steps: Iterable[Step]) -> None:
+        self._send_announcements([(s, s.purchase) for s in steps if s.purchase is not None])
+
+    def _send_announcements(self, made: Sequence[tuple[Step, Purchase]]) -> None:
+        if not made:
+            return
+        if not self.announce:
+            for step, purchase in made:
+                text = "inserted; to be announced by a later run (kcfix repair, once Kafka is back)"
+                self._note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
+            return
+        self.progress(f"announcing {len(made)} purchases")
+        messages = [announcement(step.payment_id, purchase, self.flow, self.now()) for step, purchase in made]
+        results = self._send("announce", [s for s, _ in made], messages)
+        for (step, purchase), sent in zip(made, results, strict=True):
+            inserted = step.action is Action.INSERT
+            if sent.state is SendState.ACKNOWLEDGED:
+                done = "inserted and announced" if inserted else "announced"
+                text = f"{done} ({_place(self.flow.purchase_created, sent)})"
+                self._note(step, Outcome.SETTLED, text, changed=True, purchase=purchase)
+            else:
+                doubt = "not surely announced" if sent.state is SendState.UNKNOWN else "not announced"
+                changed = inserted or sent.state is SendState.UNKNOWN
+                text = f"{'inserted, ' if inserted else ''}{doubt}: {sent.error}; the next run finishes it"
+                self._note(step, Outcome.UNANNOUNCED, text, changed=changed, purchase=purchase)
+
+    # replays
+
+    def _replay(self, steps: Sequence[Step]) -> None:
+        if not steps:
+            return
+        self.progress(f"replaying {len(steps)} events")
+        messages = [s.replay.message for s in steps if s.replay is not None]
+        results = self._send("replay", steps, messages)
+        waiting: dict[PaymentId, tuple[Step, str]] = {}
+        for step, sent in zip(steps, results, strict=True):
+            if sent.state is SendState.REJECTED:
+                self._note(step, Outcome.FAILED, f"not sent: {sent.error}", changed=False)
+                continue
+            place = _place(self.flow.purchase_confirmed, sent)
+            waiting[step.payment_id] = (step, place)
+            self._note(step, Outcome.UNSEEN, f"sent ({place}), its purchase not yet seen", changed=True)
+        self._watch(waiting)
+
+    def _watch(self, waiting: dict[PaymentId, tuple[Step, str]]) -> None:
+        """Wait until the worker made the purchases, or the time is up. A time-out is not a failure."""
+        deadline = self.monotonic() + self.wait.total_seconds()
+        looks = max(1, math.ceil(self.wait / POLL))
+        while waiting:
+            looks -= 1
+            try:
+                facts = self.database().facts(tuple(waiting))
+            except Unreachable as error:
+                for step, place in waiting.values():
+                    self._note(step, Outcome.UNSEEN, f"sent ({place}); then no answer: {error.message}", changed=True)
+                return
+            for payment_id in tuple(waiting):
+                found = _purchase_in(facts[payment_id])
+                if found is not None:
+                    step, place = waiting.pop(payment_id)
+                    text = f"sent ({place}), and the worker made purchase {found.id}"
+                    self._note(step, Outcome.SETTLED, text, changed=True, purchase=found)
+            if waiting and (looks <= 0 or self.monotonic() >= deadline):
+                seconds = int(self.wait.total_seconds())
+                for step, place in waiting.values():
+                    text = f"sent ({place}); no purchase within {seconds} s; it may yet appear, look again"
+                    self._note(step, Outcome.UNSEEN, text, changed=True)
+                return
+            if waiting:
+                self.progress(f"waiting for the worker: {len(waiting)} to go")
+                self.sleep(POLL.total_seconds())
+
+    def _send(self, kind: str, steps: Sequence[Step], messages: Sequence[Message]) -> tuple[SendResult, ...]:
+        ids = [
+            self.journal.intend({"step": kind, "payment_id": s.payment_id, "topic": m.topic, "headers": _headers(m)})
+            for s, m in zip(steps, messages, strict=True)
+        ]
+        try:
+            results = self.kafka().send(messages)
+        except OutcomeUnknown as error:
+            results = tuple(SendResult(SendState.UNKNOWN, error=error.message) for _ in messages)
+        except KcfixError as error:
+            results = tuple(SendResult(SendState.REJECTED, error=error.message) for _ in messages)
+        for step_id, result in zip(ids, results, strict=True):
+            self.journal.done(
+                step_id,
+                {"state": result.state, "partition": result.partition, "offset": result.offset, "error": result.error},
+            )
+        return results
+
+
+def _headers(message: Message) -> dict[str, str]:
+    return {name: value.decode(errors="replace") for name, value in message.headers}
+
+
+def _place(topic: str, sent: SendResult) -> str:
+    return f"{topic}-{sent.partition} offset {sent.offset}" if sent.offset is not None else topic
+
+
+def _purchase_in(facts: PaymentFacts | None) -> Purchase | None:
+    return match_facts(facts).purchase_of(facts.payment_id) if facts is not None else None
