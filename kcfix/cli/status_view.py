@@ -1,0 +1,293 @@
+"""What `status` found, as tables for people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+
+from kcfix.core.offsets import GroupLag
+from kcfix.core.remedy import Remedy
+from kcfix.core.status import (
+    Finding,
+    Health,
+    Observed,
+    Unpurchased,
+    WorkerFacts,
+    all_well,
+    container_health,
+    container_words,
+    findings,
+    group_health,
+    missing_topics,
+    worker_health,
+    worst,
+)
+from kcfix.core.times import format_duration, format_time
+from kcfix.core.workers import Container
+from kcfix.render.view import Cell, Column, Section, Table, Text, Tone, Value
+
+TONES = {Health.BAD: Tone.BAD, Health.UNKNOWN: Tone.WARN, Health.CAUTION: Tone.WARN, Health.GOOD: Tone.GOOD}
+SHOWN = 12
+"""Payments in the table on a terminal, so that all fits on one screen."""
+
+
+def sections(observed: Observed, zone: tzinfo | None, *, shown: int | None = SHOWN) -> tuple[Section, ...]:
+    """The parts of the screen: what is not well, then each part in full, the worst part first."""
+    found = findings(observed)
+    ranked: list[tuple[Health, Section]] = [
+        (_payments_health(observed), _payments(observed, zone, shown)),
+        (_workers_health(observed), _workers(observed, zone)),
+        (_groups_health(observed), _groups(observed)),
+        (_systems_health(found), _systems(observed)),
+    ]
+    ranked.sort(key=lambda pair: pair[0].rank)
+    return (_headline(observed, found, zone), *(section for _, section in ranked))
+
+
+def _headline(observed: Observed, found: tuple[Finding, ...], zone: tzinfo | None) -> Section:
+    at = format_time(observed.taken_at, zone)
+    if not found:
+        return Text((Cell(f"all well at {at}", Tone.GOOD),))
+    title = f"{'well, with a caution' if all_well(observed) else 'NOT WELL'} at {at}"
+    rows = tuple((Cell(f.health, TONES[f.health]), f.subject, f.text) for f in found)
+    return Table((Column("HEALTH"), Column("ABOUT"), Column("WHAT", wrap=True)), rows, title=title)
+
+
+def _payments_health(observed: Observed) -> Health:
+    if observed.payments.value is None:
+        return Health.UNKNOWN
+    return Health.BAD if observed.payments.value.unpurchased else Health.GOOD
+
+
+def _payments(observed: Observed, zone: tzinfo | None, shown: int | None) -> Section:
+    title = "payments of the last 24 hours without a purchase, oldest first"
+    payments = observed.payments.value
+    if payments is None:
+        return Text((Cell(f"UNKNOWN: {observed.payments.error}", Tone.WARN),), title)
+    rows = payments.unpurchased if shown is None else payments.unpurchased[:shown]
+    left = len(payments.unpurchased) - len(rows)
+    notes = []
+    if left:
+        notes.append(f"and {left} more; all ids: kcfix status -q")
+    if payments.unpurchased:
+        notes.append(f"together: {_money_text(money(payments.unpurchased))}")
+    if payments.in_flight:
+        notes.append(f"{payments.in_flight} younger than a minute and on their way")
+    if any(u.remedy is Remedy.PERSON for u in payments.unpurchased):
+        names = sorted({str(u.kind) for u in payments.unpurchased if u.remedy is Remedy.PERSON})
+        notes.append(f"a person decides about {', '.join(names)}: repair says what it needs to know")
+    columns = (
+        Column("PAYMENT"),
+        Column("AGE", right=True),
+        Column("VERDICT"),
+        Column("AMOUNT", right=True, priority=1),
+        Column("PAID", priority=3),
+        Column("WHY", priority=2, wrap=True),
+    )
+    table = tuple(
+        (
+            u.payment.id,
+            format_duration(observed.taken_at - u.payment.paid_at),
+            Cell(str(u.kind or "-"), Tone.WARN if u.remedy is Remedy.PERSON else Tone.BAD),
+            f"{_major(u.payment.amount_minor)} {u.payment.currency}",
+            format_time(u.payment.paid_at, zone),
+            u.verdict.reason if u.verdict else None,
+        )
+        for u in rows
+    )
+    return Table(columns, table, title, tuple(notes))
+
+
+def money(payments: tuple[Unpurchased, ...]) -> Mapping[str, int]:
+    """Amounts in minor units by currency, never summed across currencies."""
+    sums: dict[str, int] = defaultdict(int)
+    for u in payments:
+        sums[u.payment.currency] += u.payment.amount_minor
+    return dict(sorted(sums.items()))
+
+
+def _major(minor: int) -> str:
+    return f"{minor / 100:,.2f}"
+
+
+def _money_text(sums: Mapping[str, int]) -> str:
+    return ", ".join(f"{_major(minor)} {currency}" for currency, minor in sums.items())
+
+
+def _workers_health(observed: Observed) -> Health:
+    healths = [worker_health(w) for w in observed.workers]
+    return worst(iter([*healths, *(container_health(c) for c in observed.docker.value or ())]))
+
+
+def _workers(observed: Observed, zone: tzinfo | None) -> Section:
+    columns = (
+        Column("WORKER"),
+        Column("WORK"),
+        Column("CONTAINER"),
+        Column("FOR", right=True),
+        Column("HOLDS", priority=1),
+        Column("RESTARTS", right=True, priority=2),
+        Column("POLICY", priority=3),
+        Column("SINCE", priority=4),
+        Column("NAME", priority=5),
+    )
+    rows: list[tuple[Health, tuple[Value, ...]]] = []
+    for worker in observed.workers:
+        health = worker_health(worker)
+        word = Cell(worker.work.state, TONES[health])
+        if not worker.containers:
+            what = Cell("UNKNOWN", Tone.WARN) if worker.containers is None else Cell("MISSING", TONES[health])
+            rows.append((health, (worker.stage.worker, word, what, None, _holds(worker), None, None, None, None)))
+        for container in worker.containers or ():
+            cells = _container_cells(container, observed.taken_at, zone)
+            row = (worker.stage.worker, word, *cells[:2], _holds(worker, container), *cells[2:])
+            rows.append((health, row))
+    for container in observed.docker.value or ():
+        cells = _container_cells(container, observed.taken_at, zone)
+        row = (container.service or container.name, None, *cells[:2], None, *cells[2:])
+        rows.append((container_health(container), row))
+    rows.sort(key=lambda pair: pair[0].rank)
+    return Table(columns, tuple(row for _, row in rows), "workers, and the broker's containers")
+
+
+def _container_cells(container: Container, now: datetime, zone: tzinfo | None) -> tuple[Value, ...]:
+    since = since_of(container)
+    return (
+        Cell(container_words(container), Tone.PLAIN if container.running else Tone.BAD),
+        format_duration(now - since) if since else None,
+        container.restart_count,
+        container.restart_policy,
+        format_time(since, zone),
+        container.name,
+    )
+
+
+def since_of(container: Container) -> datetime | None:
+    """Since when it is in its state."""
+    return container.started_at if container.running else container.finished_at or container.started_at
+
+
+def _holds(worker: WorkerFacts, container: Container | None = None) -> str | None:
+    """Partitions that the worker's corroborated members hold, of all that its group reads."""
+    if worker.lag is None or (container is not None and not container.running):
+        return None
+    members = worker.work.members
+    if container is not None:
+        here = [m for m in members if m.host in container.networks.values()]
+        members = tuple(here) or (members if len(worker.containers or ()) == 1 else ())
+    held = sorted({tp for m in members for tp in m.assignment})
+    total = len(worker.lag.partitions)
+    topics = {tp.topic for tp in held}
+    if len(topics) == 1:
+        return f"{','.join(str(tp.partition) for tp in held)} of {total}"
+    return f"{len(held)} of {total}"
+
+
+def _groups_health(observed: Observed) -> Health:
+    if observed.kafka.value is None:
+        return Health.UNKNOWN
+    return worst(group_health(lag) for lag in shown_groups(observed))
+
+
+def shown_groups(observed: Observed) -> tuple[GroupLag, ...]:
+    shown = {w.stage.group for w in observed.workers}
+    return (
+        tuple(lag for lag in observed.kafka.value.groups if lag.group.group_id in shown) if observed.kafka.value else ()
+    )
+
+
+def _groups(observed: Observed) -> Section:
+    title = "consumer groups"
+    if observed.kafka.value is None:
+        return Text((Cell(f"UNKNOWN: {observed.kafka.error}", Tone.WARN),), title)
+    columns = (
+        Column("GROUP"),
+        Column("STATE"),
+        Column("MEMBERS", right=True),
+        Column("LAG", right=True),
+        Column("UNPROTECTED"),
+    )
+    lags = sorted(shown_groups(observed), key=lambda lag: group_health(lag).rank)
+    rows = tuple(
+        (
+            lag.group.group_id,
+            Cell(lag.group.state, TONES[group_health(lag)]),
+            len(lag.group.members) if lag.group.members_known else None,
+            lag_text(lag),
+            _unprotected(lag),
+        )
+        for lag in lags
+    )
+    notes = ("unprotected: no usable committed offset, so that a plain restart skips what waits there",)
+    risky = any(p.unprotected for lag in lags for p in lag.partitions)
+    return Table(columns, rows, title, notes if risky else ())
+
+
+def lag_text(lag: GroupLag) -> str:
+    """The whole lag; `5 + 1 unknown` where that of some partitions is not a number."""
+    if not lag.partitions:
+        return "-"
+    if not lag.unknown_partitions:
+        return str(lag.known_lag_records)
+    return f"{lag.known_lag_records} + {lag.unknown_partitions} unknown"
+
+
+def _unprotected(lag: GroupLag) -> str:
+    risky = [p for p in lag.partitions if p.unprotected]
+    if not risky:
+        return "0" if not lag.unknown_partitions else "-"
+    records = sum(p.skipped_by_latest or 0 for p in risky)
+    return f"{len(risky)} of {len(lag.partitions)}, {records} records"
+
+
+def _systems_health(found: tuple[Finding, ...]) -> Health:
+    return worst(f.health for f in found if f.subject in ("Kafka", "database", "Docker"))
+
+
+def _systems(observed: Observed) -> Section:
+    rows = tuple(
+        (name, Cell(state, tone), what)
+        for name, state, tone, what in (_kafka(observed), _database(observed), _docker(observed))
+    )
+    return Table((Column("SYSTEM"), Column("STATE"), Column("WHAT", wrap=True)), rows, "systems")
+
+
+SystemRow = tuple[str, str, Tone, str]
+
+
+def _kafka(observed: Observed) -> SystemRow:
+    kafka = observed.kafka.value
+    if kafka is None:
+        return "Kafka", "UNKNOWN", Tone.WARN, observed.kafka.error or ""
+    brokers = ", ".join(f"{b.host}:{b.port}" for b in kafka.cluster.brokers) or "none"
+    missing = missing_topics(observed)
+    expected = len(observed.flow.topics)
+    topics = f"{expected - len(missing)} of {expected} topics"
+    if missing:
+        topics += f", missing: {', '.join(missing)}"
+    many = "broker" if len(kafka.cluster.brokers) == 1 else "brokers"
+    what = f"{len(kafka.cluster.brokers)} {many} ({brokers}), cluster {kafka.cluster.cluster_id or '-'}, {topics}"
+    return "Kafka", "ANSWERS", Tone.BAD if missing else Tone.GOOD, what
+
+
+def _database(observed: Observed) -> SystemRow:
+    database = observed.database.value
+    if database is None:
+        return "database", "UNKNOWN", Tone.WARN, observed.database.error or ""
+    identity, payments = database.identity, database.payments_identity
+    elsewhere = "" if payments.label == identity.label else f"; payments in {payments.label}"
+    mode = ", read-only" if identity.read_only else ""
+    index = f"unique_active_purchase {database.schema.unique_active_purchase}"
+    what = f"{identity.label} as {identity.user}, PostgreSQL {identity.server_version}{mode}{elsewhere}; {index}"
+    return "database", "ANSWERS", Tone.GOOD, what
+
+
+def _docker(observed: Observed) -> SystemRow:
+    if observed.docker.error is not None:
+        return "Docker", "UNKNOWN", Tone.WARN, observed.docker.error
+    found = [c for w in observed.workers for c in w.containers or ()]
+    every = [*found, *(observed.docker.value or ())]
+    projects = sorted({c.project for c in every if c.project})
+    of = f" of {', '.join(projects)}" if projects else ""
+    return "Docker", "ANSWERS", Tone.GOOD, f"{len(every)} containers{of}"
