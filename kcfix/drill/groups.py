@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from kafka import TopicPartition
@@ -136,13 +137,12 @@ def wait_settled(drill: Drill, names: Iterable[str], *, seconds: float = 90) -> 
         Unreachable: one is not so after that time, or the broker did not answer.
     """
 
-    def settled(found: Standing) -> bool:
+    def settled(admin: KafkaAdminClient, group: str) -> bool:
+        found = _standing(admin, group)
         return found.state in ("Stable", "Empty", "Dead") and len(set(found.clients)) == len(found.clients)
 
     for group in names:
-        _until(
-            drill, group, seconds, lambda a, g=group: settled(_standing(a, g)), f"group {group} does not come to rest"
-        )
+        _until(drill, group, seconds, partial(settled, group=group), f"group {group} does not come to rest")
 
 
 def wait_committed(drill: Drill, group: str, topic: str, partition: int, offset: int, *, seconds: float = 20) -> None:

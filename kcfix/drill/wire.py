@@ -41,8 +41,9 @@ def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = Non
     if not messages:
         return []
     stamp = None if at is None else int(at.timestamp() * 1000)
-    settings = {"bootstrap_servers": [NOWHERE], "bootstrap_timeout_ms": 500} if nowhere else kafka_settings(drill)
-    settings |= {"max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
+    settings = kafka_settings(drill) | {"bootstrap_timeout_ms": 5_000, "max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
+    if nowhere:
+        settings = {"bootstrap_servers": [NOWHERE], "bootstrap_timeout_ms": 500}
     try:
         producer = KafkaProducer(**settings, acks="all", request_timeout_ms=SEND_TIMEOUT_SECONDS * 1000)
     except (KafkaError, OSError):
