@@ -1,0 +1,153 @@
+"""PostgreSQL as the core asks for it. The only adapter that imports psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from kcfix.adapters.postgres_address import parse_address
+from kcfix.adapters.postgres_candidates import read_candidates, read_candidates_apart
+from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, read_sessions
+from kcfix.adapters.postgres_insert import Insertion, check_orders
+from kcfix.adapters.postgres_link import Link
+from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
+from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
+from kcfix.core.ports import (
+    DatabaseIdentity,
+    DatabasePort,
+    InsertOrder,
+    InsertResult,
+    Recheck,
+    SchemaFacts,
+    StudentCourse,
+)
+from kcfix.flow import Flow
+
+
+def open_database(
+    dsn: str,
+    *,
+    flow: Flow,
+    timeout: float,
+    payments_dsn: str | None = None,
+    address_map: Mapping[str, str] | None = None,
+    application_name: str = "kcfix",
+) -> DatabasePort:
+    """The database of a DSN. Connects when it is first asked something.
+
+    `payments_dsn` names the database that holds the payments where that is another one. `address_map` gives another
+    `host:port` for one that this host can't reach by its name. Each call has `timeout` seconds, connecting included.
+
+    Raises:
+        UsageError: a DSN that can't be read. Nothing was asked.
+    """
+
+    def link(text: str) -> Link:
+        address = parse_address(
+            text, timeout_seconds=timeout, application_name=application_name, address_map=address_map
+        )
+        return Link(address, timeout)
+
+    main = link(dsn)
+    return Postgres(main, link(payments_dsn) if payments_dsn else main, flow)
+
+
+class Postgres:
+    """The port on one or two connections. Which columns there are is asked once and kept; indexes are always asked."""
+
+    def __init__(self, link: Link, payments_link: Link, flow: Flow) -> None:
+        self._link = link
+        self._payments_link = payments_link
+        self._flow = flow
+        self._schemas: dict[Link, Schema] = {}
+
+    def identity(self) -> DatabaseIdentity:
+        """See `DatabasePort`."""
+        return _identity(self._link)
+
+    def payments_identity(self) -> DatabaseIdentity:
+        """See `DatabasePort`."""
+        return _identity(self._payments_link)
+
+    def schema(self) -> SchemaFacts:
+        """See `DatabasePort`."""
+        self._schemas.clear()
+        with self._places("reading the schema") as (here, payments):
+            return schema_facts(here.cursor, here.schema, payments.schema)
+
+    def facts(
+        self, ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        """See `DatabasePort`."""
+        with self._places("reading payments") as (here, payments):
+            return read_facts(here, payments, ids, courses or {})
+
+    def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
+        """See `DatabasePort`."""
+        with self._places("looking for payments without purchase") as (here, payments):
+            if here is payments:
+                return read_candidates(here, since, until, limit)
+            return read_candidates_apart(here, payments, since, until, limit)
+
+    def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
+        """See `DatabasePort`."""
+        with self._place(self._link, "reading allocations") as here:
+            return read_allocations(here, pairs)
+
+    def sessions(self, allocation_ids: Collection[str]) -> Mapping[str, int]:
+        """See `DatabasePort`."""
+        with self._place(self._link, "reading sessions") as here:
+            return read_sessions(here, allocation_ids)
+
+    def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
+        """See `DatabasePort`."""
+        check_orders(orders)
+        with self._places("reading the schema") as (here, payments):
+            schemas = here.schema, payments.schema
+        return Insertion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
+
+    def close(self) -> None:
+        """See `DatabasePort`."""
+        self._link.close()
+        self._payments_link.close()
+
+    @contextmanager
+    def _place(self, link: Link, doing: str) -> Iterator[Place]:
+        with link.reading(doing) as cursor:
+            schema = self._schemas.get(link)
+            if schema is None:
+                schema = self._schemas[link] = read_schema(cursor, self._flow, link.address)
+            yield Place(cursor, schema)
+
+    @contextmanager
+    def _places(self, doing: str) -> Iterator[tuple[Place, Place]]:
+        """Where the purchases are and where the payments are: the same place, mostly."""
+        with self._place(self._link, doing) as here:
+            if self._payments_link is self._link:
+                yield here, here
+            else:
+                with self._place(self._payments_link, doing) as payments:
+                    yield here, payments
+
+
+def _identity(link: Link) -> DatabaseIdentity:
+    address = link.address
+    with link.reading("asking which database it is") as cursor:
+        row = cursor.execute(statement("identity").encode()).fetchone()
+        assert row is not None, "a SELECT without FROM gives one row"  # noqa: S101
+        name, user, version, now, read_only, may_ask = row
+        system = None
+        if may_ask:
+            found = cursor.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+            system = found[0] if found else None
+        return DatabaseIdentity(
+            host=address.host or cursor.connection.info.host,
+            port=address.port,
+            name=name,
+            user=user,
+            server_version=version.split()[0],
+            now=now.astimezone(UTC),
+            read_only=read_only,
+            system_identifier=system,
+        )

@@ -1,0 +1,308 @@
+"""The one transaction that changes something: purchases inserted under the worker's own locks (docs/decisions.md 3).
+
+Why the order is what it is: the advisory locks keep out the purchase-worker and other runs of kcfix. They are taken in
+a statement of their own, because a statement sees what was committed before it began: one that locks and reads at once
+would read the time before the lock was granted. The payments' rows are then locked FOR SHARE where this user may (that
+takes a right to UPDATE them, which kcfix does not ask for otherwise), so that no refund comes between the check and the
+commit; without the right, or with payments in another database, that moment remains open, as it does for the worker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import errors, sql
+
+from kcfix.adapters.postgres_errors import access_denied, first_line
+from kcfix.adapters.postgres_facts import Place, read_facts
+from kcfix.adapters.postgres_link import Connection, Cursor, Link
+from kcfix.adapters.postgres_schema import Schema, statement
+from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.ports import InsertOrder, InsertResult, InsertState, Recheck
+from kcfix.errors import Unreachable
+
+MOST = 200
+"""Orders in one transaction: each holds a lock until the commit."""
+_BEGIN = """BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO';
+SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"""
+
+
+@dataclass(slots=True)
+class Insertion:
+    """One such transaction, and what is known so far of the fate of each order."""
+
+    link: Link
+    schema: Schema
+    payments_link: Link
+    payments_schema: Schema
+    orders: Sequence[InsertOrder]
+    recheck: Recheck
+    results: dict[PaymentId, InsertResult] = field(default_factory=dict)
+    facts: Mapping[PaymentId, PaymentFacts] = field(default_factory=dict)
+
+    def run(self) -> tuple[InsertResult, ...]:
+        """The fate of each order, in order.
+
+        Raises:
+            Unreachable: no connection; nothing was changed.
+        """
+        if not self.orders:
+            return ()
+        with self.link.exclusive() as connection:
+            try:
+                self._work(connection)
+            except (psycopg.Error, Unreachable) as error:
+                # No COMMIT was sent: the server rolls back, whatever became of the connection.
+                held = isinstance(error, errors.LockNotAvailable | errors.QueryCanceled)
+                self._roll_back(connection)
+                self._fail(self._words(error, InsertState.FAILED))
+                if held:
+                    self._name_holders()
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            else:
+                self._commit(connection)
+        return tuple(self.results[order.payment_id] for order in self.orders)
+
+    def _work(self, connection: Connection) -> None:
+        seconds = self.link.timeout_seconds
+        keys = sorted({key for order in self.orders for key in order.lock_keys})
+        with connection.cursor() as cursor:
+            with self.link.watched(connection, 2 * seconds + 1):
+                cursor.execute(_BEGIN.format(lock=max(1, int(seconds * 1000)), statement=int(seconds * 2000)).encode())
+                # In the array's order, one after the other, as all who take more than one of these locks must.
+                cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS locks (key)", [keys])
+            with self.link.watched(connection, 2 * seconds + 1):
+                self._look(cursor)
+            wanted = self._checked()
+            with self.link.watched(connection, 2 * seconds + 1):
+                self._insert(connection, cursor, wanted)
+
+    def _look(self, cursor: Cursor) -> None:
+        ids = [order.payment_id for order in self.orders]
+        courses = {order.payment_id: order.course_id.lower() for order in self.orders}
+        here = Place(cursor, self.schema)
+        with self._payments_place(here) as payments:
+            if payments is here and "payments" in self.schema.lockable:
+                _lock_payments(here, ids)
+            self.facts = read_facts(here, payments, ids, courses)
+
+    def _payments_place(self, here: Place) -> AbstractContextManager[Place]:
+        if self.payments_link is self.link:
+            return nullcontext(here)
+        return _Elsewhere(self.payments_link, self.payments_schema)
+
+    def _checked(self) -> list[InsertOrder]:
+        """The orders that are still to be done; the others have their result now."""
+        wanted = []
+        for order in self.orders:
+            facts = self.facts[order.payment_id]
+            if any(purchase.id == order.purchase_id for purchase in facts.purchases):
+                self._settle(order, InsertState.EXISTS)
+            elif (reason := self.recheck(order, facts)) is not None:
+                self._settle(order, InsertState.REFUSED, reason)
+            else:
+                wanted.append(order)
+        return wanted
+
+    def _insert(self, connection: Connection, cursor: Cursor, wanted: list[InsertOrder]) -> None:
+        """All at once; where that fails, one by one, so that a bad order does not take the others with it."""
+        if not wanted:
+            return
+        cursor.execute("SAVEPOINT kcfix")
+        try:
+            self._insert_these(cursor, wanted)
+        except psycopg.Error as error:
+            if connection.broken or connection.closed:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT kcfix")
+            if len(wanted) == 1:
+                self._settle(wanted[0], InsertState.FAILED, self._words(error, InsertState.FAILED))
+                return
+            for order in wanted:
+                self._insert(connection, cursor, [order])
+
+    def _insert_these(self, cursor: Cursor, wanted: list[InsertOrder]) -> None:
+        rows = cursor.execute(
+            _insert_statement(self.schema),
+            {
+                "ids": [o.purchase_id for o in wanted],
+                "students": [o.student_id for o in wanted],
+                "courses": [o.course_id for o in wanted],
+                "tiers": [o.tier for o in wanted],
+                "expiries": [o.expiry_date for o in wanted],
+                "metadata": [json.dumps(dict(o.metadata)) for o in wanted],
+            },
+        ).fetchall()
+        made = {row[0] for row in rows}
+        results = {}
+        for order in wanted:
+            if order.purchase_id in made:
+                results[order.payment_id] = self._result(order, InsertState.INSERTED)
+        missed = [order for order in wanted if order.purchase_id not in made]
+        if missed:
+            there = _own_purchases(cursor, self.schema, [o.purchase_id for o in missed])
+            for order in missed:
+                results[order.payment_id] = self._why_not(order, there.get(order.purchase_id))
+        self.results.update(results)
+
+    def _why_not(self, order: InsertOrder, own: tuple[str, str] | None) -> InsertResult:
+        if own == (order.student_id.lower(), order.course_id.lower()):
+            return self._result(order, InsertState.EXISTS)
+        if own is not None:
+            reason = f"kcfix's own purchase of this payment is there, for another student or course ({own[1]})"
+        else:
+            reason = "another session made an active purchase of this student and course"
+        return self._result(order, InsertState.REFUSED, reason)
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            with self.link.watched(connection, self.link.timeout_seconds):
+                done = connection.execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            lost = connection.broken or connection.closed
+            state = InsertState.UNKNOWN if lost else InsertState.FAILED
+            self._roll_back(connection)
+            self._undo(state, self._words(error, state))
+        except BaseException:
+            self.link.drop()
+            raise
+        else:
+            if done != "COMMIT":
+                self._undo(InsertState.FAILED, f"the server answered {done} to the commit")
+
+    def _undo(self, state: InsertState, reason: str) -> None:
+        for order in self.orders:
+            if self.results[order.payment_id].state is InsertState.INSERTED:
+                self._settle(order, state, reason)
+
+    def _fail(self, reason: str) -> None:
+        """Everything that was not settled without the transaction has failed with it."""
+        for order in self.orders:
+            known = self.results.get(order.payment_id)
+            if known is None or known.state is InsertState.INSERTED:
+                self._settle(order, InsertState.FAILED, reason)
+
+    def _name_holders(self) -> None:
+        """Say who holds the lock that was waited for, where that can be seen; a guess is not worth an error."""
+        keys = {order.payment_id: set(order.lock_keys) for order in self.orders}
+        with suppress(Unreachable), self.link.reading("looking for the lock's holder") as cursor:
+            wanted = sorted(set().union(*keys.values()))
+            rows = cursor.execute(statement("lock_holders").encode(), [wanted]).fetchall()
+            for order in self.orders:
+                held = [(pid, name) for key, pid, name in rows if key in keys[order.payment_id]]
+                if held and self.results[order.payment_id].state is InsertState.FAILED:
+                    who = ", ".join(f"pid {pid} ({name or 'unnamed'})" for pid, name in held)
+                    self._settle(order, InsertState.FAILED, f"lock time-out: the worker's lock is held by {who}")
+
+    def _words(self, error: psycopg.Error | Unreachable, state: InsertState) -> str:
+        address = self.link.address
+        if isinstance(error, Unreachable):
+            return error.message
+        words = first_line(error, address)
+        match error.sqlstate:
+            case "55P03" | "57014":
+                seconds = self.link.timeout_seconds
+                return f"lock time-out: another session held a lock for more than {seconds:g} s"
+            case "42501":
+                return access_denied(words, address, "INSERT").message
+            case "25006":
+                return f"database {address.label} is read-only"
+            case "23503":
+                return "it names a course that is not in the courses table, or another row that is missing (23503)"
+            case "23514":
+                return "the table does not allow these values (23514)"
+            case None if state is InsertState.UNKNOWN:
+                return "the commit was sent and not answered: it may have been made"
+            case None:
+                return f"the connection to {address.label} was lost before the commit"
+            case code:
+                return f"{words} ({code})"
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            with self.link.watched(connection, self.link.timeout_seconds):
+                connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self.link.drop()
+
+    def _settle(self, order: InsertOrder, state: InsertState, reason: str | None = None) -> None:
+        self.results[order.payment_id] = self._result(order, state, reason)
+
+    def _result(self, order: InsertOrder, state: InsertState, reason: str | None = None) -> InsertResult:
+        return InsertResult(order.payment_id, state, reason, self.facts.get(order.payment_id))
+
+
+class _Elsewhere(AbstractContextManager[Place]):
+    """A snapshot of the payments' own database, begun after the locks were granted."""
+
+    def __init__(self, link: Link, schema: Schema) -> None:
+        self._reading = link.reading("reading payments again")
+        self._schema = schema
+
+    def __enter__(self) -> Place:
+        return Place(self._reading.__enter__(), self._schema)
+
+    def __exit__(self, *of: object) -> None:
+        self._reading.__exit__(*of)  # type: ignore[arg-type]
+
+
+def check_orders(orders: Sequence[InsertOrder]) -> None:
+    """Return if these orders may be one transaction.
+
+    Raises:
+        ValueError: more than 200, or two of one student and course, which the locks would not keep apart, since a
+            session may take the same advisory lock again. Nothing was asked.
+    """
+    pairs = {(order.student_id.lower(), order.course_id.lower()) for order in orders}
+    if len(orders) > MOST or len(pairs) < len(orders):
+        raise ValueError(f"at most {MOST} orders, one per student and course")
+
+
+def _lock_payments(at: Place, ids: Sequence[str]) -> None:
+    s = at.schema
+    query = sql.SQL("SELECT 1 FROM {} AS p WHERE {} ORDER BY {} FOR SHARE").format(
+        s.table("payments"), s.is_any("payments", "id", "p"), s.column("payments", "id", "p")
+    )
+    at.cursor.execute(query, [s.these("payments", "id", ids)])
+
+
+def _insert_statement(s: Schema) -> sql.Composed:
+    columns = (
+        "id student_id course_id purchase_tier expiry_date metadata is_active created_at updated_at".split()  # noqa: SIM905
+    )
+    names = {name: sql.Identifier(s.flow.column("purchases", name)) for name in columns}
+    types = {
+        "id": "id",
+        "student": "student_id",
+        "course": "course_id",
+        "expiry": "expiry_date",
+        "metadata": "metadata",
+    }
+    return sql.SQL(statement("insert")).format(
+        purchases=s.table("purchases"),
+        u_student_id=s.column("purchases", "student_id", "u"),
+        u_course_id=s.column("purchases", "course_id", "u"),
+        u_is_active=s.column("purchases", "is_active", "u"),
+        **names,
+        **{f"{short}_type": sql.SQL(s.type("purchases", name)) for short, name in types.items()},
+    )
+
+
+def _own_purchases(cursor: Cursor, s: Schema, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Student and course of those purchases that are there."""
+    query = sql.SQL("SELECT {}, {}, {} FROM {} AS u WHERE {}").format(
+        s.id("purchases", "id", "u"),
+        s.id("purchases", "student_id", "u"),
+        s.id("purchases", "course_id", "u"),
+        s.table("purchases"),
+        s.is_any("purchases", "id", "u"),
+    )
+    rows = cursor.execute(query, [s.these("purchases", "id", ids)]).fetchall()
+    return {id: (student, course) for id, student, course in rows}
