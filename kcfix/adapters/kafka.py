@@ -10,9 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from kcfix import __version__
-from kcfix.adapters import kafka_commit, kafka_configs, kafka_groups, kafka_log, kafka_offsets, kafka_send
+from kcfix.adapters import (
+    kafka_commit,
+    kafka_committed,
+    kafka_configs,
+    kafka_groups,
+    kafka_log,
+    kafka_offsets,
+    kafka_send,
+)
+from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_net import Deadline
 from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
 from kcfix.core.ports import Cluster, KafkaPort, OffsetRange, SearchResult, SendResult, Topic, TopicConfig
@@ -50,7 +58,7 @@ class Kafka:
         return kafka_groups.read_groups(self._link, ids)
 
     def committed(self, ids: Collection[str]) -> Mapping[str, Mapping[TopicPartition, Committed]]:
-        return kafka_groups.read_committed(self._link, ids)
+        return kafka_committed.read_committed(self._link, ids)
 
     def log_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, LogOffsets]:
         return kafka_offsets.read_log_offsets(self._link, partitions)
@@ -90,12 +98,15 @@ def open_kafka(
 ) -> KafkaPort:
     """Kafka at these addresses (`host:port`). Nothing is asked yet: the first call connects.
 
-    `address_map` leads advertised addresses to reachable ones (`name:port` or `name` -> `host:port`). `timeout` is the
-    deadline of each call in seconds, `search_timeout` that of a search of the log. `security` has kafka-python's names:
-    security_protocol, ssl_cafile, ssl_certfile, ssl_keyfile, ssl_password, ssl_check_hostname, sasl_mechanism,
-    sasl_plain_username, sasl_plain_password.
+    `address_map` leads advertised addresses to reachable ones. It is asked by `get("name:port")` for those that are
+    needed; None means that an address is reachable as it is. `timeout` is the deadline of each call in seconds,
+    `search_timeout` that of a search of the log. `security` has kafka-python's names: security_protocol, ssl_cafile,
+    ssl_certfile, ssl_keyfile, ssl_password, ssl_check_hostname, sasl_mechanism, sasl_plain_username,
+    sasl_plain_password.
 
     Raises:
         UsageError: no address, or one that is none.
     """
-    return Kafka(Link(brokers, address_map or {}, timeout, client_id, security or {}), search_timeout)
+    return Kafka(
+        Link(brokers, {} if address_map is None else address_map, timeout, client_id, security or {}), search_timeout
+    )

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import (
     COORDINATOR_MOVING,
     GROUP_HAS_MEMBERS,
@@ -17,7 +18,6 @@ from kcfix.adapters.kafka_errors import (
 )
 from kcfix.adapters.kafka_groups import find_coordinators, read_groups
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_net import Deadline
 from kcfix.adapters.kafka_protocol import OffsetCommitRequest
 from kcfix.core.offsets import GroupState, TopicPartition
 from kcfix.errors import NotFound, OutcomeUnknown, PartlyApplied, Refused, Unreachable

@@ -1,4 +1,4 @@
-"""Consumer groups: who is in them and what they have committed, in requests that grow with brokers, not with groups."""
+"""Consumer groups and who is in them, in requests that grow with the brokers, not with the groups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import (
     COORDINATOR_MOVING,
     DENIED,
@@ -19,16 +20,14 @@ from kcfix.adapters.kafka_errors import (
     unreachable,
 )
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_net import Deadline
 from kcfix.adapters.kafka_protocol import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
     DescribeGroupsRequest,
     FindCoordinatorRequest,
     ListGroupsRequest,
-    OffsetFetchRequest,
 )
-from kcfix.core.offsets import Committed, Group, GroupState, Member, TopicPartition
+from kcfix.core.offsets import Group, GroupState, Member, TopicPartition
 from kcfix.errors import AccessDenied, Unreachable
 
 OFFSETS_TOPIC = "__consumer_offsets"
@@ -172,7 +171,7 @@ def _raise_if_all_failed(groups: Mapping[str, Group], doing: str, codes: Iterabl
 def _describe(
     link: Link, by_node: Mapping[int, list[str]], listed: Mapping[str, _Listed] | None, deadline: Deadline
 ) -> dict[str, Group]:
-    """Describe groups at their coordinators, which list them as well: that tells a missing group from an indescribable one."""
+    """Describe groups at their coordinators, which list them too: that tells a missing group from an unreadable one."""
     groups: dict[str, Group] = {}
     todo = {node: list(ids) for node, ids in by_node.items()}
     while todo:
@@ -262,91 +261,3 @@ def _decoded(kind: Any, data: bytes | memoryview | None) -> Any | None:
         return kind.decode(raw, version=max(0, version))
     except (ValueError, IndexError, struct.error, TypeError, KeyError):
         return None
-
-
-# committed offsets
-
-
-def read_committed(link: Link, ids: Collection[str]) -> dict[str, dict[TopicPartition, Committed]]:
-    """All that each group has committed; see KafkaPort.committed.
-
-    Raises:
-        Unreachable: the offsets of at least one of them could not be read (the message names it).
-    """
-    deadline = link.deadline()
-    with link.lock:
-        wanted = sorted(set(ids))
-        if not wanted or not any_group_can_exist(link, deadline):
-            return {g: {} for g in wanted}
-        found: dict[str, dict[TopicPartition, Committed]] = {}
-        todo = wanted
-        while True:
-            coordinators, failed = find_coordinators(link, todo, deadline)
-            for group, code in failed.items():
-                raise refused_by_broker(f"reading the committed offsets of {group}", code)
-            todo = _fetch_offsets(link, coordinators, found, deadline)
-            if not todo:
-                return {g: found.get(g, {}) for g in wanted}
-            if not deadline.pause():
-                raise Unreachable(
-                    f"reading the committed offsets of {todo[0]}: its coordinator was not ready within"
-                    f" {deadline.seconds:g} s",
-                    system="kafka",
-                )
-
-
-def _fetch_offsets(
-    link: Link,
-    coordinators: Mapping[str, int],
-    found: dict[str, dict[TopicPartition, Committed]],
-    deadline: Deadline,
-) -> list[str]:
-    """Read the offsets into `found`; the groups whose coordinator moves are returned."""
-    by_node: dict[int, list[str]] = defaultdict(list)
-    for group, node in coordinators.items():
-        by_node[node].append(group)
-    asks: dict[int, list[Any]] = {}
-    for node, groups in by_node.items():
-        try:
-            many = link.connection(node, deadline).supports(OffsetFetchRequest, 8)
-        except LinkError as error:
-            raise unreachable(f"reading the committed offsets of {groups[0]}", [error]) from error
-        asks[node] = _offset_requests(groups, many=many)
-    moving: list[str] = []
-    for node, answers in link.ask_each(asks, deadline).items():
-        groups = by_node[node]
-        if isinstance(answers, LinkError):
-            raise unreachable(f"reading the committed offsets of {groups[0]}", [answers])
-        told = (
-            [(g.group_id, g) for g in answers[0].groups]
-            if answers[0].groups
-            else list(zip(groups, answers, strict=False))
-        )
-        for group, answer in told:
-            code = answer.error_code
-            if code in COORDINATOR_MOVING:
-                moving.append(group)
-            elif code and code != GROUP_ID_NOT_FOUND:
-                raise refused_by_broker(f"reading the committed offsets of {group}", code)
-            else:
-                found[group] = _committed(answer.topics or ())
-    return moving
-
-
-def _offset_requests(groups: list[str], *, many: bool) -> list[Any]:
-    if many:
-        wanted = [OffsetFetchRequest.OffsetFetchRequestGroup(group_id=g, topics=None) for g in groups]
-        return [OffsetFetchRequest(groups=wanted, require_stable=False, min_version=8, max_version=9)]
-    return [OffsetFetchRequest(group_id=g, topics=None, max_version=7) for g in groups]
-
-
-def _committed(topics: Iterable[Any]) -> dict[TopicPartition, Committed]:
-    found: dict[TopicPartition, Committed] = {}
-    for topic in topics:
-        for p in topic.partitions:
-            where = TopicPartition(topic.name, p.partition_index)
-            if p.error_code:
-                found[where] = Committed(None, error_name(p.error_code))
-            elif p.committed_offset >= 0:
-                found[where] = Committed(p.committed_offset, metadata=p.metadata or "")
-    return dict(sorted(found.items()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_addresses
 from kcfix.adapters.kafka_errors import LinkError, Trouble, unreachable
-from kcfix.adapters.kafka_net import Address, AddressMap, Connection, Deadline, connect, parse_addresses
+from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import Broker, PartitionInfo, Topic
@@ -58,6 +59,7 @@ class Link:
         self._client_id = client_id
         self._security = dict(security)
         self._connections: dict[Address, Connection] = {}
+        self._open_addresses: dict[Address, Address] = {}
         self._metadata: Metadata | None = None
         self._closed_requests = 0
         self.lock = threading.RLock()
@@ -117,23 +119,28 @@ class Link:
         """
         with self.lock:
             failures: list[LinkError] = []
-            known = [Address(b.host, b.port) for b in self._metadata.brokers.values()] if self._metadata else []
-            targets = list(dict.fromkeys([*map(self._map.lead, [*self._bootstrap, *known])]))
-            targets.sort(key=lambda t: t not in self._connections)
-            advertised = {self._map.lead(a): a for a in (*known, *self._bootstrap)}
-            for number, target in enumerate(targets):
-                share = deadline.part(len(targets) - number)
-                for fresh in (False, True):
-                    was_open = target in self._connections
+            for address, share in self._tries(deadline):
+                for last in (False, True):
+                    was_open = self._map.lead(address) in self._connections
                     try:
-                        return self._open(advertised[target], share).ask(request, share)
+                        return self._open(address, share).ask(request, share)
                     except LinkError as error:
-                        self._drop(target)
-                        stale = was_open and error.trouble is Trouble.CLOSED and not fresh
-                        if not stale:
+                        self._drop(self._map.lead(address))
+                        if last or not was_open or error.trouble is not Trouble.CLOSED:
                             failures.append(error)
                             break
             raise unreachable(f"{doing} ({self.place})", failures)
+
+    def _tries(self, deadline: Deadline) -> Iterator[tuple[Address, Deadline]]:
+        """Addresses to be tried, each with its share of the time; no place twice."""
+        known = [Address(b.host, b.port) for b in self._metadata.brokers.values()] if self._metadata else []
+        addresses = list(dict.fromkeys([*self._open_addresses.values(), *self._bootstrap, *known]))
+        tried: set[Address] = set()
+        for number, address in enumerate(addresses):
+            target = self._map.lead(address)
+            if target not in tried:
+                tried.add(target)
+                yield address, deadline.part(len(addresses) - number)
 
     def ask_each(
         self, asks: Mapping[int, Sequence[Any]], deadline: Deadline, *, again: bool = True
@@ -215,9 +222,11 @@ class Link:
         self._drop(target)
         made = connect(address, self._map, self._security, self._client_id, deadline)
         self._connections[target] = made
+        self._open_addresses[target] = address
         return made
 
     def _drop(self, target: Address) -> None:
+        self._open_addresses.pop(target, None)
         connection = self._connections.pop(target, None)
         if connection is not None:
             self._closed_requests += connection.requests

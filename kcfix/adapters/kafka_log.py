@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_batches import Batch, UnreadableBatchError, decode, unpacked, walk
 from kcfix.adapters.kafka_errors import LEADER_MOVING, OFFSET_OUT_OF_RANGE, LinkError, error_name
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_net import Deadline
 from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets
 from kcfix.adapters.kafka_protocol import FetchRequest
 from kcfix.core.events import Record

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import LEADER_MOVING, LinkError, Trouble, error_name, unreachable
 from kcfix.adapters.kafka_link import Link, Metadata
-from kcfix.adapters.kafka_net import Deadline
 from kcfix.adapters.kafka_protocol import ListOffsetsRequest
 from kcfix.core.offsets import LogOffsets, TopicPartition
 

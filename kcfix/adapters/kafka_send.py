@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import (
     CLUSTER_AUTHORIZATION_FAILED,
     COORDINATOR_MOVING,
@@ -26,7 +27,6 @@ from kcfix.adapters.kafka_errors import (
     refused_by_broker,
 )
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_net import Deadline
 from kcfix.adapters.kafka_protocol import DefaultRecordBatchBuilder, InitProducerIdRequest, ProduceRequest
 from kcfix.core.events import Message, murmur2_partition
 from kcfix.core.offsets import TopicPartition
