@@ -14,24 +14,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
+from kcfix.clean import clean
 from kcfix.core.logentry import Dialect, Level, LogEntry
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId, parse_uuid
 from kcfix.core.workers import RawLine, Stream
 
-_ESCAPE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"  # CSI; OSC, DCS and kin; the rest
-    r"|\x9b[0-?]*[ -/]*[@-~]"
-)
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-"""Control characters but for tab and line feed, and what turns or hides text on a terminal."""
 _DEVELOPMENT = re.compile(
     r"\[[^\]]{1,40}\] \[(?P<service>[^\]]{0,80})\] (?P<level>[a-z]{1,10}): (?P<message>.*)", re.DOTALL
 )
+_META = "Meta:"
 _LEVELS = {
     "error": Level.ERROR,
     "fatal": Level.ERROR,
@@ -49,19 +44,31 @@ _LINE_FIELDS = ("level", "message", "timestamp", "logger")
 _PAYMENT_FIELDS = ("paymentId", "payment_id", "correlationId", "correlation_id")
 
 
-def visible(text: str) -> str:
-    r"""The text without terminal escapes and control characters; tabs and line feeds become one space.
-
-    >>> visible("a\x1b]0;title\x07b\tc\u202ed")
-    'ab cd'
-    """
-    return re.sub(r"[\t\n]+", " ", _INVISIBLE.sub("", _ESCAPE.sub("", text)))
-
-
 def parse(line: RawLine) -> LogEntry:
     """The line with its dialect, level, message and fields."""
     text = line.text
     return _json(line, text) or _development(line, text) or _text(line, text)
+
+
+def parse_all(lines: Iterable[RawLine]) -> Iterator[LogEntry]:
+    """The lines of one container, understood. A `Meta:` line is put to the line that it belongs to."""
+    open_entry: LogEntry | None = None
+    for line in lines:
+        entry = parse(line)
+        if open_entry is not None:
+            if entry.message == _META and entry.dialect is Dialect.APPLICATION:
+                fields = {**entry.fields, **open_entry.fields}
+                yield replace(open_entry, fields=fields, raw=f"{open_entry.raw}\n{entry.raw}")
+                open_entry = None
+                continue
+            yield open_entry
+            open_entry = None
+        if entry.dialect is Dialect.APPLICATION and not line.text.lstrip().startswith("{"):
+            open_entry = entry  # Winston's text for people: its fields come on the next line.
+        else:
+            yield entry
+    if open_entry is not None:
+        yield open_entry
 
 
 def _entry(
@@ -86,8 +93,8 @@ def _json(line: RawLine, text: str) -> LogEntry | None:
     level = _LEVELS.get(named.lower(), Level.UNKNOWN) if isinstance(named, str) else Level.UNKNOWN
     fields = {key: content for key, content in value.items() if key not in _LINE_FIELDS}
     if value.get("logger") == "kafkajs" and isinstance(named, str) and named.isupper():
-        return _entry(line, Dialect.KAFKAJS, level, visible(message), fields)
-    return _entry(line, Dialect.APPLICATION, level, visible(undoubled(message)), fields)
+        return _entry(line, Dialect.KAFKAJS, level, clean(message), fields)
+    return _entry(line, Dialect.APPLICATION, level, clean(undoubled(message)), fields)
 
 
 def undoubled(message: str) -> str:
@@ -104,13 +111,13 @@ def undoubled(message: str) -> str:
 
 def _development(line: RawLine, text: str) -> LogEntry | None:
     """Winston's text for people, and its `Meta:` line, whose fields are given under their own names."""
-    bare = visible(text)
+    bare = clean(text)
     if bare.startswith("Meta: {") and len(bare) <= _LONGEST_JSON:
         try:
-            fields = json.loads(_ESCAPE.sub("", text).strip().removeprefix("Meta: "))
+            fields = json.loads(bare.removeprefix("Meta: "))
         except (ValueError, RecursionError):
             return None
-        return _entry(line, Dialect.APPLICATION, Level.UNKNOWN, "Meta:", fields) if isinstance(fields, dict) else None
+        return _entry(line, Dialect.APPLICATION, Level.UNKNOWN, _META, fields) if isinstance(fields, dict) else None
     match = _DEVELOPMENT.fullmatch(bare)
     if match is None or match["level"] not in _LEVELS:
         return None
@@ -125,7 +132,7 @@ _TEXT_LEVELS = re.compile(
 
 
 def _text(line: RawLine, text: str) -> LogEntry:
-    message = visible(text).rstrip()
+    message = clean(text).rstrip()
     match = _TEXT_LEVELS.search(message[:400])
     level = Level.UNKNOWN
     if match is not None:
@@ -181,7 +188,7 @@ def error_of(entry: LogEntry) -> str | None:
     """What went wrong, in one line: error code and first line of the error's text; None where the entry has none."""
     code = entry.fields.get("errorCode") or entry.fields.get("code")
     text = _error_text(entry.fields)
-    code = visible(code) if isinstance(code, str) else ""
+    code = clean(code) if isinstance(code, str) else ""
     if not text:
         return code or None
     return text if not code or code in text else f"{code}: {text}"
@@ -193,7 +200,7 @@ def _error_text(fields: Mapping[str, object]) -> str:
         if isinstance(value, dict):
             value = value.get("message")
         if isinstance(value, str) and value.strip():
-            return visible(value.strip().splitlines()[0])
+            return clean(value.strip().splitlines()[0])
     return ""
 
 

@@ -8,11 +8,14 @@ is in the table.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from kcfix.core.logentry import Dialect, Level, LogEntry
+from kcfix.core.logparse import payment_of
+from kcfix.core.payments import PaymentId
+from kcfix.flow import Stage
 
 
 class Milestone(enum.StrEnum):
@@ -167,11 +170,17 @@ def unanswered_crash(entries: Iterable[LogEntry]) -> LogEntry | None:
     """
     open_crash: LogEntry | None = None
     for entry in entries:
-        if is_milestone(entry, Milestone.CRASHED):
-            open_crash = entry
-        elif is_milestone(entry, Milestone.RESTARTING):
-            open_crash = None
+        open_crash = _crash_after(entry, open_crash)
     return open_crash
+
+
+def _crash_after(entry: LogEntry, open_crash: LogEntry | None) -> LogEntry | None:
+    """The crash that is unanswered once this entry was written."""
+    if is_milestone(entry, Milestone.CRASHED):
+        return entry
+    # A process that starts anew, by whatever hand, has a new consumer.
+    answers = (Milestone.RESTARTING, Milestone.STARTING, Milestone.JOINED)
+    return None if any(is_milestone(entry, m) for m in answers) else open_crash
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +193,83 @@ class Seen:
     last: datetime | None
     example: str | None
     """Message of the newest one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The lines in which milestones were looked for."""
+
+    lines: int
+    since: datetime | None
+    """Time of the oldest; None where there was no line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Milestones of one container: of the worker as a whole, and of each payment that was seen, oldest first."""
+
+    looked: Looked
+    worker: tuple[Seen, ...]
+    """A row for each milestone that its worker can reach, seen or not, in the order of the table."""
+    payments: Mapping[PaymentId, tuple[Seen, ...]]
+    dead: LogEntry | None
+    """The crash after which its consumer did not come back; None where there is none."""
+
+
+@dataclass(slots=True)
+class _Count:
+    count: int = 0
+    first: LogEntry | None = None
+    last: LogEntry | None = None
+
+    def add(self, entry: LogEntry) -> None:
+        self.count += 1
+        self.first = self.first or entry
+        self.last = entry
+
+    def seen(self, rule: MilestoneRule) -> Seen:
+        first, newest = self.first, self.last
+        return Seen(
+            rule,
+            self.count,
+            first.timestamp if first else None,
+            newest.timestamp if newest else None,
+            newest.message if newest else None,
+        )
+
+
+def reached(entries: Iterable[LogEntry], stage: Stage | None, payment: PaymentId | None = None) -> Reached:
+    """What the lines of one container prove, in one pass; they must be in the order of time.
+
+    `stage` None: a container that is no worker of the flow, so any rule may hold. With a `payment` only its lines count
+    for the milestones that are about a payment.
+    """
+    rules = [r for r in RULES if not r.stages or stage is None or stage.name in r.stages]
+    worker = {rule.milestone: _Count() for rule in rules}
+    payments: dict[PaymentId, dict[Milestone, _Count]] = {}
+    lines = 0
+    since: datetime | None = None
+    open_crash: LogEntry | None = None
+    for entry in entries:
+        lines += 1
+        since = since or entry.timestamp
+        open_crash = _crash_after(entry, open_crash)
+        about = payment_of(entry)
+        for rule in rules:
+            if not rule.matches(entry):
+                continue
+            if rule.per_payment and payment is not None and about != payment:
+                continue
+            worker[rule.milestone].add(entry)
+            if rule.per_payment and about is not None:
+                of_payment = payments.setdefault(about, {r.milestone: _Count() for r in rules if r.per_payment})
+                of_payment[rule.milestone].add(entry)
+    return Reached(
+        Looked(lines, since),
+        tuple(worker[rule.milestone].seen(rule) for rule in rules),
+        {
+            one: tuple(counts[rule.milestone].seen(rule) for rule in rules if rule.per_payment)
+            for one, counts in payments.items()
+        },
+        open_crash,
+    )
