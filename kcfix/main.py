@@ -17,7 +17,7 @@ from typer import TyperException
 
 from kcfix.clean import clean
 from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, UsageError
-from kcfix.render.style import Format, Style, When, wants_color
+from kcfix.render.style import Format, Style, style_of
 from kcfix.render.view import Problem, View
 
 if TYPE_CHECKING:
@@ -116,31 +116,21 @@ class _Run:
     # from a view to text
 
     def _style(self) -> Style:
+        given: Mapping[str, object] = self.given
+        if not given and (wish := _format_in(self.argv)):
+            # The command line could not be parsed to its end: its words themselves are the best that there is.
+            given = {"output": wish}
         tty = bool(getattr(self.out, "isatty", lambda: False)())
-        environ = self._services.environ if self._services else os.environ
-        chosen = self._format(tty)
-        when = When.NEVER if self.given.get("no_color") else self.given.get("color") or When.AUTO
-        return Style(
-            format=chosen,
-            color=chosen is Format.TABLE and wants_color(When(when), environ, tty=tty),
-            width=_terminal_width(environ) if tty else None,
-            quiet=bool(self.given.get("quiet")),
-            scrub=self._redact,
-        )
+        return style_of(given, self._environ, tty=tty, scrub=self._redact)
 
-    def _format(self, tty: bool) -> Format:
-        if not self.given:
-            # The command line could not be parsed to its end: the words themselves are the best that there is.
-            return _format_in(self.argv) or (Format.TABLE if tty else Format.PLAIN)
-        if self.given.get("json"):
-            return Format.JSON
-        output = self.given.get("output")
-        return output if isinstance(output, Format) else Format.TABLE if tty else Format.PLAIN
+    @property
+    def _environ(self) -> Mapping[str, str]:
+        return self._services.environ if self._services else os.environ
 
     def _redact(self, text: str) -> str:
         from kcfix.core.redact import redact
 
-        return redact(text, self._services.secrets if self._services else ())
+        return self._services.redact(text) if self._services else redact(text)
 
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
@@ -188,9 +178,8 @@ class _Run:
         return known.code
 
     def _wants_traceback(self) -> bool:
-        environ = self._services.environ if self._services else os.environ
         verbose = self.given.get("verbose")
-        return bool(environ.get("KCFIX_DEBUG")) or (isinstance(verbose, int) and verbose >= 2)
+        return bool(self._environ.get("KCFIX_DEBUG")) or (isinstance(verbose, int) and verbose >= 2)
 
     def _say(self, message: str, hint: str | None = None) -> None:
         """One line on standard error, and one for the hint."""
@@ -239,15 +228,6 @@ def _command_in(argv: Sequence[str]) -> str:
 
     names = {entry.name for entry in COMMANDS}
     return next((word for word in argv if word in names), "kcfix")
-
-
-def _terminal_width(environ: Mapping[str, str]) -> int:
-    columns = environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdigit() and int(columns) > 0:
-        return int(columns)
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 def _give_up_output(out: TextIO) -> None:

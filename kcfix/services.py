@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from kcfix import __version__
+from kcfix.core.dsn import database_address
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
-from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.redact import is_secret, redact, secrets_of
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Refused, Unreachable
 from kcfix.flow import Flow
 from kcfix.settings import Origin, Settings, Source, load
 
 if TYPE_CHECKING:
+    from kcfix.adapters.addresses import Told
     from kcfix.core.discovery import Discovery
     from kcfix.core.journal import Journal
+    from kcfix.render.stream import Stream
+    from kcfix.render.style import Style
 
 T = TypeVar("T")
 
@@ -188,9 +192,9 @@ class Services:
     @cached_property
     def address_map(self) -> Mapping[str, str]:
         """Where addresses that this host can't reach by name are reached; asks Docker only for such a name."""
-        from kcfix.core.addresses import AddressMap
+        from kcfix.adapters.addresses import AddressMap
 
-        return AddressMap(self.settings.address_map, self._discovered_addresses)
+        return AddressMap(self.settings.address_map, self._told_addresses, self._configured_addresses)
 
     @property
     def brokers(self) -> tuple[tuple[str, ...], Origin]:
@@ -230,6 +234,22 @@ class Services:
         if deadline is None:
             deadline = (self.settings.timeout + self.settings.connect_timeout).total_seconds()
         return run_readings(tasks, deadline)
+
+    def stream(self, schema: str) -> Stream:
+        """A writer for output that never ends (`logs -f`, `lag --watch`): text, or one JSON object a line."""
+        from kcfix.render.stream import Stream
+
+        return Stream(schema, self.style(), self.stdout)
+
+    def style(self) -> Style:
+        """How to write, from the flags and the terminal."""
+        from kcfix.render.style import style_of
+
+        return style_of(self.given, self.environ, tty=self.stdout.isatty(), scrub=self.redact)
+
+    def redact(self, text: str) -> str:
+        """The text without the secrets that are known or can be told by their form."""
+        return redact(text, self.secrets)
 
     def close(self) -> None:
         """Close what this run opened. Fakes that were given stay as they are."""
@@ -321,10 +341,28 @@ class Services:
     def _discover(self) -> Discovery:
         from kcfix.core.discovery import discover
 
-        return discover(self.flow, self.containers, self.settings.project)
+        found = discover(self.flow, self.containers, self.settings.project, local=self._engine_is_local())
+        self._secrets |= {s for one in found.configured for s in secrets_of(one.dsn)}
+        return found
 
-    def _discovered_addresses(self) -> Mapping[str, str]:
+    def _engine_is_local(self) -> bool:
+        host = self.settings.docker_host
+        return host is None or host.startswith("unix://")
+
+    def _told_addresses(self) -> Told:
+        from kcfix.adapters.addresses import Told
+
+        settings = self.settings
+        if settings.named and not (settings.project or settings.docker_host):
+            # A context that says nothing of Docker may be about another host: containers here are none of its own.
+            return Told({}, ())
         try:
-            return self.discovery.addresses
+            found = self.discovery
         except KcfixError:
-            return {}
+            return Told({}, ())
+        return Told(found.addresses, found.published)
+
+    def _configured_addresses(self) -> tuple[str, ...]:
+        dsns = (self.dsn[0], self.settings.payments_dsn)
+        databases = [address for dsn in dsns if dsn and (address := database_address(dsn))]
+        return (*self.brokers[0], *(f"{address.host}:{address.port}" for address in databases))

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import typer
 
 from kcfix.cli.context import services_of
 from kcfix.core.redact import redact_value
+from kcfix.errors import KcfixError
 from kcfix.render.values import dumps, plain
 from kcfix.render.view import Column, Table, View
 from kcfix.services import Services
-from kcfix.settings import SETTINGS
+from kcfix.settings import SETTINGS, Origin, Source
 
 app = typer.Typer()
-
-
-@dataclass(frozen=True, slots=True)
-class ShowOptions:
-    """What `kcfix config show` was asked."""
-
-    names: tuple[str, ...] = ()
-    """Only these settings; empty for all."""
 
 
 @app.callback()
@@ -42,23 +36,74 @@ def show(ctx: typer.Context) -> View:
         kcfix config show
         kcfix -C drill config show -o json
     """
-    return show_settings(ShowOptions(), services_of(ctx))
+    return show_settings(services_of(ctx))
 
 
-def show_settings(options: ShowOptions, services: Services) -> View:
-    """Every setting with its origin."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting in force."""
+
+    name: str
+    value: object
+    origin: Origin
+    """Of kind DEFAULT where nothing is set and nothing was discovered."""
+
+
+def show_settings(services: Services) -> View:
+    """Every setting with its origin; those that are discovered are asked for now."""
     settings = services.settings
-    rows = []
-    data = []
+    found, warnings = discovered(services)
+    shown = []
     for setting in SETTINGS:
-        value = plain(redact_value(setting.name, getattr(settings, setting.name)))
-        origin = settings.origin(setting.name)
-        rows.append((setting.name, value if isinstance(value, str) else dumps(value) if value else None, str(origin)))
-        data.append({"name": setting.name, "value": value, "source": origin.source, "where": origin.where or None})
-    columns = (Column("SETTING"), Column("VALUE", wrap=True), Column("FROM", wrap=True))
+        value, origin = getattr(settings, setting.name), settings.origin(setting.name)
+        if origin.source is Source.DEFAULT and setting.name in found:
+            value, origin = found[setting.name]
+        shown.append(Shown(setting.name, plain(redact_value(setting.name, value)), origin))
     return View(
         schema="config",
-        sections=(Table(columns, tuple(rows)),),
-        data=data,
-        warnings=settings.warnings,
+        sections=(
+            Table(
+                columns=(Column("SETTING"), Column("VALUE", wrap=True), Column("FROM", wrap=True)),
+                rows=tuple((one.name, _text(one.value), str(one.origin)) for one in shown),
+                title="" if settings.context == "default" else f"context {settings.context}",
+            ),
+        ),
+        data=[
+            {"name": one.name, "value": one.value, "source": one.origin.source, "where": one.origin.where or None}
+            for one in shown
+        ],
+        warnings=warnings,
     )
+
+
+def discovered(services: Services) -> tuple[Mapping[str, tuple[object, Origin]], tuple[str, ...]]:
+    """What the containers tell of settings that nobody made, and what there is to be said about it."""
+    settings = services.settings
+    if settings.brokers and settings.dsn:
+        return {}, ()
+    try:
+        discovery = services.discovery
+    except KcfixError as error:
+        return {}, (f"nothing could be discovered: {error.message}",)
+    found: dict[str, tuple[object, Origin]] = {}
+    for name, told in (("brokers", discovery.brokers), ("dsn", discovery.dsn)):
+        if told is not None:
+            found[name] = (told.value, Origin(Source.DISCOVERED, told.where))
+    if len(discovery.projects) == 1 and discovery.projects[0]:
+        found["project"] = (discovery.projects[0], Origin(Source.DISCOVERED, "the labels of the containers"))
+    if discovery.brokers is not None:
+        mapped = {broker: to for broker in discovery.brokers.value if (to := services.address_map.get(broker))}
+        if mapped:
+            found["address_map"] = (mapped, Origin(Source.DISCOVERED, "published ports"))
+    warnings = list(discovery.disagreements)
+    if discovery.ambiguous:
+        named = ", ".join(name or "(none)" for name in discovery.alike)
+        warnings.append(f"several Compose projects look alike: {named}; choose one with --project")
+    return found, tuple(warnings)
+
+
+def _text(value: object) -> str | None:
+    """The value as it would be written in a file; None for nothing."""
+    if value is None or value in ([], {}):
+        return None
+    return value if isinstance(value, str) else dumps(value)

@@ -13,7 +13,7 @@ from typing import TextIO
 from kcfix.clean import clean
 from kcfix.render import values
 from kcfix.render.style import Format, Style
-from kcfix.render.view import Cell, Line, Table, Text, Value, View
+from kcfix.render.view import Cell, Line, Problem, Table, Text, Value, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,56 +28,62 @@ class Envelope:
 Writer = Callable[[View, Envelope, Style, TextIO], None]
 
 
-def cell_text(value: Value) -> str:
-    """A cell's text, on one line; None is `-`, and so is an empty text."""
+def cell_text(value: Value, style: Style) -> str:
+    """A cell's text, on one line, without secrets; None is `-`, and so is an empty text."""
     if value is None:
         return "-"
-    text = value.text if isinstance(value, Cell) else str(value)
-    return clean(text) or "-"
+    if isinstance(value, int | float):
+        return str(value)
+    return style.scrub(clean(value.text if isinstance(value, Cell) else value)) or "-"
 
 
-def line_text(line: Line) -> str:
-    """A line without its tones. Leading spaces stay."""
+def line_text(line: Line, style: Style) -> str:
+    """A line without its tones and without secrets. Leading spaces stay."""
     parts = line if isinstance(line, tuple) else (line,)
-    return "".join(clean(part.text if isinstance(part, Cell) else part) for part in parts)
+    return style.scrub("".join(clean(part.text if isinstance(part, Cell) else part) for part in parts))
 
 
-def document(view: View, envelope: Envelope) -> Mapping[str, object]:
+def document(view: View, envelope: Envelope, style: Style) -> Mapping[str, object]:
     """The JSON document (docs/decisions.md 6)."""
     return {
         "schema": f"kcfix.{view.schema}/v{view.version}",
         "generated_at": values.plain(envelope.generated_at),
         "context": envelope.context,
         "ok": view.exit_code == 0 and not view.errors,
-        "data": [values.plain(row) for row in view.data],
-        "summary": values.plain(view.summary or {}),
-        "warnings": [clean(warning) for warning in view.warnings],
-        "errors": [
-            {"code": p.code, "kind": p.kind, "message": clean(p.message), "hint": clean(p.hint) if p.hint else None}
-            for p in view.errors
-        ],
+        "data": [values.plain(row, style.scrub) for row in view.data],
+        "summary": values.plain(view.summary or {}, style.scrub),
+        "warnings": [style.scrub(clean(warning)) for warning in view.warnings],
+        "errors": [_problem(problem, style) for problem in view.errors],
+    }
+
+
+def _problem(problem: Problem, style: Style) -> Mapping[str, object]:
+    return {
+        "code": problem.code,
+        "kind": problem.kind,
+        "message": style.scrub(clean(problem.message)),
+        "hint": style.scrub(clean(problem.hint)) if problem.hint else None,
     }
 
 
 def write_json(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """One document, indented on two columns."""
-    out.write(values.dumps(document(view, envelope), indent=2) + "\n")
+    out.write(values.dumps(document(view, envelope, style), indent=2) + "\n")
 
 
 def write_jsonl(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """One object a line: the rows of `data`, then one line for each error."""
     for row in view.data:
-        out.write(values.dumps(values.plain(row)) + "\n")
+        out.write(values.dumps(values.plain(row, style.scrub)) + "\n")
     for problem in view.errors:
-        error = {"code": problem.code, "kind": problem.kind, "message": clean(problem.message), "hint": problem.hint}
-        out.write(values.dumps({"error": error}) + "\n")
+        out.write(values.dumps({"error": _problem(problem, style)}) + "\n")
 
 
 def write_csv(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """The rows of `data` under their JSON names; unknown is empty, what is nested is JSON."""
     import csv
 
-    rows = [values.plain(row) for row in view.data]
+    rows = [values.plain(row, style.scrub) for row in view.data]
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
@@ -104,18 +110,18 @@ def write_plain(view: View, envelope: Envelope, style: Style, out: TextIO) -> No
         if section.title:
             out.write(f"{clean(section.title)}\n")
         if isinstance(section, Text):
-            out.writelines(f"{line_text(line)}\n" for line in section.lines)
+            out.writelines(f"{line_text(line, style)}\n" for line in section.lines)
             continue
         if section.rows:
             heads = [column.name for column in section.columns]
-            aligned(out, [heads, *([cell_text(v) for v in row] for row in section.rows)], section)
+            _aligned(out, [heads, *([cell_text(v, style) for v in row] for row in section.rows)], section)
         else:
             out.write(f"{section.empty}\n")
-        out.writelines(f"{line_text(note)}\n" for note in section.notes)
-    _next(view, out)
+        out.writelines(f"{line_text(note, style)}\n" for note in section.notes)
+    _next(view, style, out)
 
 
-def aligned(out: TextIO, rows: Sequence[Sequence[str]], table: Table) -> None:
+def _aligned(out: TextIO, rows: Sequence[Sequence[str]], table: Table) -> None:
     """Write rows of text under each other, two blanks between the columns."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.columns))]
     for row in rows:
@@ -126,10 +132,10 @@ def aligned(out: TextIO, rows: Sequence[Sequence[str]], table: Table) -> None:
         out.write("  ".join(cells).rstrip() + "\n")
 
 
-def _next(view: View, out: TextIO) -> None:
+def _next(view: View, style: Style, out: TextIO) -> None:
     if view.next:
         out.write("\nnext:\n")
-        out.writelines(f"  {clean(command)}\n" for command in view.next)
+        out.writelines(f"  {style.scrub(clean(command))}\n" for command in view.next)
 
 
 def write_markdown(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
@@ -145,10 +151,10 @@ def write_markdown(view: View, envelope: Envelope, style: Style, out: TextIO) ->
         if section.title:
             out.write(f"## {escaped(clean(section.title))}\n\n")
         if isinstance(section, Text):
-            out.write("```text\n" + "".join(f"{line_text(line)}\n" for line in section.lines) + "```\n")
+            out.write("```text\n" + "".join(f"{line_text(line, style)}\n" for line in section.lines) + "```\n")
             continue
         if section.rows:
-            cells = [[escaped(cell_text(v)) for v in row] for row in section.rows]
+            cells = [[escaped(cell_text(v, style)) for v in row] for row in section.rows]
             heads = [column.name for column in section.columns]
             aligns = ["right" if column.right else "left" for column in section.columns]
             # Without disable_numparse 1e5 would become 100000.
@@ -156,9 +162,9 @@ def write_markdown(view: View, envelope: Envelope, style: Style, out: TextIO) ->
             out.write(f"{text}\n")
         else:
             out.write(f"{section.empty}\n")
-        out.writelines(f"\n{escaped(line_text(note))}\n" for note in section.notes)
+        out.writelines(f"\n{escaped(line_text(note, style))}\n" for note in section.notes)
     if view.next:
-        out.write("\nNext:\n\n```sh\n" + "".join(f"{clean(command)}\n" for command in view.next) + "```\n")
+        out.write("\nNext:\n\n```sh\n" + "".join(f"{style.scrub(clean(command))}\n" for command in view.next) + "```\n")
 
 
 def write_table(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
@@ -181,15 +187,15 @@ WRITERS: Mapping[Format, Writer] = {
 def write(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """Write the view in the format of the style; with `-q` only its ids, unless JSON, jsonl or CSV was asked for."""
     if style.quiet and style.format in (Format.TABLE, Format.PLAIN, Format.MARKDOWN):
-        for identifier in quiet_ids(view):
+        for identifier in quiet_ids(view, style):
             out.write(f"{clean(identifier)}\n")
         return
     WRITERS[style.format](view, envelope, style, out)
 
 
-def quiet_ids(view: View) -> tuple[str, ...]:
+def quiet_ids(view: View, style: Style) -> tuple[str, ...]:
     """What `-q` prints."""
     if view.ids is not None:
         return view.ids
     first = next((section for section in view.sections if isinstance(section, Table)), None)
-    return tuple(cell_text(row[0]) for row in first.rows) if first else ()
+    return tuple(cell_text(row[0], style) for row in first.rows) if first else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -57,3 +58,31 @@ def wants_color(when: When, environ: Mapping[str, str], *, tty: bool) -> bool:
 def is_text(chosen: Format) -> bool:
     """Whether the format is for people, who also want titles, notes and the next command."""
     return chosen in (Format.TABLE, Format.PLAIN, Format.MARKDOWN)
+
+
+def style_of(
+    given: Mapping[str, object], environ: Mapping[str, str], *, tty: bool, scrub: Callable[[str], str] = str
+) -> Style:
+    """The style from what was given of the shared options (`json`, `output`, `color`, `no_color`, `quiet`)."""
+    chosen = Format.JSON if given.get("json") else given.get("output")
+    if not isinstance(chosen, Format):
+        chosen = Format.TABLE if tty else Format.PLAIN
+    when = When.NEVER if given.get("no_color") else given.get("color")
+    return Style(
+        format=chosen,
+        color=wants_color(when if isinstance(when, When) else When.AUTO, environ, tty=tty),
+        width=terminal_width(environ) if tty else None,
+        quiet=bool(given.get("quiet")),
+        scrub=scrub,
+    )
+
+
+def terminal_width(environ: Mapping[str, str]) -> int:
+    """Columns of the terminal: COLUMNS, else what the terminal says, else 80."""
+    columns = environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80

@@ -5,23 +5,23 @@ from __future__ import annotations
 import enum
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
 
-def plain(value: Any) -> Any:
-    """The value made of what JSON has. Sets are sorted.
+def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
+    """The value made of what JSON has, every text passed through `scrub`. Sets are sorted.
 
     Raises:
         TypeError: a value that has no JSON form; a defect of the caller.
     """
     # Text of the outside world may hold half a surrogate pair, which no UTF-8 stream takes.
     if isinstance(value, enum.Enum):
-        return plain(value.value)
+        return plain(value.value, scrub)
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return scrub(value.encode("utf-8", "replace").decode())
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -37,11 +37,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, scrub) for key, item in value.items()}
     if isinstance(value, frozenset | set):
-        return sorted(plain(item) for item in value)
+        return sorted(plain(item, scrub) for item in value)
     if isinstance(value, Iterable) and not isinstance(value, bytes):
-        return [plain(item) for item in value]
+        return [plain(item, scrub) for item in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kcfix.core.dsn import for_libpq
 from kcfix.errors import UsageError
 from kcfix.flow import Flow
 from kcfix.settings.fields import BY_NAME, SETTINGS, Origin, Setting, Settings, Source
@@ -58,6 +59,8 @@ def _resolve(
     if not chosen.named:
         for variable in setting.generic:
             if text := environ.get(variable):
+                if setting.name == "dsn":
+                    text = for_libpq(text, tls=environ.get("POSTGRES_SSL") == "true")
                 # Shown as discovered: it is nobody's order to kcfix, and a context's file goes before it.
                 return _parsed(setting, text, environ, Origin(Source.DISCOVERED, f"{variable} in the environment"))
     return setting.default, Origin(Source.DEFAULT)
@@ -79,7 +82,7 @@ def _from_variable(setting: Setting, text: str) -> object:
 def _parsed(setting: Setting, value: object, environ: Mapping[str, str], origin: Origin) -> tuple[object, Origin]:
     try:
         return setting.parse(value, environ), origin
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{setting.name} ({origin}): {error}") from None
 
 
