@@ -1,1 +1,1 @@
-"""A throw-away copy of the system to rehearse on: real broker, database and worker containers (docs/design.md, "The drill")."""
+"""A throw-away copy of the system to rehearse on: real broker, database and workers (docs/design.md, "The drill")."""

@@ -23,14 +23,18 @@ def down(name: str = DEFAULT_NAME, progress: Callable[[str], None] = lambda _: N
         return take_down(engine, checked_name(name), progress)
 
 
-def take_down(engine: Engine, name: str, progress: Callable[[str], None]) -> list[str]:
-    """`down` on an engine that is already open."""
+def take_down(engine: Engine, name: str, progress: Callable[[str], None], *, keep_folder: bool = False) -> list[str]:
+    """`down` on an engine that is already open. `keep_folder` empties the folder only: it is what a lock is held on."""
     removed = engine.remove_all(name, progress)
     at = folder(name)
     if at.exists():
-        if any(at.iterdir()):
+        within = list(at.iterdir())
+        if within:
             removed.append(str(at))
-        shutil.rmtree(at)
+        for path in within:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if not keep_folder:
+            at.rmdir()
     with suppress(OSError):  # another drill's folder is in it
         home().rmdir()
     image.remove_unused(engine)

@@ -32,7 +32,7 @@ def up(options: Options, progress: Progress = lambda _: None) -> Drill:
         there = state.find(options.name)
         if there is not None and there.ready:
             return _existing(engine, there, options, progress)
-        take_down(engine, options.name, progress)
+        take_down(engine, options.name, progress, keep_folder=True)
         kafka_port, postgres_port = free_ports(2)
         drill = state.new(options, kafka_port=kafka_port, postgres_port=postgres_port)
         state.save(drill)
