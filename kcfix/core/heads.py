@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from kcfix.core.events import DeadLetter, Record, parse_event
 from kcfix.core.logentry import Level, LogEntry
-from kcfix.core.logfields import error_text, offset_of
+from kcfix.core.logparse import error_of, offset_of
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.snapshot import Head
 
@@ -32,7 +32,7 @@ def find_heads(
         if entry.level is Level.ERROR and any(phrase in entry.message for phrase in FAILURE_PHRASES):
             place = offset_of(entry)
             if place is not None:
-                failures.setdefault(place, []).append(error_text(entry) or entry.message)
+                failures.setdefault(place, []).append(error_of(entry) or entry.message)
     return {tp: _head(tp, record, failures.get((tp, record.offset), ())) for tp, record in standing.items()}
 
 

@@ -14,11 +14,19 @@ _NOT_DONE = {
     Action.UNKNOWN: 4,
     Action.REFUSE: 5,
 }
-_OUTCOMES = {Outcome.SETTLED: 0, Outcome.UNANNOUNCED: 6, Outcome.UNSEEN: 6, Outcome.CHANGED: 5, Outcome.FAILED: 4}
+_OUTCOMES = {
+    Outcome.SETTLED: 0,
+    Outcome.UNANNOUNCED: 4,
+    Outcome.UNSEEN: 6,
+    Outcome.CHANGED: 5,
+    Outcome.FAILED: 4,
+    Outcome.LEFT: 5,
+}
+"""Where nothing was changed for the payment; any change in the run turns what is left into 6."""
 
 
 def dry_run_code(steps: Iterable[Step], *, unknown_ids: bool, exit_code: bool) -> int:
-    """4 where a system did not answer, 3 for an unknown id, with `exit_code` 1 if there is anything to do or ask; else 0."""
+    """4 where a system did not answer, 3 for an unknown id, with `exit_code` 1 if anything is to be done; else 0."""
     actions = {s.action for s in steps}
     if Action.UNKNOWN in actions:
         return 4
@@ -28,13 +36,10 @@ def dry_run_code(steps: Iterable[Step], *, unknown_ids: bool, exit_code: bool) -
 
 
 def applied_code(steps: Iterable[Step], results: Collection[Result], *, unknown_ids: bool) -> int:
-    """6 where something was changed, or may have been, and not all is settled; else the worst of what was left undone."""
+    """6 where something was changed, or may have been, and not all is settled; else the worst of what was left."""
     codes = [_NOT_DONE[s.action] for s in steps if not s.action.changes]
-    codes += [_OUTCOMES.get(r.outcome, 6 if r.changed else 5) for r in results]
+    codes += [_OUTCOMES[r.outcome] for r in results]
     if unknown_ids:
         codes.append(3)
     worst = max(codes, default=0)
-    changed = any(r.changed for r in results)
-    if changed:
-        return 6 if worst else 0
-    return min(worst, 6)
+    return 6 if worst and any(r.changed for r in results) else worst

@@ -1,0 +1,37 @@
+"""What has to hold before anything is changed (docs/decisions.md 3, last line, and 4)."""
+
+from __future__ import annotations
+
+from kcfix.core.same_system import differences
+from kcfix.errors import Refused, Unreachable
+from kcfix.services import Services
+
+
+def same_system(services: Services) -> tuple[str, ...]:
+    """Warnings where it could not be checked that kcfix talks to the workers' own Kafka and database; empty if it does.
+
+    Raises:
+        Refused: several projects look alike, or kcfix talks to another cluster or database than the workers.
+    """
+    if services.settings.allow_other_system:
+        return ()
+    try:
+        discovery = services.discovery
+    except Unreachable as error:
+        return (f"whether the workers use the same Kafka and database could not be checked: {error.message}",)
+    if discovery.ambiguous:
+        raise Refused(
+            f"several Compose projects look alike: {', '.join(discovery.alike)}",
+            hint="choose one with --project",
+        )
+    brokers, _ = services.brokers
+    dsn, _ = services.dsn
+    found = differences(discovery.configured, brokers, dsn, services.address_map)
+    if found:
+        raise Refused(
+            f"kcfix talks to another system than the workers: {'; '.join(found)}",
+            hint="see `kcfix config show`; a context may say `allow_other_system = true`",
+        )
+    if not discovery.configured:
+        return ("no worker container is here to tell whether kcfix talks to the same Kafka and database",)
+    return ()

@@ -1,0 +1,23 @@
+"""Shows a plan before it is carried out, on standard error, so that standard output stays the result alone."""
+
+from __future__ import annotations
+
+from kcfix.core.redact import redact
+from kcfix.render.formats import Envelope, write
+from kcfix.render.style import Format, Style
+from kcfix.render.view import View
+from kcfix.services import Services
+
+
+def show_plan(services: Services, view: View) -> None:
+    """Write the view to standard error as text, whatever the format of the result."""
+    tty = services.stderr.isatty()
+    style = Style(
+        format=Format.TABLE if tty else Format.PLAIN,
+        color=False,
+        width=None,
+        quiet=False,
+        scrub=lambda text: redact(text, services.secrets),
+    )
+    write(view, Envelope(services.now(), services.settings.context), style, services.stderr)
+    services.stderr.flush()

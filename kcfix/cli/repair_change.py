@@ -1,0 +1,110 @@
+"""The changing half of `kcfix repair`: guard, show, ask, plan again, apply, show what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from kcfix.cli.guards import same_system
+from kcfix.cli.preview import show_plan
+from kcfix.cli.repair_options import Options
+from kcfix.cli.repair_view import plan_view, result_view
+from kcfix.core.payments import PaymentId
+from kcfix.core.repair_apply import Applying, Outcome, Result
+from kcfix.core.repair_codes import applied_code
+from kcfix.core.repair_plan import RepairPlan, Step
+from kcfix.core.verdict import VerdictKind
+from kcfix.errors import KcfixError, PartlyApplied, Refused
+from kcfix.render.view import View
+from kcfix.services import Services
+
+Results = dict[PaymentId, Result]
+
+
+def change(
+    plan: RepairPlan,
+    malformed: Sequence[str],
+    options: Options,
+    services: Services,
+    plan_again: Callable[[], RepairPlan],
+) -> View:
+    """Carry out the plan, the oldest payments first, at most `options.limit` of them.
+
+    Raises:
+        Refused: nothing was changed. PartlyApplied: something was, and the run could not go on.
+    """
+    unknown_ids = bool(malformed)
+    chosen = plan.changing[: options.limit]
+    if not chosen:
+        code = applied_code(plan.steps, (), unknown_ids=unknown_ids)
+        return result_view(plan, {}, malformed, options, services, code)
+    warnings = same_system(services)
+    show_plan(services, plan_view(plan, malformed, options, services, 0))
+    if not options.yes and not services.ask(_question(chosen, plan, options)):
+        raise Refused("declined; nothing was changed")
+    journal = services.journal.begin(
+        command="repair", context=services.settings.context, argv=services.argv, reason=options.reason
+    )
+    results: Results = {
+        s.payment_id: Result(s.payment_id, Outcome.LEFT, f"left: beyond --max {options.limit}", False)
+        for s in plan.changing
+    }
+    # The world may have moved while the question stood there: plan again, and do only what is still the same.
+    going = _still_same(chosen, plan_again(), results)
+    applying = Applying(
+        flow=services.flow,
+        database=lambda: services.database,
+        kafka=lambda: services.kafka,
+        journal=journal,
+        now=services.now,
+        monotonic=services.monotonic,
+        sleep=services.sleep,
+        wait=options.wait,
+        announce=not options.announce_later,
+        progress=services.progress,
+        results=results,
+    )
+    try:
+        applying.run(going)
+    except BaseException as error:
+        code = 6 if any(r.changed for r in results.values()) else 5
+        with contextlib.suppress(Exception):
+            show_plan(services, result_view(plan, results, malformed, options, services, code, journal.id))
+            journal.end(code, {"outcomes": _counts(results), "cut_short_by": type(error).__name__})
+        if code == 6 and isinstance(error, KcfixError):
+            raise PartlyApplied(
+                f"the run was cut short: {error.message}", hint="run the same command again: it finds out and finishes"
+            ) from error
+        raise
+    code = applied_code(plan.steps, tuple(results.values()), unknown_ids=unknown_ids)
+    journal.end(code, {"outcomes": _counts(results)})
+    return result_view(plan, results, malformed, options, services, code, journal.id, warnings)
+
+
+def _still_same(chosen: Sequence[Step], fresh: RepairPlan, results: Results) -> list[Step]:
+    """The steps to be taken, newly planned; for one that became another, the result says so."""
+    now = {s.payment_id: s for s in fresh.steps}
+    going = []
+    for step in chosen:
+        again = now[step.payment_id]
+        if again.action is step.action:
+            going.append(again)
+            continue
+        settled = again.verdict.kind is VerdictKind.PURCHASED
+        text = f"since the plan was made it became {again.verdict.kind}: {again.verdict.reason}"
+        results[step.payment_id] = Result(
+            step.payment_id, Outcome.SETTLED if settled else Outcome.CHANGED, text, False, again.verdict.purchase
+        )
+    return going
+
+
+def _question(chosen: Sequence[Step], plan: RepairPlan, options: Options) -> str:
+    counts = ", ".join(f"{n} {action.lower()}" for action, n in sorted(Counter(s.action for s in chosen).items()))
+    left = len(plan.changing) - len(chosen)
+    rest = f" The {left} newest are left (--max {options.limit})." if left else ""
+    return f"Change {len(chosen)} payment{'s' if len(chosen) != 1 else ''}: {counts}.{rest} Go ahead?"
+
+
+def _counts(results: Mapping[PaymentId, Result]) -> dict[str, int]:
+    return dict(Counter(str(r.outcome) for r in results.values()))

@@ -1,0 +1,255 @@
+"""How a repair is shown: what is the case with each payment, what is planned, what became of it, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from kcfix.cli.repair_options import Options
+from kcfix.core.payments import Payment, PaymentId
+from kcfix.core.repair_apply import Outcome, Result
+from kcfix.core.repair_plan import Action, RepairPlan, Step, Strategy
+from kcfix.core.times import format_time
+from kcfix.core.verdict import VerdictKind
+from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, View
+from kcfix.services import Services
+
+TOLD = 20
+"""Payments whose reasons are told in full; of more, the table and `-o json` tell."""
+
+_TONES = {
+    Action.NOTHING: Tone.GOOD,
+    Action.WAIT: Tone.WARN,
+    Action.REFUSE: Tone.WARN,
+    Action.UNKNOWN: Tone.BAD,
+    Action.NOT_FOUND: Tone.BAD,
+}
+
+
+def plan_view(plan: RepairPlan, malformed: Sequence[str], options: Options, services: Services, exit_code: int) -> View:
+    """The plan alone."""
+    return _view(plan, {}, malformed, options, services, exit_code, applied=False)
+
+
+def result_view(
+    plan: RepairPlan,
+    results: Mapping[PaymentId, Result],
+    malformed: Sequence[str],
+    options: Options,
+    services: Services,
+    exit_code: int,
+    run_id: str | None = None,
+    warnings: Sequence[str] = (),
+) -> View:
+    """What became of each payment."""
+    return _view(plan, results, malformed, options, services, exit_code, applied=True, run_id=run_id, warnings=warnings)
+
+
+def _view(
+    plan: RepairPlan,
+    results: Mapping[PaymentId, Result],
+    malformed: Sequence[str],
+    options: Options,
+    services: Services,
+    exit_code: int,
+    *,
+    applied: bool,
+    run_id: str | None = None,
+    warnings: Sequence[str] = (),
+) -> View:
+    columns = (
+        Column("PAYMENT"),
+        Column("VERDICT"),
+        Column("OUTCOME" if applied else "ACTION"),
+        Column("PAID", priority=1),
+        Column("AMOUNT", right=True, priority=2),
+        Column("STUDENT", priority=4),
+        Column("COURSE", priority=3),
+    )
+    rows = [_row(step, results.get(step.payment_id), services) for step in plan.steps]
+    rows += [
+        (word, Cell("NOT_FOUND", Tone.BAD), Cell("NOT_FOUND", Tone.BAD), None, None, None, None) for word in malformed
+    ]
+    sections: list[Table | Text] = [Table(columns, tuple(rows), empty="no payment was given")]
+    told = _told(plan, results)
+    if told:
+        sections.append(Text(told))
+    sections.append(Text(_summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)))
+    data = [_datum(step, results.get(step.payment_id)) for step in plan.steps]
+    data += [
+        {"payment_id": word, "verdict": "NOT_FOUND", "action": "NOT_FOUND", "reason": "no UUID"} for word in malformed
+    ]
+    return View(
+        schema="repair",
+        sections=tuple(sections),
+        data=data,
+        summary=_summary(plan, results, malformed, applied=applied, run_id=run_id),
+        warnings=tuple(warnings),
+        next=_next(plan, results, options, services, applied=applied),
+        ids=_ids(plan, results, applied=applied),
+        exit_code=exit_code,
+        changed=any(r.changed for r in results.values()),
+    )
+
+
+def _row(step: Step, result: Result | None, services: Services) -> tuple[Cell | str | None, ...]:
+    payment = step.facts.payment if step.facts else None
+    done: Cell | str = Cell(step.action, _TONES.get(step.action, Tone.STRONG))
+    if result is not None:
+        done = Cell(result.outcome, Tone.GOOD if result.outcome is Outcome.SETTLED else Tone.BAD)
+    return (
+        step.payment_id,
+        Cell(step.verdict.kind, Tone.GOOD if step.verdict.kind is VerdictKind.PURCHASED else Tone.PLAIN),
+        done,
+        format_time(payment.paid_at, services.zone) if payment else None,
+        _amount(payment) if payment else None,
+        payment.student_id if payment else None,
+        payment.course_id if payment else None,
+    )
+
+
+def _amount(payment: Payment) -> str:
+    return f"{payment.amount_minor / 100:.2f} {payment.currency}"
+
+
+def _told(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Line, ...]:
+    if len(plan.steps) > TOLD:
+        return (f"The reasons of {len(plan.steps)} payments are in `-o json`; give fewer ids to read them here.",)
+    lines: list[Line] = []
+    for step in plan.steps:
+        detail = f" ({step.verdict.detail.replace('_', ' ')})" if step.verdict.detail else ""
+        lines.append(((Cell(step.payment_id, Tone.STRONG)), f"  {step.verdict.kind}{detail}"))
+        lines.append(f"  is      {step.verdict.reason}")
+        lines += [f"  also    {fact}" for fact in step.verdict.also]
+        result = results.get(step.payment_id)
+        lines.append(f"  {'did ' if result else 'plan'}    {result.text if result else _planned(step)}")
+        if result is None:
+            lines += [f"  note    {note}" for note in step.notes]
+    return tuple(lines)
+
+
+def _planned(step: Step) -> str:
+    words = {
+        Action.NOTHING: "nothing",
+        Action.WAIT: "nothing",
+        Action.REFUSE: "left alone",
+        Action.UNKNOWN: "left alone",
+    }
+    verb = words.get(step.action, step.action.lower().replace("_", " "))
+    return f"{verb}: {step.why}"
+
+
+def _summary(
+    plan: RepairPlan,
+    results: Mapping[PaymentId, Result],
+    malformed: Sequence[str],
+    *,
+    applied: bool,
+    run_id: str | None,
+) -> dict[str, object]:
+    money: dict[str, int] = defaultdict(int)
+    for step in plan.changing:
+        if step.facts and step.facts.payment:
+            money[step.facts.payment.currency] += step.facts.payment.amount_minor
+    return {
+        "applied": applied,
+        "run_id": run_id,
+        "payments": len(plan.steps) + len(malformed),
+        "verdicts": dict(Counter(str(s.verdict.kind) for s in plan.steps)),
+        "actions": dict(Counter(str(s.action) for s in plan.steps)),
+        "outcomes": dict(Counter(str(r.outcome) for r in results.values())),
+        "amount_minor_to_settle": dict(money),
+    }
+
+
+def _summary_lines(
+    plan: RepairPlan,
+    results: Mapping[PaymentId, Result],
+    malformed: Sequence[str],
+    options: Options,
+    *,
+    applied: bool,
+    run_id: str | None,
+) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    if malformed:
+        lines.append(f"{len(malformed)} of the ids given are no payment ids.")
+    if applied and results:
+        text = ", ".join(f"{n} {outcome}" for outcome, n in Counter(r.outcome for r in results.values()).items())
+        lines.append(f"Applied: {text}. Journal: run {run_id}.")
+    elif applied:
+        lines.append("Nothing was changed.")
+    elif plan.changing:
+        text = ", ".join(f"{n} {action}" for action, n in Counter(s.action for s in plan.changing).items())
+        left = max(0, len(plan.changing) - options.limit)
+        lines.append(f"Planned: {text}. {f'{left} beyond --max would be left. ' if left else ''}Nothing was changed.")
+    else:
+        lines.append("Nothing to be changed by kcfix. Nothing was changed.")
+    return tuple(lines)
+
+
+def _ids(plan: RepairPlan, results: Mapping[PaymentId, Result], *, applied: bool) -> tuple[str, ...]:
+    """`-q`: after --apply the payments that are settled now, else those that would be changed."""
+    if applied:
+        settled = {i for i, r in results.items() if r.outcome is Outcome.SETTLED}
+        return tuple(s.payment_id for s in plan.steps if s.payment_id in settled or s.action is Action.NOTHING)
+    return tuple(s.payment_id for s in plan.changing)
+
+
+def _next(
+    plan: RepairPlan, results: Mapping[PaymentId, Result], options: Options, services: Services, *, applied: bool
+) -> tuple[str, ...]:
+    context = services.settings.context
+    kcfix = f"kcfix -C {shlex.quote(context)}" if context and context != "default" else "kcfix"
+    strategy = "" if options.strategy is Strategy.AUTO else f" --strategy {options.strategy}"
+    later = " --announce-later" if options.announce_later else ""
+
+    def repair(steps: Sequence[Step], more: str) -> str:
+        return f"{kcfix} repair {' '.join(s.payment_id for s in steps)}{more}"
+
+    commands: list[str] = []
+    if not applied and plan.changing and len(plan.changing) <= TOLD:
+        commands.append(repair(plan.changing, f"{strategy}{later} --apply"))
+    unfinished = [s for s in plan.changing if applied and results[s.payment_id].outcome is not Outcome.SETTLED]
+    if unfinished and len(unfinished) <= TOLD:
+        commands.append(repair(unfinished, ""))
+    waiting = [s for s in plan.steps if s.action is Action.WAIT and s.verdict.kind is not VerdictKind.IN_FLIGHT]
+    if waiting:
+        commands.append(f"{kcfix} restart {services.flow.purchase_worker}")
+        if len(waiting) <= TOLD:
+            commands.append(repair(waiting, " --strategy insert --apply"))
+    if any(s.action is Action.UNKNOWN for s in plan.steps):
+        commands.append(f"{kcfix} status")
+    return tuple(commands)
+
+
+def _datum(step: Step, result: Result | None) -> dict[str, object]:
+    payment = step.facts.payment if step.facts else None
+    message = step.verdict.message.record if step.verdict.message else None
+    purchase = (result.purchase if result else None) or step.verdict.purchase
+    return {
+        "payment_id": step.payment_id,
+        "verdict": step.verdict.kind,
+        "detail": step.verdict.detail,
+        "reason": step.verdict.reason,
+        "also": step.verdict.also,
+        "action": step.action,
+        "why": step.why,
+        "notes": step.notes,
+        "outcome": result.outcome if result else None,
+        "outcome_text": result.text if result else None,
+        "changed": result.changed if result else False,
+        "purchase_id": purchase.id if purchase else step.order.purchase_id if step.order and not result else None,
+        "tier": step.order.tier if step.order else payment.tier if payment else None,
+        "event_id": step.replay.event.event_id if step.replay else None,
+        "topic": message.topic if message else None,
+        "partition": message.partition if message else None,
+        "offset": message.offset if message else None,
+        "status": payment.status if payment else None,
+        "paid_at": payment.paid_at if payment else None,
+        "amount_minor": payment.amount_minor if payment else None,
+        "currency": payment.currency if payment else None,
+        "student_id": payment.student_id if payment else None,
+        "course_id": payment.course_id if payment else None,
+    }
