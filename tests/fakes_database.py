@@ -11,6 +11,7 @@ numbers, so that a test names only what it is about:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -103,6 +104,7 @@ class FakeDatabase:
     """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
     calls: list[str] = field(default_factory=list)
     """Names of the calls made, in order."""
+    _alone: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     # builders
 
@@ -292,6 +294,15 @@ class FakeDatabase:
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""
         self._called("insert")
+        with self._alone:
+            return self._insert(orders, recheck)
+
+    def close(self) -> None:
+        """See `DatabasePort`."""
+
+    # how
+
+    def _insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         if len(orders) > 200 or len({(o.student_id.lower(), o.course_id.lower()) for o in orders}) < len(orders):
             raise ValueError("at most 200 orders, one per student and course")
         if self.read_only:
@@ -304,11 +315,6 @@ class FakeDatabase:
             o.payment_id: recheck(o, seen[o.payment_id]) for o in orders if not _has(seen[o.payment_id], o.purchase_id)
         }
         return tuple(self._insert_one(o, seen[o.payment_id], reasons.get(o.payment_id)) for o in orders)
-
-    def close(self) -> None:
-        """See `DatabasePort`."""
-
-    # how
 
     def _insert_one(self, order: InsertOrder, facts: PaymentFacts, reason: str | None) -> InsertResult:
         if _has(facts, order.purchase_id):
