@@ -95,7 +95,7 @@ def buy(
                     time.sleep(max(0.0, started + first / rate - time.monotonic()))
                 wanted = [next(buyers) for _ in range(min(size, count - first))]
                 batch = [make(first + i, who, what) for i, (who, what) in enumerate(wanted)]
-                _succeed(connection, batch, emission, gps=gps)
+                succeed(connection, batch, emission, gps=gps)
                 _emit(drill, batch, emission, at, report)
                 made += [p.id for p in batch]
             return made
@@ -126,7 +126,13 @@ def _buyers(
     return ((student or str(uuid.uuid4()), what) for what in chosen)
 
 
-def _succeed(connection: psycopg.Connection, batch: Sequence[Payment], emission: Emission, *, gps: bool) -> None:
+def succeed(
+    connection: psycopg.Connection,
+    batch: Sequence[Payment],
+    emission: Emission = Emission.SENT,
+    *,
+    gps: bool = True,
+) -> None:
     """Initiates and confirms the payments and, as the emitter does, writes their events down before any send."""
     place = (12.9716, 77.5946) if gps else (None, None)
     with connection.transaction(), connection.cursor() as cursor:

@@ -105,6 +105,16 @@ def forget(drill: Drill, group: str, topic: str, partitions: Iterable[int] = ran
             _accepted(_patient(lambda: admin.delete_group_offsets(group, gone)), group)
 
 
+def dissolve(drill: Drill, group: str) -> None:
+    """Deletes the group with all its offsets, where it is there and has no member; a group with members stays.
+
+    Raises:
+        Unreachable: the broker did not answer.
+    """
+    with _admin(drill, f"deleting group {group}") as admin:
+        _patient(lambda: admin.delete_groups([group]))
+
+
 def wait_empty(drill: Drill, group: str, *, seconds: float = 45) -> None:
     """Returns once the group has no member.
 

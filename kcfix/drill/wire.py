@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from kcfix.core.events import Message
+from kcfix.core.events import Message, Record
 from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import Drill
 from kcfix.errors import Unreachable
@@ -95,3 +96,35 @@ def ends(drill: Drill, topic: str) -> dict[int, tuple[int, int]]:
         partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         starts, stops = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     return {tp.partition: (starts[tp], stops[tp]) for tp in partitions}
+
+
+def records(drill: Drill, topic: str) -> list[Record]:
+    """Everything that the topic holds now, by partition and offset.
+
+    Raises:
+        Unreachable: the broker did not give it all in time.
+    """
+    found: list[Record] = []
+    deadline = time.monotonic() + SEND_TIMEOUT_SECONDS
+    with closing(KafkaConsumer(**kafka_settings(drill), enable_auto_commit=False)) as consumer:
+        partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+        stops = consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        while any(consumer.position(tp) < stops[tp] for tp in partitions):
+            if time.monotonic() > deadline:
+                raise Unreachable(f"reading {topic}: not done in time", system="kafka")
+            for batch in consumer.poll(timeout_ms=500).values():
+                found += [
+                    Record(
+                        topic=r.topic,
+                        partition=r.partition,
+                        offset=r.offset,
+                        timestamp=datetime.fromtimestamp(r.timestamp / 1000, UTC),
+                        key=r.key,
+                        value=r.value,
+                        headers=tuple(r.headers),
+                    )
+                    for r in batch
+                ]
+    return sorted(found, key=lambda r: (r.partition, r.offset))

@@ -40,7 +40,7 @@ class EventBus {
 
   async emit(event, { eventId, correlationId, source = settings.serviceName }) {
     const version = '1.0.0';
-    const topic = TOPIC_OF_TYPE[event.type] || 'default-events';
+    const topic = settings.namespace + (TOPIC_OF_TYPE[event.type] || 'default-events');
     const _metadata = { eventId, correlationId, source, version, timestamp: Date.now() };
     const message = {
       key: correlationId,
@@ -89,7 +89,7 @@ class DeadLetterPublisher {
     const eventId = event._metadata?.eventId || 'unknown';
     const failureReason = error.message;
     await this.producer.send({
-      topic: 'dead-letter-queue',
+      topic: `${settings.namespace}dead-letter-queue`,
       messages: [{
         key: correlationId,
         value: JSON.stringify({

@@ -12,14 +12,14 @@ const text = (header) => (header === undefined ? 'unknown' : header.toString());
  */
 class EventConsumer {
   constructor({ groupId, topics, handle }) {
-    this.groupId = groupId;
-    this.topics = topics;
+    this.groupId = settings.namespace + groupId;
+    this.topics = topics.map((topic) => settings.namespace + topic);
     this.handle = handle;
     this.consumer = new Kafka({
       clientId: `${settings.serviceName}-${Date.now()}`,
       brokers: settings.brokers,
     }).consumer({
-      groupId,
+      groupId: this.groupId,
       sessionTimeout: 30000,
       heartbeatInterval: 3000,
       maxBytesPerPartition: 1048576,

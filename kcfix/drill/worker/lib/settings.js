@@ -18,4 +18,7 @@ const statementTimeoutMs = Number(process.env.DB_STATEMENT_TIMEOUT || 30000);
 // Waits between tries are multiplied by this. Only tests set it; the live waits are the default.
 const retryDelayScale = Number(process.env.DRILL_RETRY_DELAY_SCALE || 1);
 
-module.exports = { ROLES, serviceName, brokers, databaseUrl, statementTimeoutMs, retryDelayScale };
+// Put before the names of topics and groups. Only tests set it, to run many workers side by side on one broker.
+const namespace = process.env.DRILL_NAMESPACE || '';
+
+module.exports = { ROLES, serviceName, brokers, databaseUrl, statementTimeoutMs, retryDelayScale, namespace };
