@@ -73,10 +73,10 @@ def merged(sources: Sequence[Iterable[Folded]]) -> Iterator[Folded]:
     return heapq.merge(*sources, key=_shown_at)
 
 
-def finished(entries: Iterable[LogEntry], count: int | None) -> Iterable[Folded]:
+def finished(entries: Iterable[LogEntry], count: int | None, *, fold: bool = True) -> Iterable[Folded]:
     """The lines of one finished log, in the order of time and folded; the last `count`, or all where it is None."""
     ordered = settled(entries, lambda e: e.timestamp)
-    lines = settled(folded(ordered), _shown_at, QUIET + DISORDER, _REMEMBERED * 10)
+    lines = settled(folded(ordered), _shown_at, QUIET + DISORDER, _REMEMBERED * 10) if fold else map(Folded, ordered)
     return lines if count is None else deque(lines, maxlen=max(0, count))
 
 
