@@ -130,14 +130,13 @@ def _told(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Line, 
 
 
 def _planned(step: Step) -> str:
-    words = {
-        Action.NOTHING: "nothing",
-        Action.WAIT: "nothing",
-        Action.REFUSE: "left alone",
-        Action.UNKNOWN: "left alone",
+    left = {
+        Action.NOTHING: "nothing: ",
+        Action.WAIT: "nothing: ",
+        Action.REFUSE: "left alone: ",
+        Action.UNKNOWN: "left alone: ",
     }
-    verb = words.get(step.action, step.action.lower().replace("_", " "))
-    return f"{verb}: {step.why}"
+    return left.get(step.action, "") + step.why
 
 
 def _summary(

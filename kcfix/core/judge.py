@@ -53,7 +53,8 @@ def _with_also(case: Case, verdict: Verdict) -> Verdict:
     evidence = case.snapshot.evidence.value
     if evidence is not None:
         if verdict.kind is not VerdictKind.DEAD_LETTERED and evidence.dead_letters:
-            also.append(f"{len(evidence.dead_letters)} dead letters")
+            count = len(evidence.dead_letters)
+            also.append(f"{count} dead letter{'s' if count != 1 else ''}")
         if verdict.purchase is None and len(evidence.messages) > 1:
             also.append(f"{len(evidence.messages)} copies of its message")
     if case.payment.confirmed_at is None:

@@ -224,7 +224,7 @@ def _insert(step: Step, snapshot: PaymentSnapshot, why: str) -> Step:
     if facts.course_known is False or payment.course_id is None:
         return replace(step, action=Action.REFUSE, why=PERSON_ADVICE[VerdictKind.UNKNOWN_COURSE])
     order = insert_order(snapshot, facts, payment, payment.course_id, payment.tier)
-    return replace(step, action=Action.INSERT, why=f"insert purchase of tier {payment.tier}: {why}", order=order)
+    return replace(step, action=Action.INSERT, why=f"insert a purchase of tier {payment.tier}: {why}", order=order)
 
 
 def insert_order(
