@@ -336,7 +336,7 @@ class Services:
             return self._given_journal
         from kcfix.adapters.journal_file import open_journal
 
-        return open_journal(self.settings.journal, environ=self.environ, now=self.now)
+        return open_journal(self.settings.journal, environ=self.environ, now=self.now, secrets=lambda: self.secrets)
 
     def _discover(self) -> Discovery:
         from kcfix.core.discovery import discover

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kcfix.errors import Unreachable
 from kcfix.main import main
 from kcfix.services import Services
 
@@ -50,6 +51,19 @@ class Ran:
         return self.out.splitlines()
 
 
+class Absent:
+    """A system that is not there: every call of its port fails as an adapter's would."""
+
+    def __init__(self, system: str) -> None:
+        self._system = system
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            raise Unreachable(f"{self._system}: nothing is there", system=self._system)
+
+        return call
+
+
 Run = Callable[..., Ran]
 
 
@@ -57,8 +71,8 @@ Run = Callable[..., Ran]
 def run(tmp_path: Path) -> Run:
     """Call kcfix: `run("lag", "--all", kafka=FakeKafka(...), tty=True) -> Ran`.
 
-    Environment, home and working folder are empty and private; the time is NOW; sleeping takes no time. Systems for
-    which no fake is given can't be reached by accident: Docker's socket does not exist there.
+    Environment, home and working folder are empty and private; the time is NOW; sleeping takes no time. A system for
+    which no fake is given is not there: it can't be reached by accident.
     """
 
     def call(
@@ -78,7 +92,6 @@ def run(tmp_path: Path) -> Run:
             environ={
                 "HOME": str(home),
                 "TERM": "xterm",
-                "KCFIX_DOCKER_HOST": f"unix://{tmp_path}/no-docker.sock",
                 **(environ or {}),
             },
             folder=folder,
@@ -87,7 +100,7 @@ def run(tmp_path: Path) -> Run:
             stderr=err,
             now=lambda: now,
             sleep=lambda seconds: None,
-            **systems,
+            **{"kafka": Absent("kafka"), "docker": Absent("docker"), "database": Absent("database"), **systems},
         )
         code = main(argv, services)
         return Ran(code, out.getvalue(), err.getvalue())

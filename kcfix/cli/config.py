@@ -10,7 +10,7 @@ import typer
 from kcfix.cli.context import services_of
 from kcfix.core.redact import redact_value
 from kcfix.errors import KcfixError
-from kcfix.render.values import dumps, plain
+from kcfix.jsonable import dumps, plain
 from kcfix.render.view import Column, Table, View
 from kcfix.services import Services
 from kcfix.settings import SETTINGS, Origin, Source

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TextIO
 
+from kcfix import jsonable
 from kcfix.clean import clean
-from kcfix.render import values
 from kcfix.render.style import Format, Style
 from kcfix.render.view import Cell, Line, Problem, Table, Text, Value, View
 
@@ -47,11 +47,11 @@ def document(view: View, envelope: Envelope, style: Style) -> Mapping[str, objec
     """The JSON document (docs/decisions.md 6)."""
     return {
         "schema": f"kcfix.{view.schema}/v{view.version}",
-        "generated_at": values.plain(envelope.generated_at),
+        "generated_at": jsonable.plain(envelope.generated_at),
         "context": envelope.context,
         "ok": view.exit_code == 0 and not view.errors,
-        "data": [values.plain(row, style.scrub) for row in view.data],
-        "summary": values.plain(view.summary or {}, style.scrub),
+        "data": [jsonable.plain(row, style.scrub) for row in view.data],
+        "summary": jsonable.plain(view.summary or {}, style.scrub),
         "warnings": [style.scrub(clean(warning)) for warning in view.warnings],
         "errors": [_problem(problem, style) for problem in view.errors],
     }
@@ -68,22 +68,22 @@ def _problem(problem: Problem, style: Style) -> Mapping[str, object]:
 
 def write_json(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """One document, indented on two columns."""
-    out.write(values.dumps(document(view, envelope, style), indent=2) + "\n")
+    out.write(jsonable.dumps(document(view, envelope, style), indent=2) + "\n")
 
 
 def write_jsonl(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """One object a line: the rows of `data`, then one line for each error."""
     for row in view.data:
-        out.write(values.dumps(values.plain(row, style.scrub)) + "\n")
+        out.write(jsonable.dumps(jsonable.plain(row, style.scrub)) + "\n")
     for problem in view.errors:
-        out.write(values.dumps({"error": _problem(problem, style)}) + "\n")
+        out.write(jsonable.dumps({"error": _problem(problem, style)}) + "\n")
 
 
 def write_csv(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:
     """The rows of `data` under their JSON names; unknown is empty, what is nested is JSON."""
     import csv
 
-    rows = [values.plain(row, style.scrub) for row in view.data]
+    rows = [jsonable.plain(row, style.scrub) for row in view.data]
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
@@ -99,7 +99,7 @@ def _csv_cell(value: object) -> str:
         return ""
     if isinstance(value, str):
         return clean(value)
-    return values.dumps(value)
+    return jsonable.dumps(value)
 
 
 def write_plain(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:

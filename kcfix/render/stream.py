@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TextIO
 
-from kcfix.render import values
+from kcfix import jsonable
 from kcfix.render.formats import line_text
 from kcfix.render.style import Format, Style
 from kcfix.render.view import Line
@@ -35,7 +35,7 @@ class Stream:
             self._out.write(self._line(line) + "\n")
         elif row is not None:
             record = {"schema": self._schema, **row}
-            self._out.write(values.dumps(values.plain(record, self._style.scrub)) + "\n")
+            self._out.write(jsonable.dumps(jsonable.plain(record, self._style.scrub)) + "\n")
         else:
             return
         self._out.flush()

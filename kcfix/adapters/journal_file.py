@@ -1,0 +1,214 @@
+"""The journal as files: `YYYY-MM.jsonl` in a folder that only its owner can read, a line for each record.
+
+Every line is one append of one write, so that two operators need no lock, and is on the disk before the effect that
+it announces. A line torn by a crash is closed off by the next writer and passed over by readers.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kcfix.core.journal import Journal, RunRecord, read_runs
+from kcfix.core.redact import redact, redact_arguments, redact_value
+from kcfix.errors import Refused, Unreachable
+
+
+def open_journal(
+    folder: Path, *, environ: Mapping[str, str], now: Callable[[], datetime], secrets: Callable[[], frozenset[str]]
+) -> Journal:
+    """The journal in this folder; nothing is touched until a run begins. `secrets` are masked wherever they appear."""
+    return JournalFiles(folder, who=_who(environ), now=now, secrets_known=secrets)
+
+
+def _who(environ: Mapping[str, str]) -> str:
+    """KCFIX_USER, else the operating system's user, with the one behind sudo; then the host."""
+    user = environ.get("KCFIX_USER") or ""
+    if not user:
+        import pwd
+
+        uid = os.getuid()
+        try:
+            user = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            user = str(uid)
+        if environ.get("SUDO_USER"):
+            user = f"{environ['SUDO_USER']} (as {user})"
+    return f"{user}@{socket.gethostname()}"
+
+
+class JournalFiles:
+    """The journal of one folder."""
+
+    def __init__(
+        self, folder: Path, *, who: str, now: Callable[[], datetime], secrets_known: Callable[[], frozenset[str]]
+    ) -> None:
+        self._folder = folder
+        self._who = who
+        self._now = now
+        self._secrets = secrets_known
+
+    def begin(self, *, command: str, context: str, argv: Sequence[str], reason: str | None = None) -> RunInFile:
+        """Start a run's record."""
+        now = self._now().astimezone(UTC)
+        path = self._folder / f"{now:%Y-%m}.jsonl"
+        try:
+            handle = _open(path)
+        except OSError as error:
+            raise _refused(path, error) from error
+        run = RunInFile(f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}", path, handle, self._now, self._secrets)
+        try:
+            run.write(
+                "begin",
+                version=1,
+                who=self._who,
+                command=command,
+                context=context,
+                argv=["kcfix", *redact_arguments(argv)],
+                reason=reason or None,
+            )
+        except OSError as error:
+            run.close()
+            raise _refused(path, error) from error
+        return run
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """All runs on record, the newest first."""
+        try:
+            return read_runs(self._lines())
+        except OSError as error:
+            raise Unreachable(
+                f"can't read the journal in {self._folder}: {error.strerror}", system="journal"
+            ) from error
+
+    def _lines(self) -> Iterator[str]:
+        for path in sorted(self._folder.glob("*.jsonl")):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                yield from file
+
+
+def _refused(path: Path, error: OSError) -> Refused:
+    return Refused(
+        f"can't write the journal {path}: {error.strerror or error}; without it nothing is changed",
+        hint="set state_dir or journal to a folder that can be written (KCFIX_JOURNAL=FOLDER)",
+    )
+
+
+def _open(path: Path) -> int:
+    """A handle that appends to the file; the file and its folder are made where missing, and lasting."""
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = not path.exists()
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if new:
+            for folder in (path.parent, *(f.parent for f in made)):
+                _sync_folder(folder)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class RunInFile:
+    """The record of a run that is under way."""
+
+    def __init__(
+        self,
+        run_id: str,
+        path: Path,
+        handle: int,
+        now: Callable[[], datetime],
+        secrets_known: Callable[[], frozenset[str]],
+    ) -> None:
+        self._id = run_id
+        self._path = path
+        self._handle: int | None = handle
+        self._now = now
+        self._secrets = secrets_known
+        self._steps = 0
+        self._problems: list[str] = []
+
+    @property
+    def id(self) -> str:
+        """Sorts by time."""
+        return self._id
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be recorded."""
+        return tuple(self._problems)
+
+    def intend(self, step: Mapping[str, object]) -> str:
+        """Record what is about to be done."""
+        step_id = str(self._steps + 1)
+        try:
+            self.write("intend", step=step_id, what=step)
+        except OSError as error:
+            raise _refused(self._path, error) from error
+        self._steps += 1
+        return step_id
+
+    def done(self, step_id: str, result: Mapping[str, object]) -> None:
+        """Record what became of it."""
+        self._try("done", step=step_id, result=result)
+
+    def end(self, code: int, summary: Mapping[str, object] | None = None) -> None:
+        """Record the exit code, and close."""
+        if self._handle is not None:
+            self._try("end", code=code, summary=summary or {})
+            self.close()
+
+    def close(self) -> None:
+        """Close the file; a run without `end` is shown as cut short."""
+        if self._handle is not None:
+            handle, self._handle = self._handle, None
+            with suppress(OSError):
+                os.close(handle)
+
+    def _try(self, kind: str, **fields: object) -> None:
+        """Write after the effect: a failure can't undo it any more, so it becomes a warning."""
+        try:
+            self.write(kind, **fields)
+        except OSError as error:
+            self._problems.append(f"the journal {self._path} lacks a {kind!r} line of run {self._id}: {error.strerror}")
+
+    def write(self, kind: str, **fields: object) -> None:
+        """Append one line, whole, and wait until it is on the disk.
+
+        Raises:
+            OSError: it is not there, or not whole.
+        """
+        from kcfix.jsonable import dumps, plain
+
+        if self._handle is None:
+            raise OSError(0, "it is closed")
+        record = {"kind": kind, "run": self._id, "at": self._now(), **fields}
+        known = self._secrets()
+        safe = plain(redact_value("", plain(record)), lambda text: redact(text, known))
+        line = dumps(safe) + "\n"
+        data = line.encode()
+        if not self._ends_whole():
+            data = b"\n" + data
+        if os.write(self._handle, data) != len(data):
+            raise OSError(0, "the disk took only a part of the line")
+        os.fsync(self._handle)
+
+    def _ends_whole(self) -> bool:
+        """Whether the file ends with a line break: not so after a crash in the middle of a write."""
+        assert self._handle is not None  # noqa: S101 - asked only by write
+        size = os.fstat(self._handle).st_size
+        return size == 0 or os.pread(self._handle, 1, size - 1) == b"\n"

@@ -1,0 +1,202 @@
+"""`kcfix history`: the runs that changed something, from the journal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from kcfix.cli.context import services_of
+from kcfix.core.journal import JournalStep, RunRecord
+from kcfix.core.times import format_duration, format_time, parse_time
+from kcfix.errors import NotFound
+from kcfix.jsonable import dumps
+from kcfix.render.view import Cell, Column, Table, Text, Tone, Value, View
+from kcfix.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked: one run by id or its beginning, or the newest of all."""
+
+    run: str | None = None
+    limit: int = 20
+    since: str | None = None
+
+
+def command(
+    ctx: typer.Context,
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's id, or as much of its beginning as is unique.")
+    ] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="List at most so many, the newest first.")] = 20,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only runs since then.")] = None,
+) -> View:
+    """Every change is in the journal with who made it, when, each step, and what was there before and after.
+
+    A run that is shown as UNFINISHED was killed or is still running; running its command again finds out and finishes.
+
+    Examples:
+        kcfix history
+        kcfix history --since 2d
+        kcfix history 20260115T120000Z-3fa91c
+    """
+    return show_history(Options(run, limit, since), services_of(ctx))
+
+
+def show_history(options: Options, services: Services) -> View:
+    """The list, or one run.
+
+    Raises:
+        NotFound: no run has that id, or several begin so.
+    """
+    runs = services.journal.runs()
+    if options.run is not None:
+        return run_view(_one(runs, options.run), services)
+    if options.since is not None:
+        start = parse_time(options.since, services.now(), services.zone)
+        runs = tuple(run for run in runs if run.started_at is None or run.started_at >= start)
+    return list_view(runs, options, services)
+
+
+def _one(runs: tuple[RunRecord, ...], wish: str) -> RunRecord:
+    found = [run for run in runs if run.id == wish] or [run for run in runs if run.id.startswith(wish)]
+    if not found:
+        raise NotFound(f"no run {wish!r} in the journal", hint="kcfix history")
+    if len(found) > 1:
+        raise NotFound(f"{len(found)} runs begin with {wish!r}", hint=f"the newest is {found[0].id}")
+    return found[0]
+
+
+def list_view(runs: tuple[RunRecord, ...], options: Options, services: Services) -> View:
+    """The newest runs, one a row."""
+    shown = runs[: options.limit]
+    left = len(runs) - len(shown)
+    return View(
+        schema="history",
+        sections=(
+            Table(
+                columns=(
+                    Column("RUN"),
+                    Column("AT", priority=2),
+                    Column("WHO", priority=1),
+                    Column("CONTEXT", priority=3),
+                    Column("RESULT"),
+                    Column("STEPS", right=True, priority=2),
+                    Column("COMMAND", wrap=True),
+                ),
+                rows=tuple(
+                    (
+                        run.id,
+                        format_time(run.started_at, services.zone),
+                        run.who,
+                        run.context,
+                        _result(run),
+                        len(run.steps),
+                        shlex.join(run.argv),
+                    )
+                    for run in shown
+                ),
+                notes=(f"{left} older: --limit {len(runs)}",) if left else (),
+                empty="no run has changed anything",
+            ),
+        ),
+        data=[run_row(run) for run in shown],
+        summary={"runs": len(runs), "unfinished": sum(1 for run in runs if not run.finished)},
+        next=(f"kcfix history {shown[0].id}",) if shown else (),
+    )
+
+
+def _result(run: RunRecord) -> Value:
+    if not run.finished:
+        return Cell("UNFINISHED", Tone.WARN)
+    if run.code == 0:
+        return Cell("DONE", Tone.GOOD)
+    return Cell(f"EXIT {'?' if run.code is None else run.code}", Tone.BAD if run.code == 6 else Tone.WARN)
+
+
+def run_row(run: RunRecord) -> dict[str, object]:
+    """The run as a JSON row."""
+    return {
+        "run": run.id,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "finished": run.finished,
+        "who": run.who,
+        "command": run.command,
+        "context": run.context,
+        "argv": run.argv,
+        "reason": run.reason,
+        "exit_code": run.code,
+        "steps": len(run.steps),
+        "summary": run.summary,
+    }
+
+
+def run_view(run: RunRecord, services: Services) -> View:
+    """One run, step by step."""
+    length: timedelta | None = run.ended_at - run.started_at if run.ended_at and run.started_at else None
+    facts: list[tuple[str, str]] = [
+        ("run", run.id),
+        ("command", shlex.join(run.argv)),
+        ("who", run.who),
+        ("context", run.context),
+        ("at", format_time(run.started_at, services.zone)),
+        ("took", format_duration(length)),
+    ]
+    if run.reason:
+        facts.append(("reason", run.reason))
+    if run.summary:
+        facts.append(("summary", _words(run.summary)))
+    result = _result(run)
+    lines: list[tuple[str | Cell, ...]] = [(Cell(f"{name:<8} ", Tone.DIM), text) for name, text in facts]
+    unfinished = (
+        "" if run.finished else "  killed, or still running; the command can be run again: it finds out and finishes"
+    )
+    lines.append((Cell("result   ", Tone.DIM), result if isinstance(result, Cell) else str(result), unfinished))
+    return View(
+        schema="history",
+        sections=(
+            Text(tuple(lines)),
+            Table(
+                columns=(
+                    Column("STEP", right=True),
+                    Column("AT", priority=1),
+                    Column("WHAT", wrap=True),
+                    Column("RESULT", wrap=True),
+                ),
+                rows=tuple(_step_cells(step, services) for step in run.steps),
+                title="steps",
+                empty="no step was begun",
+            ),
+        ),
+        data=[{**run_row(run), "step_list": [step_row(step) for step in run.steps]}],
+        ids=(run.id,),
+    )
+
+
+def _step_cells(step: JournalStep, services: Services) -> tuple[Value, ...]:
+    result: Value = Cell("not recorded: it may have been made", Tone.WARN)
+    if step.result is not None:
+        result = _words(step.result)
+    return (step.id, format_time(step.at, services.zone), _words(step.what), result)
+
+
+def step_row(step: JournalStep) -> dict[str, object]:
+    """A step as a JSON row."""
+    return {"step": step.id, "at": step.at, "what": step.what, "done_at": step.done_at, "result": step.result}
+
+
+def _words(table: Mapping[str, Any]) -> str:
+    """A table on one line: `name=value`, nested ones as JSON."""
+
+    def word(value: object) -> str:
+        if isinstance(value, datetime):
+            return format_time(value)
+        return value if isinstance(value, str) else dumps(value)
+
+    return " ".join(f"{name}={word(value)}" for name, value in table.items() if value is not None) or "-"

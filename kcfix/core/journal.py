@@ -1,0 +1,167 @@
+"""The journal of changes: what each run was about to do and what became of it. Recovery never depends on it.
+
+One JSON object a line: `begin`, then for each step `intend` (before its effect) and `done` (after it), then `end`.
+A run without an `end` was cut short; a step without a `done` may or may not have had its effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStep:
+    """One step of a run."""
+
+    id: str
+    at: datetime | None
+    what: Mapping[str, Any]
+    """What was about to be done."""
+    done_at: datetime | None = None
+    result: Mapping[str, Any] | None = None
+    """What became of it; None: not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run that changed something, or was about to."""
+
+    id: str
+    started_at: datetime | None
+    who: str
+    command: str
+    context: str
+    argv: tuple[str, ...]
+    """The command line, without secrets."""
+    reason: str | None
+    steps: tuple[JournalStep, ...] = ()
+    ended_at: datetime | None = None
+    code: int | None = None
+    """Its exit code; None where it did not come to its end."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end; if not it was killed, or is still running."""
+        return self.ended_at is not None
+
+
+class Run(Protocol):
+    """The journal of a run that is under way."""
+
+    @property
+    def id(self) -> str:
+        """Sorts by time."""
+
+    def intend(self, step: Mapping[str, object]) -> str:
+        """Record what is about to be done, on disk before it returns; gives the step's id.
+
+        Raises:
+            Refused: it could not be written, so the step must not be made.
+        """
+
+    def done(self, step_id: str, result: Mapping[str, object]) -> None:
+        """Record what became of it. Where that can't be written any more, `problems` says so."""
+
+    def end(self, code: int, summary: Mapping[str, object] | None = None) -> None:
+        """Record the exit code, and close. May be called again to no effect."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What could not be recorded, to be shown as warnings."""
+
+
+class Journal(Protocol):
+    """The journal of this host and user."""
+
+    def begin(self, *, command: str, context: str, argv: Sequence[str], reason: str | None = None) -> Run:
+        """Start a run's record, on disk before it returns.
+
+        Raises:
+            Refused: the journal can't be written. Nothing was changed.
+        """
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """All runs on record, the newest first.
+
+        Raises:
+            Unreachable: the journal is there and can't be read.
+        """
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def read_runs(lines: Iterable[str]) -> tuple[RunRecord, ...]:
+    """The runs in the lines of a journal, the newest first. Lines that are torn or foreign are passed over.
+
+    >>> read_runs(['{"kind": "begin", "run": "r1", "command": "repair"}', '{"kind": "inten'])[0].finished
+    False
+    """
+    runs: dict[str, RunRecord] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(entry, dict) or not isinstance(entry.get("run"), str):
+            continue
+        run = entry["run"]
+        if entry.get("kind") == "begin":
+            runs[run] = _begun(run, entry)
+        elif run in runs:
+            runs[run] = _continued(runs[run], entry)
+    return tuple(sorted(runs.values(), key=lambda r: r.id, reverse=True))
+
+
+def _begun(run: str, entry: Mapping[str, Any]) -> RunRecord:
+    reason = entry.get("reason")
+    argv = entry.get("argv")
+    return RunRecord(
+        id=run,
+        started_at=_time(entry.get("at")),
+        who=str(entry.get("who", "")),
+        command=str(entry.get("command", "")),
+        context=str(entry.get("context", "")),
+        argv=tuple(str(word) for word in argv) if isinstance(argv, list) else (),
+        reason=str(reason) if reason else None,
+    )
+
+
+def _continued(record: RunRecord, entry: Mapping[str, Any]) -> RunRecord:
+    at = _time(entry.get("at"))
+    match entry.get("kind"):
+        case "intend":
+            step = JournalStep(str(entry.get("step")), at, _table(entry.get("what")))
+            return replace(record, steps=(*record.steps, step))
+        case "done":
+            steps = tuple(
+                replace(step, done_at=at, result=_table(entry.get("result")))
+                if step.id == str(entry.get("step"))
+                else step
+                for step in record.steps
+            )
+            return replace(record, steps=steps)
+        case "end":
+            code = entry.get("code")
+            return replace(
+                record,
+                ended_at=at,
+                code=code if isinstance(code, int) else None,
+                summary=_table(entry.get("summary")),
+            )
+        case _:
+            return record
