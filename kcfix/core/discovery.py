@@ -87,12 +87,15 @@ def of_system(containers: Iterable[Container], project: str | None) -> tuple[Con
     With a project: its own, and those without a Compose label (their name decides). Without: all but those of drills.
     One-off containers (`docker compose run`) are never workers.
     """
+    containers = tuple(containers)
+    # The project of a drill brings the drill's other containers along, as if they carried no drill's label.
+    drills = {None, *(c.drill for c in containers if project is not None and c.project == project)}
     chosen = []
     for container in containers:
         if container.labels.get(ONE_OFF_LABEL, "").lower() == "true":
             continue
         named = container.project is not None and container.project == project
-        if named or (container.drill is None and (project is None or container.project is None)):
+        if named or (container.drill in drills and (project is None or container.project is None)):
             chosen.append(container)
     return tuple(sorted(chosen, key=lambda c: c.name))
 
