@@ -151,7 +151,7 @@ def run(options: Options, services: Services) -> View | int:
         raise NotFound("no worker has a container on this Docker engine", hint="kcfix status")
     reading = _Reading(services, options, chosen)
     if options.milestones:
-        found = {source: reached(lines, source.stage, options.filter.payment) for source, lines in reading.entries()}
+        found = [(source, reached(lines, source.stage, options.filter.payment)) for source, lines in reading.entries()]
         view = milestones_view(found, options.filter.payment, services.zone)
         return reading.finish(view, warnings)
     if options.follow or services.style().format in _STREAMED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from kcfix.core.logquery import Source
@@ -10,6 +10,8 @@ from kcfix.core.milestones import Looked, Milestone, Reached, Seen
 from kcfix.core.payments import PaymentId
 from kcfix.core.times import format_time
 from kcfix.render.view import Cell, Column, Section, Table, Tone, View
+
+Found = Sequence[tuple[Source, Reached]]
 
 NEWEST_PAYMENTS = 20
 """Payments that are listed for each worker, unless one was asked for."""
@@ -20,9 +22,9 @@ _RARE = frozenset(
 """Left out of the table for people where they were not seen: their absence is what one hopes for."""
 
 
-def milestones_view(found: Mapping[Source, Reached], payment: PaymentId | None, zone: tzinfo | None) -> View:
+def milestones_view(found: Found, payment: PaymentId | None, zone: tzinfo | None) -> View:
     """A table for each worker, one of payments, and every milestone as a row for programs."""
-    sections: list[Section] = [_worker_table(source, reached, zone) for source, reached in found.items()]
+    sections: list[Section] = [_worker_table(source, reached, zone) for source, reached in found]
     wanted = _payments(found, payment)
     if wanted:
         sections.append(_payment_table(found, wanted, zone))
@@ -31,8 +33,8 @@ def milestones_view(found: Mapping[Source, Reached], payment: PaymentId | None, 
         sections=tuple(sections),
         data=[*_rows(found, wanted)],
         summary={
-            "lines_looked_at": sum(r.looked.lines for r in found.values()),
-            "dead_workers": [s.label for s, r in found.items() if r.dead is not None],
+            "lines_looked_at": sum(r.looked.lines for _, r in found),
+            "dead_workers": [s.label for s, r in found if r.dead is not None],
         },
         ids=tuple(wanted),
     )
@@ -43,7 +45,7 @@ def _worker_table(source: Source, reached: Reached, zone: tzinfo | None) -> Tabl
     for seen in reached.worker:
         if not seen.count:
             if seen.rule.milestone not in _RARE:
-                rows.append((seen.rule.title, None, None, None, Cell(_unseen(reached.looked), Tone.DIM)))
+                rows.append((seen.rule.title, 0, None, None, Cell(_unseen(reached.looked), Tone.DIM)))
             continue
         tone = Tone.BAD if seen.rule.milestone in _BAD else Tone.PLAIN
         rows.append(
@@ -75,7 +77,7 @@ def _unseen(looked: Looked) -> str:
     return f"not seen in {looked.lines} lines" if looked.lines else "no line there"
 
 
-def _payments(found: Mapping[Source, Reached], payment: PaymentId | None) -> tuple[PaymentId, ...]:
+def _payments(found: Found, payment: PaymentId | None) -> tuple[PaymentId, ...]:
     """The payments to be listed, oldest first.
 
     Where the purchase or allocation worker was read, only ids that it has seen: in later stages the correlation id may
@@ -83,19 +85,19 @@ def _payments(found: Mapping[Source, Reached], payment: PaymentId | None) -> tup
     """
     if payment is not None:
         return (payment,)
-    early = [r for s, r in found.items() if s.stage is not None and s.stage.name in ("purchase", "allocation")]
+    early = [r for s, r in found if s.stage is not None and s.stage.name in ("purchase", "allocation")]
     first_seen: dict[PaymentId, datetime] = {}
-    for reached in early or found.values():
+    for reached in early or [r for _, r in found]:
         for one, steps in reached.payments.items():
             times = [s.first for s in steps if s.first is not None]
             first_seen[one] = min([*times, *([first_seen[one]] if one in first_seen else [])])
     return tuple(sorted(first_seen, key=lambda one: first_seen[one])[-NEWEST_PAYMENTS:])
 
 
-def _payment_table(found: Mapping[Source, Reached], payments: tuple[PaymentId, ...], zone: tzinfo | None) -> Table:
+def _payment_table(found: Found, payments: tuple[PaymentId, ...], zone: tzinfo | None) -> Table:
     rows: list[tuple[str | None, ...]] = []
     for payment in payments:
-        for source, reached in found.items():
+        for source, reached in found:
             steps = [s for s in reached.payments.get(payment, ()) if s.count]
             if steps:
                 rows.append((payment, source.label, format_time(_last(steps), zone), _steps(steps)))
@@ -113,8 +115,8 @@ def _steps(steps: list[Seen]) -> str:
     return ", ".join(s.rule.title if s.count == 1 else f"{s.rule.title} x{s.count}" for s in steps)
 
 
-def _rows(found: Mapping[Source, Reached], payments: tuple[PaymentId, ...]) -> Iterator[Mapping[str, object]]:
-    for source, reached in found.items():
+def _rows(found: Found, payments: tuple[PaymentId, ...]) -> Iterator[Mapping[str, object]]:
+    for source, reached in found:
         for seen in reached.worker:
             yield _row(source, reached.looked, None, seen)
         if reached.dead is not None:

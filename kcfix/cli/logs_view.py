@@ -112,7 +112,8 @@ def _details(entry: LogEntry) -> str:
     found += [f"{name}={value}" for name, value in waits if isinstance(value, int | float)]
     error = error_of(entry)
     # kafkajs repeats in `stack` what its message says.
-    if error is not None and error not in entry.message and entry.dialect is Dialect.APPLICATION:
+    told = entry.dialect is Dialect.KAFKAJS and "error" not in entry.fields
+    if error is not None and error not in entry.message and not told:
         found.append(f"error: {error if len(error) <= _LONGEST else error[:_LONGEST] + '…'}")
     return " ".join(found)
 

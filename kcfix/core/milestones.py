@@ -74,8 +74,10 @@ RULES: tuple[MilestoneRule, ...] = (
     MilestoneRule(Milestone.STARTING, "starting", ("🚀 Starting", "Worker] Starting")),
     MilestoneRule(Milestone.INITIALIZED, "initialized", ("Worker] Initialized",), Dialect.APPLICATION),
     MilestoneRule(Milestone.JOINED, "joined the group", ("Consumer has joined the group",), Dialect.KAFKAJS),
+    MilestoneRule(Milestone.RECEIVED, "received", ("[KafkaConsumer] Processing message",), per_payment=True),
+    # These two say it themselves as well, and with the ids of the event rather than those of its headers.
     MilestoneRule(
-        Milestone.RECEIVED, "received", ("[KafkaConsumer] Processing message", "📨 Received"), per_payment=True
+        Milestone.RECEIVED, "received", ("📨 Received",), per_payment=True, stages=("purchase", "allocation")
     ),
     MilestoneRule(
         Milestone.COMMITTED,
@@ -115,7 +117,7 @@ RULES: tuple[MilestoneRule, ...] = (
     MilestoneRule(
         Milestone.CACHE_CLEARED,
         "cache cleared",
-        ("Cache invalidation completed", "Cache invalidated"),
+        ("Cache invalidation completed",),
         per_payment=True,
         stages=("cache",),
     ),
@@ -147,12 +149,23 @@ RULES: tuple[MilestoneRule, ...] = (
 )
 """The table, in the order in which the milestones are shown."""
 
-_BY_MILESTONE = {rule.milestone: rule for rule in RULES}
+_OF = {milestone: tuple(rule for rule in RULES if rule.milestone is milestone) for milestone in Milestone}
+
+
+def rules_of(stage: Stage | None) -> tuple[MilestoneRule, ...]:
+    """One rule for each milestone that this stage's worker can reach, in the order of the table; None: any worker."""
+    chosen: dict[Milestone, MilestoneRule] = {}
+    for rule in RULES:
+        if not rule.stages or (stage is not None and stage.name in rule.stages):
+            chosen[rule.milestone] = rule
+        elif stage is None:
+            chosen.setdefault(rule.milestone, rule)
+    return tuple(chosen.values())
 
 
 def is_milestone(entry: LogEntry, milestone: Milestone) -> bool:
     """Whether the entry proves this milestone."""
-    return _BY_MILESTONE[milestone].matches(entry)
+    return any(rule.matches(entry) for rule in _OF[milestone])
 
 
 def last(entries: Iterable[LogEntry], milestone: Milestone) -> LogEntry | None:
@@ -244,7 +257,8 @@ def reached(entries: Iterable[LogEntry], stage: Stage | None, payment: PaymentId
     `stage` None: a container that is no worker of the flow, so any rule may hold. With a `payment` only its lines count
     for the milestones that are about a payment.
     """
-    rules = [r for r in RULES if not r.stages or stage is None or stage.name in r.stages]
+    rules = rules_of(stage)
+    committed: set[PaymentId] = set()
     worker = {rule.milestone: _Count() for rule in rules}
     payments: dict[PaymentId, dict[Milestone, _Count]] = {}
     lines = 0
@@ -260,6 +274,14 @@ def reached(entries: Iterable[LogEntry], stage: Stage | None, payment: PaymentId
                 continue
             if rule.per_payment and payment is not None and about != payment:
                 continue
+            if about is not None:
+                # Two lines tell of one commit; a payment can be committed again only after it was received again.
+                if rule.milestone is Milestone.RECEIVED:
+                    committed.discard(about)
+                elif rule.milestone is Milestone.COMMITTED:
+                    if about in committed:
+                        continue
+                    committed.add(about)
             worker[rule.milestone].add(entry)
             if rule.per_payment and about is not None:
                 of_payment = payments.setdefault(about, {r.milestone: _Count() for r in rules if r.per_payment})
