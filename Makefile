@@ -13,7 +13,7 @@ help: ## Say what there is to make
 
 demo: ## Play the incident on a throw-away copy of the system, and mend it (KEEP=1 keeps the copy)
 	@scripts/setup drill
-	scripts/with-docker scripts/demo
+	@scripts/with-docker $(PYTHON) scripts/demo.py
 
 test: ## Lint, types and every test, also those against real servers
 	@scripts/setup all

@@ -1,4 +1,4 @@
-"""Fetch once what drills with these versions of Kafka need: jars or images of the broker, modules or image of the workers."""
+"""Fetch once what drills with these versions of Kafka need: jars and modules, or images where they can be had."""
 
 from __future__ import annotations
 
