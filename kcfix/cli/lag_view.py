@@ -1,0 +1,335 @@
+"""What `lag` found, as tables and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+from kcfix.core.lag import GroupReport, LagReport, LagRow
+from kcfix.core.offsets import GroupState, LagState
+from kcfix.core.times import format_duration, format_time
+from kcfix.flow import Flow
+from kcfix.render.view import Cell, Column, Line, Section, Table, Tone, Value
+
+_STATE_TONES = {
+    GroupState.STABLE: Tone.GOOD,
+    GroupState.EMPTY: Tone.WARN,
+    GroupState.NOT_FOUND: Tone.BAD,
+    GroupState.DEAD: Tone.BAD,
+    GroupState.UNKNOWN: Tone.WARN,
+}
+_COLUMNS = (
+    Column("PARTITION"),
+    Column("COMMITTED", right=True),
+    Column("START", right=True, priority=2),
+    Column("END", right=True),
+    Column("LAG", right=True),
+    Column("STATE"),
+    Column("AGE", right=True),
+    Column("MEMBER", priority=1),
+    Column("HOST", priority=3),
+)
+
+
+def sections(report: LagReport, *, one_table: bool) -> tuple[Section, ...]:
+    """A table for each group; or (with very many groups) one of all partitions and one of all groups."""
+    if not one_table:
+        return tuple(_group_table(g, report.taken_at) for g in report.groups)
+    rows = tuple((g.group.group_id, *_cells(row, g)) for g in report.groups for row in g.rows)
+    groups = tuple(
+        (
+            g.group.group_id,
+            _state(g),
+            _members(g),
+            len(g.rows),
+            _total(g),
+            g.lag.unknown_partitions or None,
+            g.lag.skipped_by_latest or None,
+        )
+        for g in report.groups
+    )
+    totals = (
+        Column("GROUP"),
+        Column("STATE"),
+        Column("MEMBERS", right=True),
+        Column("PARTITIONS", right=True, priority=2),
+        Column("LAG", right=True),
+        Column("UNKNOWN", right=True, priority=1),
+        Column("LATEST-SKIPS", right=True),
+    )
+    notes = tuple(note for g in report.groups for note in _row_notes(g, report.taken_at, name=True))
+    return (
+        Table((Column("GROUP"), *_COLUMNS), rows, "partitions", notes),
+        Table(totals, groups, "groups", _stale_notes(report.groups)),
+    )
+
+
+def _group_table(report: GroupReport, now: datetime) -> Table:
+    """One group: its partitions, and below them what the figures mean."""
+    group = report.group
+    title = f"{group.group_id}: {group.state}, {_member_words(report)}, {_total_words(report)}"
+    return Table(
+        _COLUMNS,
+        tuple(_cells(row, report) for row in report.rows),
+        title,
+        (*_group_notes(report), *_row_notes(report, now), *_stale_notes((report,))),
+        empty="none of its topics exists" if report.missing_topics else "no partition concerns it",
+    )
+
+
+def _cells(row: LagRow, report: GroupReport) -> tuple[Value, ...]:
+    lag = row.lag
+    return (
+        str(lag.partition),
+        lag.committed_offset,
+        lag.log_start_offset,
+        lag.log_end_offset,
+        _lag_text(row),
+        _state_cell(row),
+        format_duration(row.unread.age) if row.unread.age is not None else None,
+        row.member.client_id if row.member else None if report.group.members_known else "?",
+        row.member.host if row.member else None if report.group.members_known else "?",
+    )
+
+
+def _lag_text(row: LagRow) -> str | int | None:
+    count = row.lag.lag_records
+    return f"≤{count}" if count and row.compacted else count
+
+
+def _state_cell(row: LagRow) -> Cell:
+    state = row.lag.state
+    if state is LagState.OK:
+        return Cell(str(state), Tone.GOOD if not row.lag.lag_records else Tone.PLAIN)
+    harmless = state is LagState.UNCOMMITTED and not row.lag.retained_records
+    return Cell(str(state), Tone.WARN if harmless or state is LagState.UNKNOWN else Tone.BAD)
+
+
+def _state(report: GroupReport) -> Cell:
+    return Cell(str(report.group.state), _STATE_TONES.get(report.group.state, Tone.WARN))
+
+
+def _members(report: GroupReport) -> int | str:
+    return len(report.group.members) if report.group.members_known else "?"
+
+
+def _member_words(report: GroupReport) -> str:
+    if not report.group.members_known:
+        return "members unknown"
+    count = len(report.group.members)
+    return "1 member" if count == 1 else f"{count or 'no'} members"
+
+
+def _total(report: GroupReport) -> str | int:
+    unknown, known = report.lag.unknown_partitions, report.lag.known_lag_records
+    if not report.readable or (unknown and unknown == len(report.rows)):
+        return "?"
+    bound = (
+        "≤" if any(r.compacted and r.lag.lag_records for r in report.rows) and not unknown else "≥" if unknown else ""
+    )
+    return f"{bound}{known}" if bound else known
+
+
+def _total_words(report: GroupReport) -> str:
+    if not report.readable:
+        return "lag unknown"
+    unknown, count = report.lag.unknown_partitions, len(report.rows)
+    if unknown and unknown == count:
+        return "lag unknown"
+    return f"lag {_total(report)}" + (f" ({unknown} of {count} partitions unknown)" if unknown else "")
+
+
+def _group_notes(report: GroupReport) -> tuple[Line, ...]:
+    group = report.group
+    notes: list[Line] = []
+    if group.error:
+        notes.append(Cell(f"the group could not be read: {group.error}", Tone.WARN))
+    elif group.state is GroupState.NOT_FOUND:
+        notes.append(Cell("Kafka knows no such group: it never started, or all it had committed expired", Tone.BAD))
+    elif not group.members_known:
+        notes.append(f"its protocol ({group.group_type or 'new'}) hides its members from this client")
+    elif group.is_rebalancing:
+        notes.append(Cell("it is rebalancing: who holds what is in motion, look again in some seconds", Tone.WARN))
+    elif group.state is GroupState.EMPTY and report.lag.known_lag_records:
+        notes.append(Cell("no consumer is in it: what waits is not being read", Tone.BAD))
+    return tuple(notes)
+
+
+def _row_notes(report: GroupReport, now: datetime, *, name: bool = False) -> tuple[Line, ...]:
+    notes: list[Line] = []
+    for row in report.rows:
+        for told in _notes_of(row, now):
+            prefix = f"{row.group} {row.lag.partition}" if name else str(row.lag.partition)
+            bad = row.lag.state in (LagState.LOST, LagState.AHEAD) or bool(row.lag.skipped_by_latest)
+            notes.append(Cell(f"{prefix}: {told}", Tone.BAD if bad else Tone.WARN))
+    bare = sum(1 for r in report.rows if r.lag.state is LagState.UNCOMMITTED and not r.lag.retained_records)
+    if bare and not name:
+        which = "1 partition is" if bare == 1 else f"{bare} partitions are"
+        notes.append(f"{which} empty with nothing committed: a start at latest skips what arrives before it has joined")
+    return tuple(notes)
+
+
+def _notes_of(row: LagRow, now: datetime) -> list[str]:
+    lag = row.lag
+    waiting = _records(lag.retained_records or 0)
+    notes: list[str] = []
+    if lag.state is LagState.UNCOMMITTED and lag.retained_records:
+        notes.append(f"nothing committed; a start at latest skips {waiting}, a start at earliest reads {waiting}")
+    elif lag.state is LagState.LOST:
+        notes.append(
+            f"{_records(lag.lost_records or 0)} deleted before the group read them; its offset lies before the log"
+            f" start, so a start at latest skips {waiting}"
+        )
+    elif lag.state is LagState.AHEAD:
+        notes.append(
+            f"committed {lag.committed_offset} lies beyond the log end {lag.log_end_offset}: the topic was made anew or"
+            f" cut; a start at latest skips {waiting}"
+        )
+    elif lag.state is LagState.UNKNOWN:
+        notes.append(f"unknown: {lag.error}")
+    if row.held_back:
+        notes.append(
+            f"an open transaction holds back {_records(row.held_back)} from offset {lag.last_stable_offset}"
+            " (of readers of committed data)"
+        )
+    if row.unread.no_record:
+        notes.append(f"{lag.lag_records} offsets, but no record: transaction markers, or compacted away; nothing waits")
+    if row.unread.at is not None and row.unread.age is None:
+        notes.append("the oldest unread record is dated in the future: its age is not known")
+    if row.deleted_at is not None and row.unread.age is not None and row.deleted_at - now < row.unread.age:
+        left = row.deleted_at - now
+        when = f"in {format_duration(left)}" if left.total_seconds() > 0 else "at any moment"
+        notes.append(f"retention deletes its oldest unread record {when}")
+    return notes
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"
+
+
+def _stale_notes(reports: Sequence[GroupReport]) -> tuple[Line, ...]:
+    return tuple(
+        f"{row.group} {row.lag.partition}: committed {row.lag.committed_offset} once, no longer read; not in the totals"
+        for report in reports
+        for row in report.stale
+    )
+
+
+def next_commands(report: LagReport, flow: Flow) -> tuple[str, ...]:
+    """The restart that loses nothing, for each worker of the flow whose group has work and nobody in it."""
+    return tuple(
+        f"kcfix restart {stage.worker}"
+        for g in report.groups
+        if (stage := flow.stage_of_group(g.group.group_id)) is not None
+        and g.group.members_known
+        and not g.group.members
+        and not g.group.is_rebalancing
+        and (g.lag.known_lag_records or g.lag.skipped_by_latest)
+    )
+
+
+# JSON
+
+
+def json_rows(report: LagReport) -> tuple[dict[str, object], ...]:
+    """One row for each partition of each group."""
+    states = {g.group.group_id: g.group.state for g in report.groups}
+    return tuple(_json_row(row, states[row.group]) for row in report.rows)
+
+
+def _json_row(row: LagRow, group_state: GroupState) -> dict[str, object]:
+    lag = row.lag
+    return {
+        "group": row.group,
+        "group_state": group_state,
+        "topic": lag.partition.topic,
+        "partition": lag.partition.partition,
+        "committed_offset": lag.committed_offset,
+        "log_start_offset": lag.log_start_offset,
+        "log_end_offset": lag.log_end_offset,
+        "last_stable_offset": lag.last_stable_offset,
+        "lag_records": lag.lag_records,
+        "lag_is_upper_bound": row.compacted or row.unread.no_record,
+        "state": lag.state,
+        "unprotected": lag.unprotected,
+        "retained_records": lag.retained_records,
+        "lost_records": lag.lost_records,
+        "skipped_by_latest_records": lag.skipped_by_latest,
+        "reread_by_earliest_records": lag.reread_by_earliest,
+        "held_back_by_transaction_records": row.held_back,
+        "age_seconds": row.unread.age,
+        "oldest_unread_at": row.unread.at,
+        "deleted_at": row.deleted_at,
+        "member": row.member.member_id if row.member else None,
+        "client_id": row.member.client_id if row.member else None,
+        "host": row.member.host if row.member else None,
+        "stale": row.stale,
+        "error": lag.error,
+    }
+
+
+def json_summary(report: LagReport, limit: int | None, above: Sequence[str]) -> dict[str, object]:
+    """Each group with its totals."""
+    groups = [_json_group(g) for g in report.groups]
+    return {"groups": groups, "max_lag_records": limit, "within_max_lag": None if limit is None else not above}
+
+
+def _json_group(report: GroupReport) -> dict[str, object]:
+    lag = report.lag
+    return {
+        "group": report.group.group_id,
+        "state": report.group.state,
+        "type": report.group.group_type or None,
+        "members": len(report.group.members) if report.group.members_known else None,
+        "lag_records": lag.total_lag_records if report.readable else None,
+        "known_lag_records": lag.known_lag_records if report.readable else None,
+        "partitions": len(report.rows),
+        "unknown_partitions": lag.unknown_partitions,
+        "unprotected_partitions": len(report.unprotected),
+        "skipped_by_latest_records": lag.skipped_by_latest,
+        "missing_topics": report.missing_topics,
+        "error": report.group.error,
+    }
+
+
+# --watch
+
+
+def watch_line(report: LagReport, group: GroupReport, before: LagReport | None, zone: tzinfo | None) -> Line:
+    """One group at one look, on one line."""
+    change = _change(report, group, before)
+    oldest = max((row.unread.age for row in group.rows if row.unread.age is not None), default=None)
+    parts: list[str | Cell] = [
+        f"{format_time(report.taken_at, zone)}  {group.group.group_id}  ",
+        _state(group),
+        f"  {_member_words(group)}  {_total_words(group)}",
+    ]
+    if change:
+        parts.append(f"  {change:+d}")
+    if oldest is not None:
+        parts.append(f"  oldest {format_duration(oldest)}")
+    if group.lag.skipped_by_latest:
+        parts.append(Cell(f"  a start at latest skips {_records(group.lag.skipped_by_latest)}", Tone.BAD))
+    return tuple(parts)
+
+
+def watch_row(report: LagReport, group: GroupReport, before: LagReport | None) -> dict[str, object]:
+    """The same for programs."""
+    ages = [row.unread.age for row in group.rows if row.unread.age is not None]
+    return {
+        "generated_at": report.taken_at,
+        **_json_group(group),
+        "lag_change_records": _change(report, group, before),
+        "age_seconds": max(ages, default=None),
+    }
+
+
+def _change(report: LagReport, group: GroupReport, before: LagReport | None) -> int | None:
+    """How the known lag changed since the look before; None at the first, or if what is known differs."""
+    for other in before.groups if before else ():
+        if (
+            other.group.group_id == group.group.group_id
+            and other.lag.unknown_partitions == group.lag.unknown_partitions
+        ):
+            return group.lag.known_lag_records - other.lag.known_lag_records
+    return None

@@ -1,0 +1,307 @@
+"""What `lag` looks at and what follows from it: groups, their partitions, ages, loss, and what a start would skip.
+
+The order of reading is part of the truth: members and committed offsets first, the log's offsets after them. Then a
+committed offset beyond the log end can't be an effect of reading, only of a log that was truncated or made anew.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from kcfix.core.offsets import (
+    Group,
+    GroupLag,
+    GroupState,
+    LagState,
+    LogOffsets,
+    Member,
+    PartitionLag,
+    RecordTime,
+    TopicPartition,
+    group_lag,
+)
+from kcfix.core.ports import KafkaPort, OffsetRange, TopicConfig
+from kcfix.errors import KcfixError
+from kcfix.flow import Flow
+
+COUNTED_OFFSETS = 20
+"""Up to so many offsets without a record behind the committed one are looked through, for they may all be markers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The oldest record that the group has not read on one partition."""
+
+    at: datetime | None
+    """Its own timestamp; None where it has none, there is no such record, or it could not be read in time."""
+    age: timedelta | None
+    """None as above, and where the timestamp lies in the future: then the clock that set it is wrong."""
+    log_append_time: bool = False
+    no_record: bool = False
+    """Everything between the committed offset and the end is transaction markers or compacted away: nothing waits."""
+
+
+NOT_READ = Unread(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class LagRow:
+    """One partition of one group."""
+
+    group: str
+    lag: PartitionLag
+    member: Member | None
+    unread: Unread
+    compacted: bool = False
+    """Records may be missing between the offsets: the lag counts offsets, so it is an upper bound of records."""
+    deleted_at: datetime | None = None
+    """When retention will begin to delete unread records; None where that is not known or nothing waits."""
+    stale: bool = False
+    """The group committed here once, and no longer reads it: not in the totals."""
+
+    @property
+    def held_back(self) -> int:
+        """Offsets between the last stable offset and the log end: kept from read_committed consumers."""
+        end, stable = self.lag.log_end_offset, self.lag.last_stable_offset
+        return 0 if end is None or stable is None else max(0, end - stable)
+
+    @property
+    def most_lag_records(self) -> int | None:
+        """The lag can't be more than this; None if nothing bounds it."""
+        if self.lag.lag_records is not None:
+            return self.lag.lag_records
+        return self.lag.retained_records if self.lag.state is LagState.UNCOMMITTED else None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupReport:
+    """One group with its rows, sorted by partition."""
+
+    lag: GroupLag
+    rows: tuple[LagRow, ...]
+    stale: tuple[LagRow, ...] = ()
+    missing_topics: tuple[str, ...] = ()
+    """Declared topics that do not exist."""
+
+    @property
+    def group(self) -> Group:
+        return self.lag.group
+
+    @property
+    def readable(self) -> bool:
+        """Whether the coordinator told what the group has committed."""
+        return self.group.error is None
+
+    @property
+    def most_lag_records(self) -> int | None:
+        """The whole lag can't be more than this; None if nothing bounds it."""
+        counts = [row.most_lag_records for row in self.rows]
+        if not self.readable or any(count is None for count in counts):
+            return None
+        return sum(count for count in counts if count is not None)
+
+    @property
+    def unprotected(self) -> tuple[LagRow, ...]:
+        """Partitions where a start at latest begins at the log end, whatever waits there."""
+        return tuple(row for row in self.rows if row.lag.unprotected)
+
+
+@dataclass(frozen=True, slots=True)
+class LagReport:
+    """Everything that one look gave."""
+
+    taken_at: datetime
+    groups: tuple[GroupReport, ...]
+    unknown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Groups that were asked for by name and do not exist, with names that are like theirs."""
+
+    @property
+    def rows(self) -> tuple[LagRow, ...]:
+        return tuple(row for g in self.groups for row in (*g.rows, *g.stale))
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """What could not be read, one sentence each."""
+        groups = [f"group {g.group.group_id}: {g.group.error}" for g in self.groups if g.group.error]
+        parts = {
+            f"{row.lag.partition}: {row.lag.error}"
+            for g in self.groups
+            if g.readable
+            for row in g.rows
+            if row.lag.state is LagState.UNKNOWN
+        }
+        return (*groups, *sorted(parts))
+
+
+def over(report: GroupReport, limit: int) -> str | None:
+    """Why a group is not shown to be within a limit of lag; None if it is.
+
+    Where nothing was ever committed the lag is no number, but it can't be more than what is retained. A group whose lag
+    can't be bounded is not within any limit: an alarm must not fall silent because something could not be known.
+    """
+    known = report.lag.known_lag_records
+    most = report.most_lag_records
+    if known > limit:
+        return f"{report.group.group_id}: lag {known} is over {limit}"
+    if most is None:
+        return f"{report.group.group_id}: its lag is not known, so it can't be shown to be within {limit}"
+    if most > limit:
+        return f"{report.group.group_id}: up to {most} may be unread, {known} of them surely; the limit is {limit}"
+    return None
+
+
+def expected_groups(flow: Flow) -> tuple[str, ...]:
+    """The groups of the flow, in the order in which a purchase passes them."""
+    return tuple(stage.group for stage in flow.stages)
+
+
+def read_lag(
+    kafka: KafkaPort,
+    flow: Flow,
+    now: datetime,
+    *,
+    named: Collection[str] = (),
+    everything: bool = False,
+    ages: bool = True,
+) -> LagReport:
+    """Look at the groups named, at all groups, or (neither) at those of the flow.
+
+    Raises:
+        Unreachable: Kafka did not answer. AccessDenied: it denies this user.
+    """
+    wanted = None if everything else tuple(dict.fromkeys(named)) or expected_groups(flow)
+    groups = dict(kafka.groups(wanted))
+    unknown: dict[str, tuple[str, ...]] = {}
+    for group in named:
+        if group in groups and groups[group].state is GroupState.NOT_FOUND:
+            unknown[group] = ()
+            if flow.stage_of_group(group) is None:
+                del groups[group]
+    if not named:
+        groups = {g: found for g, found in groups.items() if _belongs(flow, found)}
+    committed = kafka.committed([g for g, found in groups.items() if found.error is None])
+    partitions_of = {name: [p.partition for p in t.partitions] for name, t in kafka.topics().items()}
+
+    def lags(logs: Mapping[TopicPartition, LogOffsets]) -> dict[str, GroupLag]:
+        return {
+            g: group_lag(found, committed.get(g, {}), logs, partitions_of, _declared(flow, g))
+            for g, found in groups.items()
+        }
+
+    universe = {row.partition for lag in lags({}).values() for row in (*lag.partitions, *lag.stale)}
+    logs = dict(kafka.log_offsets(universe))
+    found = lags(logs)
+    ahead = {row.partition for lag in found.values() for row in lag.partitions if row.state is LagState.AHEAD}
+    if ahead:  # a stale leader may have answered: only what is still so at a second look is said
+        logs |= kafka.log_offsets(ahead)
+        found = lags(logs)
+    order = {g: number for number, g in enumerate(wanted or sorted(found))}
+    reports = _reports(
+        kafka, flow, sorted(found.values(), key=lambda lag: order[lag.group.group_id]), partitions_of, now, ages
+    )
+    if unknown:
+        known = {*expected_groups(flow), *kafka.groups(None)}
+        unknown = {g: tuple(difflib.get_close_matches(g, sorted(known - {g}), n=2, cutoff=0.75)) for g in unknown}
+    return LagReport(now, reports, unknown)
+
+
+def _belongs(flow: Flow, group: Group) -> bool:
+    """Whether a group that nobody asked for by name is shown: one of the flow that need not exist only if it does."""
+    stage = flow.stage_of_group(group.group_id)
+    return group.state is not GroupState.NOT_FOUND or stage is None or stage.required
+
+
+def _declared(flow: Flow, group: str) -> tuple[str, ...]:
+    stage = flow.stage_of_group(group)
+    return stage.topics if stage else ()
+
+
+def _reports(
+    kafka: KafkaPort,
+    flow: Flow,
+    lags: Iterable[GroupLag],
+    partitions_of: Mapping[str, Collection[int]],
+    now: datetime,
+    ages: bool,
+) -> tuple[GroupReport, ...]:
+    lags = tuple(lags)
+    behind = {row.partition.topic for lag in lags for row in lag.partitions if row.lag_records}
+    configs = _configs(kafka, behind)
+    unread = _unread(kafka, lags, now) if ages else {}
+
+    def row(lag: GroupLag, part: PartitionLag, *, stale: bool = False) -> LagRow:
+        oldest = unread.get((lag.group.group_id, part.partition), NOT_READ)
+        config = configs.get(part.partition.topic)
+        retention = config.retention if config else None
+        return LagRow(
+            group=lag.group.group_id,
+            lag=part,
+            member=lag.group.owner(part.partition),
+            unread=oldest,
+            compacted=config is not None and "compact" in config.cleanup_policy,
+            deleted_at=oldest.at + retention if oldest.at is not None and retention is not None else None,
+            stale=stale,
+        )
+
+    return tuple(
+        GroupReport(
+            lag,
+            tuple(row(lag, part) for part in lag.partitions),
+            tuple(row(lag, part, stale=True) for part in lag.stale),
+            tuple(t for t in _declared(flow, lag.group.group_id) if t not in partitions_of),
+        )
+        for lag in lags
+    )
+
+
+def _configs(kafka: KafkaPort, topics: Collection[str]) -> Mapping[str, TopicConfig]:
+    """Settings of the topics; none where this user may not read them, for they only refine what is said."""
+    if not topics:
+        return {}
+    try:
+        return kafka.topic_configs(topics)
+    except KcfixError:
+        return {}
+
+
+def _unread(kafka: KafkaPort, lags: Iterable[GroupLag], now: datetime) -> dict[tuple[str, TopicPartition], Unread]:
+    """The oldest unread record where there is one to be read: not where it was deleted or lies behind a transaction."""
+    places: dict[int, dict[TopicPartition, int]] = {}
+    wanted: dict[tuple[str, TopicPartition], PartitionLag] = {}
+    for lag in lags:
+        for part in lag.partitions:
+            if part.state is LagState.OK and part.lag_records and part.last_stable_offset != part.committed_offset:
+                wanted[lag.group.group_id, part.partition] = part
+    # Groups may stand at different places of one partition; each round asks one place of every partition.
+    for (_, where), part in wanted.items():
+        offset = part.committed_offset or 0
+        depth = next((d for d in range(len(wanted)) if places.get(d, {}).get(where, offset) == offset), 0)
+        places.setdefault(depth, {})[where] = offset
+    times: dict[tuple[TopicPartition, int], RecordTime | None] = {}
+    for places_of_round in places.values():
+        for where, time in kafka.record_times(places_of_round).items():
+            times[where, places_of_round[where]] = time
+    found = {}
+    for key, part in wanted.items():
+        time = times.get((part.partition, part.committed_offset or 0))
+        found[key] = _age(time, now) if time else Unread(None, None, no_record=_only_markers(kafka, part))
+    return found
+
+
+def _age(time: RecordTime, now: datetime) -> Unread:
+    age = now - time.timestamp if time.timestamp is not None and time.timestamp <= now else None
+    return Unread(time.timestamp, age, time.log_append_time)
+
+
+def _only_markers(kafka: KafkaPort, part: PartitionLag) -> bool:
+    """Whether a small lag consists of no record at all."""
+    if part.committed_offset is None or part.log_end_offset is None or (part.lag_records or 0) > COUNTED_OFFSETS:
+        return False
+    try:
+        waiting = kafka.records([OffsetRange(part.partition, part.committed_offset, part.log_end_offset)])
+        return next(iter(waiting), None) is None
+    except KcfixError:
+        return False
