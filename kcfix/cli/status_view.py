@@ -259,7 +259,7 @@ SystemRow = tuple[str, str, Tone, str]
 def _kafka(observed: Observed) -> SystemRow:
     kafka = observed.kafka.value
     if kafka is None:
-        return "Kafka", "UNKNOWN", Tone.WARN, observed.kafka.error or ""
+        return "Kafka", "UNKNOWN", Tone.WARN, (observed.kafka.error or "").removeprefix("Kafka: ")
     brokers = ", ".join(f"{b.host}:{b.port}" for b in kafka.cluster.brokers) or "none"
     missing = missing_topics(observed)
     expected = len(observed.flow.topics)
@@ -274,7 +274,7 @@ def _kafka(observed: Observed) -> SystemRow:
 def _database(observed: Observed) -> SystemRow:
     database = observed.database.value
     if database is None:
-        return "database", "UNKNOWN", Tone.WARN, observed.database.error or ""
+        return "database", "UNKNOWN", Tone.WARN, (observed.database.error or "").removeprefix("database: ")
     identity, payments = database.identity, database.payments_identity
     elsewhere = "" if payments.label == identity.label else f"; payments in {payments.label}"
     mode = ", read-only" if identity.read_only else ""
@@ -285,7 +285,7 @@ def _database(observed: Observed) -> SystemRow:
 
 def _docker(observed: Observed) -> SystemRow:
     if observed.docker.error is not None:
-        return "Docker", "UNKNOWN", Tone.WARN, observed.docker.error
+        return "Docker", "UNKNOWN", Tone.WARN, observed.docker.error.removeprefix("Docker: ")
     found = [c for w in observed.workers for c in w.containers or ()]
     every = [*found, *(observed.docker.value or ())]
     projects = sorted({c.project for c in every if c.project})

@@ -160,7 +160,8 @@ def findings(observed: Observed) -> tuple[Finding, ...]:
 def _silent(observed: Observed) -> Iterator[Finding]:
     for name, reading in (("Kafka", observed.kafka), ("database", observed.database), ("Docker", observed.docker)):
         if reading.error is not None:
-            yield Finding(Health.UNKNOWN, name, reading.error, 0)
+            # Errors name their system themselves, for they are also shown alone.
+            yield Finding(Health.UNKNOWN, name, reading.error.removeprefix(f"{name}: "), 0)
     if observed.database.error is None and observed.payments.error is not None:
         yield Finding(Health.UNKNOWN, "payments", observed.payments.error, 0)
 
@@ -209,8 +210,13 @@ def _workers(observed: Observed) -> Iterator[Finding]:
             continue
         if health is Health.UNKNOWN and (observed.docker.error or observed.kafka.error):
             continue  # the silent system is the finding; the worker's row says UNKNOWN
-        weight = 2 if position == 0 else 3
-        yield Finding(health, worker.stage.worker, f"{worker.work.summary}: {'; '.join(worker.work.reasons)}", weight)
+        yield Finding(health, worker.stage.worker, _worker_words(worker), 2 if position == 0 else 3)
+
+
+def _worker_words(worker: WorkerFacts) -> str:
+    if worker.containers == () and worker.work.state is WorkState.UNKNOWN:
+        return "missing: Docker knows no container of it"
+    return f"{worker.work.summary}: {'; '.join(worker.work.reasons)}"
 
 
 def container_health(container: Container) -> Health:

@@ -80,10 +80,10 @@ def lacks_purchase(facts: PaymentFacts) -> bool:
     return payment is not None and payment.succeeded and match_facts(facts).purchase_of(payment.id) is None
 
 
-def judged(found: WithoutPurchase, sources: Sources, overdue: timedelta) -> PaymentsFacts:
-    """The same payments with the verdict that `repair` would give, for the oldest `MAX_JUDGED` of them."""
+def judged(found: WithoutPurchase, sources: Sources, overdue: timedelta, *, limit: int = MAX_JUDGED) -> PaymentsFacts:
+    """The same payments with the verdict that `repair` would give, for the oldest `limit` of them."""
     payments = [f.payment for f in found.overdue if f.payment is not None]
-    ids: Sequence[PaymentId] = [p.id for p in payments[:MAX_JUDGED]]
+    ids: Sequence[PaymentId] = [p.id for p in payments[:limit]]
     snapshots = payment_snapshots(ids, sources).by_payment if ids else {}
     verdicts = {i: judge(snapshot, overdue=overdue) for i, snapshot in snapshots.items()}
     rows = tuple(Unpurchased(payment, verdicts.get(payment.id)) for payment in payments)
