@@ -102,6 +102,7 @@ def spec(drill: Drill, ground: Ground, labels: dict[str, str]) -> Spec:
         volume=(drill.volume(KAFKA), "/data/kafka"),
         port=(9092, drill.kafka_port),
         labels=labels,
+        health=("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9092"),
     )
 
 

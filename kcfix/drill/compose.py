@@ -55,6 +55,8 @@ def _service(drill: Drill, spec: Spec) -> dict[str, Any]:
         "restart": spec.restart,
         "labels": drill.labels,
     }
+    if spec.health:
+        service["healthcheck"] = {"test": ["CMD", *spec.health], "interval": "10s", "retries": 5}
     if spec.port:
         service["ports"] = [f"127.0.0.1:{spec.port[1]}:{spec.port[0]}"]
     return service

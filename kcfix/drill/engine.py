@@ -45,6 +45,8 @@ class Spec:
     restart: str = "no"
     """Docker's restart policy."""
     working_dir: str = "/"
+    health: tuple[str, ...] = ()
+    """Command of the health check; empty for none."""
 
 
 class Engine:
@@ -117,6 +119,7 @@ class Engine:
                     working_dir=spec.working_dir,
                     log_config=docker.types.LogConfig(type="json-file", config={}),
                     stop_signal="SIGTERM",
+                    healthcheck=_health(spec),
                     init=False,
                     detach=True,
                 )
@@ -195,6 +198,19 @@ class Engine:
             things += [n.attrs.get("Labels") or {} for n in self._client.networks.list(filters={"label": LABEL})]
             things += [v.attrs.get("Labels") or {} for v in self._client.volumes.list(filters={"label": LABEL})]
         return tuple(sorted({labels[LABEL] for labels in things if LABEL in labels}))
+
+
+def _health(spec: Spec) -> dict[str, Any] | None:
+    if not spec.health:
+        return None
+    second = 1_000_000_000
+    return {
+        "test": ["CMD", *spec.health],
+        "interval": 10 * second,
+        "timeout": 10 * second,
+        "retries": 5,
+        "start_period": 60 * second,
+    }
 
 
 @contextmanager
