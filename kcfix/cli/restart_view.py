@@ -1,0 +1,263 @@
+"""How a restart is shown: what would be done and why, what was done, what stands still, what to do next."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from kcfix.cli.restart_rows import datum, milestones
+from kcfix.core.milestones import Seen
+from kcfix.core.pin import Pin
+from kcfix.core.restart import Plan, Way
+from kcfix.core.restart_report import SETTLED, Outcome, Report
+from kcfix.core.settlement import Settlement
+from kcfix.core.times import format_time
+from kcfix.core.workers import Container
+from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View
+from kcfix.services import Services
+
+TOLD = 10
+"""Messages of a partition that are listed; `-o json` has more."""
+
+_PIN_COLUMNS = (
+    Column("PARTITION"),
+    Column("COMMITTED", right=True),
+    Column("START", right=True),
+    Column("END", right=True),
+    Column("PIN", right=True),
+    Column("UNSETTLED", right=True),
+)
+
+
+def plan_view(reports: Sequence[Report], services: Services, code: int) -> View:
+    """What would be done about each worker, and what would not and why."""
+    sections: list[Section] = []
+    for report in reports:
+        sections += _plan_sections(report.plan, services)
+    return View(
+        schema="restart",
+        sections=tuple(sections),
+        data=[datum(r) for r in reports],
+        summary={"applied": False, "workers": len(reports)},
+        errors=tuple(_problems(reports, services)) if code else (),
+        next=_plan_next(reports, services),
+        ids=tuple(r.worker for r in reports if r.plan.changes),
+        exit_code=code,
+    )
+
+
+def _plan_sections(plan: Plan, services: Services) -> list[Section]:
+    lines: list[Line] = [(Cell(plan.stage.worker, Tone.STRONG), f"  {_words(plan)}")]
+    lines += [f"  {_box(c, services)}" for c in plan.containers]
+    lines.append(f"  {_group(plan)}")
+    if plan.refusal is not None:
+        lines.append((Cell("  refused: ", Tone.BAD), plan.refusal.reason))
+    lines += [(Cell("  loss: ", Tone.BAD), loss) for loss in plan.loss]
+    lines += [f"  note: {note}" for note in plan.notes]
+    sections: list[Section] = [Text(tuple(lines))]
+    if plan.pins:
+        sections.append(_pins_table(plan))
+        told = _waiting_lines(plan.pins)
+        if told:
+            sections.append(Text(told))
+    return sections
+
+
+def _words(plan: Plan) -> str:
+    if plan.refusal is not None:
+        return "nothing is done"
+    pinned = sum(pin.needed for pin in plan.pins)
+    offsets = f"{pinned} offset{'s' * (pinned != 1)}"
+    match plan.way:
+        case Way.RESTART:
+            return "restart" if plan.loss else "restart: every partition has a committed offset, nothing can be skipped"
+        case Way.START:
+            return "start" if plan.loss else "start: every partition has a committed offset, nothing can be skipped"
+        case Way.PIN:
+            stop = "stop, wait until the group is empty, " if plan.stopping else ""
+            return f"{stop}commit {offsets}, start"
+        case Way.MISSING:
+            return f"has no container: commit {offsets} before it is made" if pinned else "has no container"
+        case Way.ELSEWHERE:
+            return f"can't be reached: commit {offsets} before it starts" if pinned else "can't be reached"
+
+
+def _box(container: Container, services: Services) -> str:
+    if container.started_at is None:
+        return f"{container.name}  {container.state}, never started"
+    if container.running or container.finished_at is None:
+        return f"{container.name}  {container.state} since {format_time(container.started_at, services.zone)}"
+    code = "" if container.exit_code is None else f" ({container.exit_code})"
+    return f"{container.name}  {container.state}{code} since {format_time(container.finished_at, services.zone)}"
+
+
+def _group(plan: Plan) -> str:
+    if plan.view is None:
+        return f"group {plan.stage.group}: unknown"
+    group = plan.view.group
+    count = len(group.members)
+    members = f"{count} member{'s' * (count != 1)}" if group.members_known else "members unknown"
+    return f"group {group.group_id}: {group.state}, {members}"
+
+
+def _pins_table(plan: Plan) -> Table:
+    rows = tuple(
+        (
+            str(pin.partition),
+            pin.committed_offset,
+            pin.log_start_offset,
+            pin.log_end_offset,
+            None if pin.refused else Cell(str(pin.offset), Tone.STRONG),
+            pin.waiting_count if pin.checked else Cell("unknown", Tone.WARN),
+        )
+        for pin in plan.pins
+    )
+    return Table(_PIN_COLUMNS, rows, title="partitions that a plain start would skip")
+
+
+def _waiting_lines(pins: Iterable[Pin]) -> tuple[Line, ...]:
+    lines: list[Line] = []
+    for pin in pins:
+        shown = sorted((*pin.passed, *pin.waiting, *pin.stops), key=lambda s: s.offset)
+        lines += [_message(s) for s in shown[:TOLD]]
+        total = len(pin.passed) + pin.waiting_count + len(pin.stops)
+        if total > TOLD:
+            lines.append(f"  {pin.partition}  and {total - TOLD} more")
+    return tuple(lines)
+
+
+def _message(s: Settlement) -> Line:
+    who = s.payment_id or "-"
+    words: Line = f"  {s.partition}  {s.offset}  {who}  {s.reason}"
+    return Cell(str(words), Tone.BAD) if s.stops else words
+
+
+def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]:
+    commands: list[str] = []
+    for report in reports:
+        plan = report.plan
+        if plan.refusal is not None and plan.refusal.hint:
+            commands += _commands(plan.refusal.hint)
+        elif plan.way in (Way.MISSING, Way.ELSEWHERE):
+            if plan.changes:
+                commands.append(f"kcfix restart {plan.stage.worker} --apply")
+            if plan.up_line:
+                commands.append(plan.up_line)
+    return tuple(in_context(c, services) for c in dict.fromkeys(commands))
+
+
+def _commands(hint: str) -> list[str]:
+    return [part.strip() for part in hint.split(", then ")]
+
+
+def in_context(text: str, services: Services) -> str:
+    """The text with its kcfix commands as they have to be typed in this context."""
+    context = services.settings.context
+    if not context or context == "default":
+        return text
+    return re.sub(r"\bkcfix (?=repair|restart|logs|status)", f"kcfix -C {shlex.quote(context)} ", text)
+
+
+def _problems(reports: Sequence[Report], services: Services) -> Iterable[Problem]:
+    for report in reports:
+        plan = report.plan
+        if report.error is not None:
+            error = report.error
+            hint = in_context(error.hint, services) if error.hint else None
+            yield Problem(error.code, error.kind, f"{report.worker}: {error.message}", hint)
+        elif report.changed:
+            continue
+        elif plan.refusal is not None:
+            hint = in_context(plan.refusal.hint, services) if plan.refusal.hint else None
+            yield Problem(report.code, "refused", f"{report.worker}: {plan.refusal.reason}", hint)
+        elif plan.way is Way.MISSING:
+            yield Problem(
+                report.code, "not_found", f"{report.worker} has no container, so nothing was restarted", plan.up_line
+            )
+        elif plan.way is Way.ELSEWHERE:
+            yield Problem(report.code, "unreachable", f"{report.worker}: {plan.notes[0]}")
+
+
+def result_view(
+    reports: Sequence[Report],
+    services: Services,
+    code: int,
+    *,
+    run_id: str,
+    warnings: Sequence[str] = (),
+    cut_short: bool = False,
+) -> View:
+    """What was done about each worker, and how it stands."""
+    rows = tuple(_row(r) for r in reports)
+    table = Table((Column("WORKER"), Column("OUTCOME"), Column("BECAUSE", wrap=True)), rows)
+    sections: list[Section] = [table]
+    for report in reports:
+        lines = _report_lines(report, services)
+        if lines:
+            sections.append(Text(lines))
+    end = "Cut short. " if cut_short else ""
+    sections.append(Text((f"{end}Journal: run {run_id}.",)))
+    return View(
+        schema="restart",
+        sections=tuple(sections),
+        data=[datum(r) for r in reports],
+        summary={"applied": True, "workers": len(reports), "run_id": run_id},
+        warnings=tuple(warnings),
+        errors=() if cut_short else tuple(_problems(reports, services)),
+        next=_result_next(reports, services, cut_short=cut_short),
+        ids=tuple(r.worker for r in reports if r.outcome in SETTLED),
+        exit_code=code,
+        changed=any(r.changed for r in reports),
+    )
+
+
+def _row(report: Report) -> tuple[Cell | str | None, ...]:
+    tone = Tone.GOOD if report.code == 0 and report.outcome in SETTLED else Tone.BAD
+    text = report.text or (report.plan.refusal.reason if report.plan.refusal else None)
+    return (report.worker, Cell(report.outcome, tone), text)
+
+
+def _report_lines(report: Report, services: Services) -> tuple[Line, ...]:
+    lines: list[Line] = [f"  {report.worker}: {step}" for step in report.steps]
+    if report.stopped:
+        lines.append(Cell(f"  {', '.join(report.stopped)} IS STOPPED NOW: nothing consumes for it", Tone.BAD))
+    proof = report.proof
+    if proof is not None:
+        lines.append(f"  {report.worker}: {proof.work.summary}, after {proof.took.total_seconds():.0f} s")
+        lines += [f"    {_milestone(seen, services)}" for seen in milestones(report)]
+        if not proof.proven:
+            lines += [
+                Cell(f"    {format_time(e.timestamp, services.zone)}  {e.message}", Tone.BAD) for e in proof.errors
+            ]
+    if report.lost:
+        lines.append(
+            Cell(f"  {len(report.lost)} messages are skipped for good; their payments need a repair:", Tone.BAD)
+        )
+        lines += [_message(s) for s in report.lost[:TOLD]]
+    elif report.lost is not None and report.pins:
+        lines.append("  no message was skipped: the gap of the restart was read again")
+    elif report.lost_error:
+        lines.append(Cell(f"  whether messages were skipped could not be read: {report.lost_error}", Tone.WARN))
+    return tuple(lines)
+
+
+def _milestone(seen: Seen, services: Services) -> str:
+    times = f" x{seen.count}" if seen.count > 1 else ""
+    return f"{format_time(seen.last, services.zone)}  {seen.rule.title}{times}"
+
+
+def _result_next(reports: Sequence[Report], services: Services, *, cut_short: bool) -> tuple[str, ...]:
+    commands: list[str] = []
+    for report in reports:
+        for hint in report.next:
+            commands += _commands(hint)
+        if report.outcome is Outcome.PINNED and report.plan.up_line:
+            commands.append(report.plan.up_line)
+        if cut_short and report.outcome not in SETTLED:
+            commands.append(f"kcfix restart {report.worker}")
+        gone = [*(report.lost or ()), *(s for pin in report.pins for s in pin.passed)]
+        ids = dict.fromkeys(s.payment_id for s in gone if s.payment_id and s.owed)
+        if ids and report.plan.stage.name == "purchase":
+            commands.append(f"kcfix repair {' '.join(list(ids)[:TOLD])}")
+    return tuple(in_context(c, services) for c in dict.fromkeys(commands))
