@@ -7,11 +7,11 @@ not answered.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from kcfix.core.corroborate import client_started_at, vouched
 from kcfix.core.logentry import LogEntry
 from kcfix.core.milestones import Milestone, last, unanswered_crash
 from kcfix.core.offsets import Group, GroupState, LagState, Member, PartitionLag, TopicPartition
@@ -24,8 +24,6 @@ CRASH_GRACE = timedelta(seconds=10)
 """kafkajs leaves the group between its `Crash` and its `Restarting` line; a crash younger than this may come back."""
 FRESH = timedelta(seconds=60)
 """With records waiting, a message handled longer ago than this no longer proves that the worker consumes."""
-
-_STARTED_MS = re.compile(r"(?P<service>.*)-(?P<ms>\d{13})")
 
 
 class Sure(enum.StrEnum):
@@ -61,40 +59,6 @@ class Sign:
     name: str
     sure: Sure
     text: str
-
-
-def client_started_at(client_id: str) -> datetime | None:
-    """When a kafkajs client started, by the milliseconds that its id ends in; None where it has no such end.
-
-    >>> client_started_at("purchase-worker-1795433992661").isoformat()
-    '2026-11-23T11:39:52.661000+00:00'
-    >>> client_started_at("sarama") is None
-    True
-    """
-    match = _STARTED_MS.fullmatch(client_id)
-    return datetime.fromtimestamp(int(match["ms"]) / 1000, UTC) if match else None
-
-
-def corroborating(member: Member, containers: Sequence[Container], stage: Stage) -> Container | None:
-    """The running container whose process this member can be; None where it may be a ghost or a stranger.
-
-    The client id must be the worker's and name a start after the container's. Where the member's address is that of
-    one of the containers, only that one counts.
-    """
-    match = _STARTED_MS.fullmatch(member.client_id)
-    started = client_started_at(member.client_id)
-    if match is None or started is None:
-        return None
-    running = [c for c in containers if c.running and c.started_at is not None]
-    here = [c for c in running if member.host and member.host in c.networks.values()]
-    fitting = [
-        c
-        for c in here or running
-        if c.started_at is not None
-        and c.started_at <= started
-        and match["service"] in (stage.worker, c.environment.get("SERVICE_NAME"))
-    ]
-    return max(fitting, key=lambda c: (c.started_at, c.name), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +105,8 @@ def evidence_of(stage: Stage, looks: Sequence[Look], entries: Sequence[LogEntry]
             dead.add(container.name)
     members = [
         member
-        for member in (look.group.members if look.group else ())
-        if (owner := corroborating(member, running, stage)) is not None and owner.name not in dead
+        for member, owner in vouched(look.group.members if look.group else (), running, stage)
+        if owner.name not in dead
     ]
     return Evidence(stage, looks, entries, now, frozenset(dead), tuple(members))
 
@@ -176,7 +140,8 @@ def _was_here(member: Member, containers: Sequence[Container]) -> bool:
     """Whether a member can be what is left of one of these containers, all of which are stopped."""
     started = client_started_at(member.client_id)
     return started is not None and any(
-        (c.started_at is None or c.started_at <= started) and (c.finished_at is None or started <= c.finished_at)
+        (c.started_at is None or c.started_at <= started + STAMP_DELAY)
+        and (c.finished_at is None or started <= c.finished_at)
         for c in containers
     )
 
