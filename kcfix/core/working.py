@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kcfix.core.corroborate import client_started_at, corroborating
 from kcfix.core.logentry import LogEntry
 from kcfix.core.offsets import Member, TopicPartition
-from kcfix.core.worksigns import CONSUMED, IDLE, SIGNS, Look, Sign, Sure, client_started_at, corroborating, evidence_of
+from kcfix.core.worksigns import CONSUMED, IDLE, SIGNS, Look, Sign, Sure, evidence_of
 from kcfix.flow import Stage
 
 __all__ = ["Look", "Sign", "Sure", "Work", "WorkState", "client_started_at", "corroborating", "work"]
