@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from kcfix.core.offsets import Member
 from kcfix.core.workers import Container
 from kcfix.flow import Stage
+
+STAMP_DELAY = timedelta(seconds=2)
+"""How much later than the process itself Docker may stamp the start of its container (measured: 37 ms on a busy host).
+A process that lived for less before it was restarted has hardly joined a group."""
 
 _STARTED_MS = re.compile(r"(?P<service>.*)-(?P<ms>\d{13})", re.ASCII)
 
@@ -45,7 +49,7 @@ def corroborating(member: Member, containers: Sequence[Container], stage: Stage)
         c
         for c in here or running
         if c.started_at is not None
-        and c.started_at <= started
+        and c.started_at <= started + STAMP_DELAY
         and match["service"] in (stage.worker, c.environment.get("SERVICE_NAME"))
     ]
     return max(fitting, key=lambda c: (c.started_at, c.name), default=None)
@@ -64,7 +68,7 @@ def vouched(
         started = client_started_at(member.client_id)
         if container is not None and container.started_at is not None and started is not None:
             elsewhere = member.host not in container.networks.values()
-            claims.append((elsewhere, started - container.started_at, member.member_id, member, container))
+            claims.append((elsewhere, abs(started - container.started_at), member.member_id, member, container))
     taken: dict[str, tuple[Member, Container]] = {}
     for _, _, _, member, container in sorted(claims, key=lambda claim: claim[:3]):
         taken.setdefault(container.id, (member, container))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kcfix.core.corroborate import client_started_at, vouched
+from kcfix.core.corroborate import STAMP_DELAY, client_started_at, vouched
 from kcfix.core.logentry import LogEntry
 from kcfix.core.milestones import Milestone, last, unanswered_crash
 from kcfix.core.offsets import Group, GroupState, LagState, Member, PartitionLag, TopicPartition
