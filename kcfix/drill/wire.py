@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,7 +19,7 @@ from kcfix.drill.state import Drill
 from kcfix.errors import Unreachable
 
 SEND_TIMEOUT_SECONDS = 10
-NOWHERE = "127.0.0.1:1"
+NOWHERE = ("127.0.0.1", 1)
 """An address that refuses, as `localhost:9092` does inside a container that was given no broker (mode 11)."""
 
 logging.getLogger("kafka").addHandler(logging.NullHandler())  # else its warnings about a dead broker go to stderr
@@ -43,8 +44,8 @@ def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = Non
         return []
     stamp = None if at is None else int(at.timestamp() * 1000)
     settings = kafka_settings(drill) | {"bootstrap_timeout_ms": 5_000, "max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
-    if nowhere:
-        settings = {"bootstrap_servers": [NOWHERE], "bootstrap_timeout_ms": 500}
+    if nowhere and not _reaches(*NOWHERE):
+        return [Sent(None, None)] * len(messages)
     try:
         producer = KafkaProducer(**settings, acks="all", request_timeout_ms=SEND_TIMEOUT_SECONDS * 1000)
     except (KafkaError, OSError):
@@ -74,6 +75,15 @@ def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = Non
                 meta = None
             outcomes.append(Sent(None, None) if meta is None else Sent(meta.partition, meta.offset))
     return outcomes + [Sent(None, None)] * (len(messages) - len(outcomes))
+
+
+def _reaches(host: str, port: int) -> bool:
+    """Whether anything listens there. Not asked through kafka-python: its failed bootstrap leaves sockets open."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def send_raw(drill: Drill, topic: str, partition: int, value: bytes | None, *, key: bytes | None = None) -> int:
