@@ -42,6 +42,9 @@ def command(
     ] = 100,
     wait: Annotated[str, typer.Option(help="How long to watch for the purchase after a replay.")] = "30s",
     reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "",
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="SPAN", help="Leave younger payments alone.", show_default="60s")
+    ] = "",
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Dry run: exit with 1 if there is something to do or to decide.")
     ] = False,
@@ -61,6 +64,7 @@ def command(
         raise UsageError("--apply and --dry-run exclude each other")
     if announce_later and strategy is not Strategy.INSERT:
         raise UsageError("--announce-later goes with --strategy insert")
+    services = services_of(ctx)
     options = Options(
         ids=tuple(payment_ids or ()),
         apply=apply,
@@ -71,8 +75,9 @@ def command(
         wait=parse_duration(wait),
         reason=reason,
         exit_code=exit_code,
+        overdue=parse_duration(older_than) if older_than else services.settings.overdue,
     )
-    return run(options, services_of(ctx))
+    return run(options, services)
 
 
 def run(options: Options, services: Services) -> View:

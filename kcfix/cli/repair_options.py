@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kcfix.core.repair_plan import Strategy, Wishes
+from kcfix.core.verdict import OVERDUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,10 @@ class Options:
     wait: timedelta = timedelta(seconds=30)
     reason: str = ""
     exit_code: bool = False
+    overdue: timedelta = OVERDUE
+    """Younger payments are on their way, and left alone."""
 
     @property
     def wishes(self) -> Wishes:
         """What bears on the plan."""
-        return Wishes(self.strategy, self.announce_later)
+        return Wishes(self.strategy, self.announce_later, self.overdue)
