@@ -6,6 +6,7 @@ that the selected tests need are all played at once, and each test looks at what
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from kcfix.core.events import DeadLetter, Event, Message, parse_dead_letter, par
 from kcfix.drill import groups, schema, wire, workers
 from kcfix.drill.buy import Emission, succeed
 from kcfix.drill.checkout import PARTITIONS, Payment, payment
-from kcfix.drill.engine import Engine, connected
+from kcfix.drill.engine import Engine, Spec, connected
 from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import Drill, Shape
 from kcfix.flow import Flow
@@ -34,6 +35,8 @@ from kcfix.flow import Flow
 FLOW = Flow()
 COURSE = "00000000-0000-4000-9000-000000000001"
 T = TypeVar("T")
+_STARTS = threading.Semaphore(3)
+"""So many workers start at a time: more would only make each other late."""
 Scenario = Callable[["Bench"], Any]
 
 
@@ -108,6 +111,10 @@ class Bench:
         """Make the worker and start it."""
         wanted = {"DRILL_NAMESPACE": self.namespace, "POSTGRES_URL": self.inner_dsn, **environment}
         spec = workers.spec(self.drill, service, workers.ground(self.engine, lambda _: None), wanted)
+        with _STARTS:
+            self._start(service, spec, join=join)
+
+    def _start(self, service: str, spec: Spec, *, join: bool) -> None:
         since = time.time()
         self.container = self.engine.client.containers.run(
             spec.image,
@@ -125,7 +132,7 @@ class Bench:
         if join:
             self.joined(service, since=since)
 
-    def joined(self, service: str = FLOW.purchase_worker, *, since: float, seconds: float = 45) -> None:
+    def joined(self, service: str = FLOW.purchase_worker, *, since: float, seconds: float = 90) -> None:
         stage = FLOW.stage_of_worker(service)
         assert stage is not None
         groups.wait_joined(self.drill, self.namespace + stage.group, since=since, seconds=seconds)
