@@ -24,6 +24,9 @@ from kcfix.flow import Flow
 
 WEEK = TopicConfig(retention=timedelta(days=7), retention_unlimited=False, cleanup_policy="delete")
 
+MAX_MESSAGE_BYTES = 1_048_000
+"""A little below what a broker takes by default."""
+
 
 @dataclass
 class _Log:
@@ -263,6 +266,8 @@ class FakeKafka:
         partition = message.partition if message.partition is not None else murmur2_partition(message.key, count)
         if TopicPartition(message.topic, partition) not in self._logs:
             return SendResult(SendState.REJECTED, partition, error=f"{message.topic}-{partition}: no such partition")
+        if len(message.key) + len(message.value) > MAX_MESSAGE_BYTES:
+            return SendResult(SendState.REJECTED, partition, error="MESSAGE_SIZE_TOO_LARGE")
         state = self.send_states.pop(0) if self.send_states else SendState.ACKNOWLEDGED
         if state is not SendState.ACKNOWLEDGED:
             return SendResult(state, partition, error="as the test wants it")

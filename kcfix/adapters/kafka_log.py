@@ -124,15 +124,15 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
             time, position = _first_time(where, memoryview(answer.records or b""), wants[where])
             if time is not None:
                 found[where] = time
-            elif position is not None:
-                again[where] = position
+            elif (position or wants[where]) < answer.high_watermark:
+                again[where] = position or wants[where]
         wants = again
         piece = PIECE_BYTES
     return found
 
 
 def _first_time(where: TopicPartition, data: memoryview, offset: int) -> tuple[RecordTime | None, int | None]:
-    """The time, or None and the offset from which to read on (None where the piece is empty: there is no record)."""
+    """The time, or None and the offset from which to read on (None where the piece gives no hint of it)."""
     position = None
     for batch in walk(data):
         if batch.last_offset >= offset and not batch.is_control:

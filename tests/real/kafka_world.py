@@ -1,0 +1,84 @@
+"""A real broker of a drill as a world for the contract of KafkaPort, and producers of unusual records."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.structs import TopicPartition as LibraryPartition
+
+from kcfix.adapters.kafka import Kafka, open_kafka
+from kcfix.core.offsets import TopicPartition
+from kcfix.drill.network import kafka_settings
+from kcfix.drill.state import Drill
+
+
+class KafkaWorld:
+    """Topics and groups of its own on a drill's broker, changed by kafka-python's clients."""
+
+    def __init__(self, drill: Drill) -> None:
+        self.drill = drill
+        self.settings: dict[str, Any] = kafka_settings(drill)
+        self.kafka = self.open()
+        self._run = uuid.uuid4().hex[:8]
+        self._count = 0
+
+    def open(self, **options: Any) -> Kafka:
+        """One more port to the same broker."""
+        options = {"address_map": self.drill.address_map, "timeout": 10.0, **options}
+        port = open_kafka(options.pop("brokers", self.drill.brokers), **options)
+        assert isinstance(port, Kafka)
+        return port
+
+    def name(self, what: str) -> str:
+        self._count += 1
+        return f"{what}-{self._run}-{self._count}"
+
+    def topic(self, partitions: int = 3, **configs: str) -> str:
+        name = self.name("topic")
+        with closing(KafkaAdminClient(**self.settings)) as admin:
+            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+        deadline = time.monotonic() + 10
+        while name not in self.kafka.topics() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return name
+
+    def delete_before(self, partition: TopicPartition, offset: int) -> None:
+        with closing(KafkaAdminClient(**self.settings)) as admin:
+            admin.delete_records({LibraryPartition(*partition): offset})
+
+    @contextmanager
+    def joined(self, group: str, topic: str) -> Iterator[None]:
+        ready, leave = threading.Event(), threading.Event()
+
+        def consume() -> None:
+            consumer = KafkaConsumer(topic, group_id=group, enable_auto_commit=False, **self.settings)
+            with closing(consumer):
+                while not leave.is_set():
+                    consumer.poll(timeout_ms=100)
+                    if consumer.assignment():
+                        ready.set()
+
+        thread = threading.Thread(target=consume)
+        thread.start()
+        try:
+            assert ready.wait(30), "the member got no partition"
+            yield
+        finally:
+            leave.set()
+            thread.join(30)
+
+    @contextmanager
+    def producer(self, **options: Any) -> Iterator[KafkaProducer]:
+        """A producer of the library, e.g. with compression_type or transactional_id."""
+        with closing(KafkaProducer(**self.settings, **options)) as producer:
+            yield producer
+
+    def close(self) -> None:
+        self.kafka.close()
