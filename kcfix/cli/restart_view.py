@@ -113,7 +113,8 @@ def _pins_table(plan: Plan) -> Table:
         )
         for pin in plan.pins
     )
-    return Table(_PIN_COLUMNS, rows, title="partitions that a plain start would skip")
+    note = "PIN: the offset to be committed, from which the worker will read. UNSETTLED: messages from there on."
+    return Table(_PIN_COLUMNS, rows, title="partitions that a plain start would skip", notes=(note,))
 
 
 def _waiting_lines(pins: Iterable[Pin]) -> tuple[Line, ...]:

@@ -210,8 +210,8 @@ def _pinned(plan: Plan) -> Plan:
     if plan.accept_skip:
         moved = tuple(beyond_stops(pin) for pin in plan.pins)
         loss = tuple(
-            f"{new.partition}: up to offset {old.last_stop_offset} is skipped for good, {old.skipped_count} unsettled "
-            f"message{'s' * (old.skipped_count != 1)} among it: {_named(s for s in new.passed if s.owed)}"
+            f"{new.partition}: all up to offset {old.last_stop_offset} is skipped for good; of these something is owed "
+            f"to {_named(s for s in new.passed if s.owed)}"
             for old, new in zip(plan.pins, moved, strict=True)
             if old.refused
         )
@@ -222,7 +222,10 @@ def _pinned(plan: Plan) -> Plan:
         for pin in stopped
         for s in pin.stops[:NAMED]
     )
-    reason = f"behind unsettled messages lies one that {plan.stage.worker} must not read: {where}"
+    reason = (
+        f"behind unsettled messages lies one that {plan.stage.worker} must not read, or it would fail there again and "
+        f"again: {where}"
+    )
     if plan.stage.name != "purchase" or not repairs:
         hint = f"kcfix restart {plan.stage.worker} --accept-skip (skips what lies before it)"
     else:

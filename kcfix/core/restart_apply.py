@@ -271,7 +271,7 @@ class Applying:
         proof = prove(watching, [c.id for c in self._plan.containers], since, self.wait)
         self.report.proof = proof
         if proof.proven:
-            self._end(Outcome(proof.work.state), proof.work.reasons[0])
+            self._end(Outcome(proof.work.state), "; ".join(proof.work.reasons))
         else:
             why = f"started, and not seen to work within {self.wait.seconds} s: {'; '.join(proof.missing)}"
             self._end(Outcome.UNPROVEN, why, logs)
