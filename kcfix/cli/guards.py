@@ -26,7 +26,9 @@ def same_system(services: Services) -> tuple[str, ...]:
         )
     brokers, _ = services.brokers
     dsn, _ = services.dsn
-    found = differences(discovery.configured, brokers, dsn, services.address_map)
+    # Only compared, not connected to: so every name that the containers explain counts, whoever resolves it.
+    addresses = {**discovery.addresses, **services.settings.address_map}
+    found = differences(discovery.configured, brokers, dsn, addresses)
     if found:
         raise Refused(
             f"kcfix talks to another system than the workers: {'; '.join(found)}",
