@@ -77,5 +77,3 @@ def a_system(project: str | None = "kc-backend", *, broker_port: int = 9092) -> 
         address="172.20.0.2",
     )
     return (*workers, kafka)
-
-

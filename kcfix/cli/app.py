@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from kcfix.cli.options import add_shared_options
+from kcfix.cli.options import add_shared_options, write_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,22 @@ COMMANDS: tuple[Entry, ...] = (
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+class Command(TyperCommand):
+    """A command whose help shows its own options first."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, in sections."""
+        write_options(self, ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A command with subcommands, with the same help."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options in sections, the commands among them."""
+        write_options(self, ctx, formatter, self.format_commands)
+
+
 def available() -> tuple[Entry, ...]:
     """The commands whose file is there."""
     return tuple(entry for entry in COMMANDS if find_spec(entry.module) is not None)
@@ -70,11 +86,14 @@ def load(entry: Entry) -> Any:
     module = import_module(entry.module)
     sub: typer.Typer | None = getattr(module, "app", None)
     if sub is not None:
+        for registered in sub.registered_commands:
+            registered.cls = Command
+        sub.info.cls = Group
         command: Any = typer.main.get_group(sub)
     else:
         function: Callable[..., Any] = module.command
         single = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-        single.command(entry.name)(function)
+        single.command(entry.name, cls=Command)(function)
         command = typer.main.get_command(single)
     command.name = entry.name
     command.help = f"{entry.summary}\n\n{command.help or ''}".strip()
@@ -92,7 +111,7 @@ def _finish(command: Any) -> None:
         _finish(child)
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """The top of the command line: commands by name, loaded when used, listed by panel."""
 
     def list_commands(self, ctx: Any) -> list[str]:

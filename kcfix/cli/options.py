@@ -5,7 +5,7 @@ They are added to each command by the loader, so that a command's function decla
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ GIVEN = "kcfix.given"
 """Key under which the parser's context keeps what was given."""
 
 SHARED = "Options of every command"
+"""Heading of their section in the help."""
 
 
 def _shared(
@@ -30,7 +31,10 @@ def _shared(
     json: Annotated[bool | None, typer.Option("--json", help="The same as -o json.")] = None,
     quiet: Annotated[bool | None, typer.Option("-q", "--quiet", help="Only ids or the bare value, one a line.")] = None,
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv: also the traceback of a bug.")
+        int,
+        typer.Option(
+            "-v", "--verbose", count=True, show_default=False, help="Say more; -vv: also the traceback of a bug."
+        ),
     ] = 0,
     color: Annotated[When | None, typer.Option("--color", help="When to colour.")] = None,
     no_color: Annotated[bool | None, typer.Option("--no-color", help="The same as --color never.")] = None,
@@ -103,6 +107,24 @@ def add_shared_options(command: Any, *, root: bool = False) -> None:
                 param.callback = _keep
             param.expose_value = False
             command.params.append(param)
+
+
+def write_options(command: Any, ctx: Any, formatter: Any, commands: Callable[[Any, Any], None] | None = None) -> None:
+    """Write the command's own options, then its subcommands by `commands`, then the options of every command."""
+    shared = {id(param) for param in (*_parameters(_shared), *_parameters(_version))}
+    own: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], SHARED: []}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is None:
+            continue
+        argument = param.param_type_name == "argument"
+        own["Arguments" if argument else SHARED if id(param) in shared else "Options"].append(record)
+    for heading, records in own.items():
+        if heading == SHARED and commands is not None:
+            commands(ctx, formatter)
+        if records:
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 def given(ctx: Any) -> dict[str, object]:

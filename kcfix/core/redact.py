@@ -7,14 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 
 MASK = "***"
 
-# The last @ before the path ends the password: an unescaped one may hold an @ or a / itself.
-_URL = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@'\"]*):(?P<secret>[^\s'\"]*)@(?=[^\s@])")
-_KEY_NAME = r"[\w-]*(?:password|passwd|pwd|secret|token|api_?key|credential)[\w-]*"
+# Every repetition has a bound: a log line may be a megabyte of anything, and must not be walked again and again.
+# The last @ before a blank ends the password: an unescaped one may hold an @ or a / itself.
+_URL = re.compile(
+    r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s:/@'\"]{0,200}):(?P<secret>[^\s'\"]{0,1000})@(?=[^\s@])"
+)
+_WORD = r"(?:password|passwd|pwd|secret|token|api_?key|credential)"
 _PAIR = re.compile(
-    rf"(?P<head>(?<![\w-])[\"']?{_KEY_NAME}[\"']?\s*[=:]\s*)(?P<secret>\"[^\"]*\"|'(?:[^'\\]|\\.)*'|[^\s,;&\"']+)",
+    rf"(?P<head>{_WORD}[\w-]{{0,64}}[\"']?\s{{0,4}}[=:]\s{{0,4}})"
+    r"(?P<secret>\"[^\"]{0,2000}\"|'(?:[^'\\]|\\.){0,2000}'|[^\s,;&\"']+)",
     re.IGNORECASE,
 )
-_SECRET_KEY = re.compile(_KEY_NAME, re.IGNORECASE)
+_SECRET_KEY = re.compile(_WORD, re.IGNORECASE)
 
 
 def is_secret(key: str) -> bool:
@@ -23,7 +27,7 @@ def is_secret(key: str) -> bool:
     >>> is_secret("KCFIX_SASL_PLAIN_PASSWORD"), is_secret("brokers")
     (True, False)
     """
-    return _SECRET_KEY.fullmatch(key) is not None
+    return _SECRET_KEY.search(key) is not None
 
 
 def redact(text: str, secrets: Collection[str] = ()) -> str:
@@ -38,7 +42,8 @@ def redact(text: str, secrets: Collection[str] = ()) -> str:
         # A very short one would mask ordinary words and still be guessed from the pattern.
         if len(secret) >= 4:
             text = text.replace(secret, MASK)
-    text = _URL.sub(lambda m: f"{m['head']}:{MASK}@", text)
+    if "://" in text and "@" in text:
+        text = _URL.sub(lambda m: f"{m['head']}:{MASK}@", text)
     return _PAIR.sub(lambda m: f"{m['head']}{MASK}", text)
 
 

@@ -98,6 +98,7 @@ def choose(wish: str | None, environ: Mapping[str, str], folder: Path, known: It
     warnings: list[str] = []
     for path, content in files:
         warnings += _unknown(content, (*known, *_TOP), str(path))
+        _tables(path, content)
     if wish is None or (wish == DEFAULT and not _contexts(files, DEFAULT)):
         layers = [Layer(str(path), {k: v for k, v in c.items() if k not in _TOP}) for path, c in files]
         return Chosen(DEFAULT, False, tuple(layer for layer in layers if layer.values), tuple(warnings))
