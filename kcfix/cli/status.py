@@ -19,7 +19,8 @@ from kcfix.core.gather import Sources, WorkerContainers
 from kcfix.core.logentry import LogEntry
 from kcfix.core.ports import DatabasePort, KafkaPort
 from kcfix.core.snapshot import Reading
-from kcfix.core.status import DAY, DatabaseFacts, KafkaFacts, Observed, PaymentsFacts, all_well
+from kcfix.core.status import DAY, DatabaseFacts, KafkaFacts, Observed, PaymentsFacts
+from kcfix.core.status_findings import all_well
 from kcfix.core.status_next import next_steps
 from kcfix.core.status_read import (
     Glance,

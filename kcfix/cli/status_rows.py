@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from kcfix.cli.status_view import money, shown_groups, since_of
+from kcfix.cli.status_view import money, since_of
 from kcfix.core.offsets import GroupLag
 from kcfix.core.remedy import Remedy
-from kcfix.core.status import (
-    Observed,
-    Unpurchased,
-    WorkerFacts,
+from kcfix.core.status import Observed, Unpurchased, WorkerFacts
+from kcfix.core.status_findings import (
     all_well,
     container_health,
     findings,
     group_health,
     missing_topics,
+    shown_groups,
     worker_health,
 )
 from kcfix.core.workers import Container

@@ -8,20 +8,17 @@ from datetime import datetime, tzinfo
 
 from kcfix.core.offsets import GroupLag
 from kcfix.core.remedy import Remedy
-from kcfix.core.status import (
+from kcfix.core.status import Health, Observed, Unpurchased, WorkerFacts, worst
+from kcfix.core.status_findings import (
     Finding,
-    Health,
-    Observed,
-    Unpurchased,
-    WorkerFacts,
     all_well,
     container_health,
     container_words,
     findings,
     group_health,
     missing_topics,
+    shown_groups,
     worker_health,
-    worst,
 )
 from kcfix.core.times import format_duration, format_time
 from kcfix.core.workers import Container
@@ -64,7 +61,8 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None) -> Sec
     title = "payments of the last 24 hours without a purchase, oldest first"
     payments = observed.payments.value
     if payments is None:
-        return Text((Cell(f"UNKNOWN: {observed.payments.error}", Tone.WARN),), title)
+        why = observed.payments.error if observed.database.error is None else "the database did not answer"
+        return Text((Cell(f"UNKNOWN: {why}", Tone.WARN),), title)
     rows = payments.unpurchased if shown is None else payments.unpurchased[:shown]
     left = len(payments.unpurchased) - len(rows)
     notes = []
@@ -127,10 +125,9 @@ def _workers(observed: Observed, zone: tzinfo | None) -> Section:
         Column("CONTAINER"),
         Column("FOR", right=True),
         Column("HOLDS", priority=1),
-        Column("RESTARTS", right=True, priority=2),
-        Column("POLICY", priority=3),
-        Column("SINCE", priority=4),
-        Column("NAME", priority=5),
+        Column("RESTARTS", priority=2),
+        Column("SINCE", priority=3),
+        Column("NAME", priority=4),
     )
     rows: list[tuple[Health, tuple[Value, ...]]] = []
     for worker in observed.workers:
@@ -138,7 +135,7 @@ def _workers(observed: Observed, zone: tzinfo | None) -> Section:
         word = Cell(worker.work.state, TONES[health])
         if not worker.containers:
             what = Cell("UNKNOWN", Tone.WARN) if worker.containers is None else Cell("MISSING", TONES[health])
-            rows.append((health, (worker.stage.worker, word, what, None, _holds(worker), None, None, None, None)))
+            rows.append((health, (worker.stage.worker, word, what, None, _holds(worker), None, None, None)))
         for container in worker.containers or ():
             cells = _container_cells(container, observed.taken_at, zone)
             row = (worker.stage.worker, word, *cells[:2], _holds(worker, container), *cells[2:])
@@ -156,8 +153,7 @@ def _container_cells(container: Container, now: datetime, zone: tzinfo | None) -
     return (
         Cell(container_words(container), Tone.PLAIN if container.running else Tone.BAD),
         format_duration(now - since) if since else None,
-        container.restart_count,
-        container.restart_policy,
+        f"{container.restart_count}, {container.restart_policy}",
         format_time(since, zone),
         container.name,
     )
@@ -170,7 +166,7 @@ def since_of(container: Container) -> datetime | None:
 
 def _holds(worker: WorkerFacts, container: Container | None = None) -> str | None:
     """Partitions that the worker's corroborated members hold, of all that its group reads."""
-    if worker.lag is None or (container is not None and not container.running):
+    if worker.lag is None or worker.containers is None or (container is not None and not container.running):
         return None
     members = worker.work.members
     if container is not None:
@@ -190,17 +186,10 @@ def _groups_health(observed: Observed) -> Health:
     return worst(group_health(lag) for lag in shown_groups(observed))
 
 
-def shown_groups(observed: Observed) -> tuple[GroupLag, ...]:
-    shown = {w.stage.group for w in observed.workers}
-    return (
-        tuple(lag for lag in observed.kafka.value.groups if lag.group.group_id in shown) if observed.kafka.value else ()
-    )
-
-
 def _groups(observed: Observed) -> Section:
     title = "consumer groups"
     if observed.kafka.value is None:
-        return Text((Cell(f"UNKNOWN: {observed.kafka.error}", Tone.WARN),), title)
+        return Text((Cell("UNKNOWN: Kafka did not answer", Tone.WARN),), title)
     columns = (
         Column("GROUP"),
         Column("STATE"),
@@ -219,7 +208,7 @@ def _groups(observed: Observed) -> Section:
         )
         for lag in lags
     )
-    notes = ("unprotected: no usable committed offset, so that a plain restart skips what waits there",)
+    notes = ("unprotected: no usable committed offset; a plain restart skips what waits there",)
     risky = any(p.unprotected for lag in lags for p in lag.partitions)
     return Table(columns, rows, title, notes if risky else ())
 
@@ -253,13 +242,14 @@ def _systems(observed: Observed) -> Section:
     return Table((Column("SYSTEM"), Column("STATE"), Column("WHAT", wrap=True)), rows, "systems")
 
 
+SILENT = "no answer: see above"
 SystemRow = tuple[str, str, Tone, str]
 
 
 def _kafka(observed: Observed) -> SystemRow:
     kafka = observed.kafka.value
     if kafka is None:
-        return "Kafka", "UNKNOWN", Tone.WARN, (observed.kafka.error or "").removeprefix("Kafka: ")
+        return "Kafka", "UNKNOWN", Tone.WARN, SILENT
     brokers = ", ".join(f"{b.host}:{b.port}" for b in kafka.cluster.brokers) or "none"
     missing = missing_topics(observed)
     expected = len(observed.flow.topics)
@@ -274,7 +264,7 @@ def _kafka(observed: Observed) -> SystemRow:
 def _database(observed: Observed) -> SystemRow:
     database = observed.database.value
     if database is None:
-        return "database", "UNKNOWN", Tone.WARN, (observed.database.error or "").removeprefix("database: ")
+        return "database", "UNKNOWN", Tone.WARN, SILENT
     identity, payments = database.identity, database.payments_identity
     elsewhere = "" if payments.label == identity.label else f"; payments in {payments.label}"
     mode = ", read-only" if identity.read_only else ""
@@ -285,7 +275,7 @@ def _database(observed: Observed) -> SystemRow:
 
 def _docker(observed: Observed) -> SystemRow:
     if observed.docker.error is not None:
-        return "Docker", "UNKNOWN", Tone.WARN, observed.docker.error.removeprefix("Docker: ")
+        return "Docker", "UNKNOWN", Tone.WARN, SILENT
     found = [c for w in observed.workers for c in w.containers or ()]
     every = [*found, *(observed.docker.value or ())]
     projects = sorted({c.project for c in every if c.project})

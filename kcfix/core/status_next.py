@@ -6,14 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from kcfix.core.payments import PaymentId
 from kcfix.core.remedy import Remedy
-from kcfix.core.status import (
-    Health,
-    Observed,
-    Unpurchased,
-    WorkerFacts,
-    container_health,
-    worker_health,
-)
+from kcfix.core.status import Health, Observed, Unpurchased, WorkerFacts
+from kcfix.core.status_findings import container_health, worker_health
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.workers import ContainerState
 from kcfix.core.working import Sure, WorkState
@@ -32,8 +26,8 @@ def next_steps(observed: Observed, kcfix: str = "kcfix") -> tuple[str, ...]:
     if broken:
         return tuple(dict.fromkeys(broken))
     steps = [*_payments(observed, kcfix), *_workers(observed, kcfix)]
-    if not steps and any(r.error for r in (observed.docker, observed.payments)):
-        steps = [f"{kcfix} config show"]
+    if observed.docker.error is not None or (not steps and observed.payments.error is not None):
+        steps.append(f"{kcfix} config show")
     return tuple(dict.fromkeys(steps))
 
 
@@ -93,6 +87,8 @@ def _workers(observed: Observed, kcfix: str) -> Iterator[str]:
         health = worker_health(worker)
         if health is Health.GOOD or not worker.stage.required:
             continue
+        if observed.docker.error is not None:
+            continue  # without Docker nothing can be restarted from here
         name = worker.stage.worker
         if worker.work.state is WorkState.UNPROVEN and health is Health.CAUTION:
             continue

@@ -22,19 +22,8 @@ from kcfix.core.offsets import (
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports import Broker, Cluster, DatabaseIdentity, IndexState, PartitionInfo, SchemaFacts, Topic
 from kcfix.core.snapshot import Reading
-from kcfix.core.status import (
-    DatabaseFacts,
-    Health,
-    KafkaFacts,
-    Observed,
-    PaymentsFacts,
-    Unpurchased,
-    all_well,
-    container_health,
-    container_words,
-    findings,
-    worker_health,
-)
+from kcfix.core.status import DatabaseFacts, Health, KafkaFacts, Observed, PaymentsFacts, Unpurchased
+from kcfix.core.status_findings import all_well, container_health, container_words, findings, worker_health
 from kcfix.core.status_next import FEW, next_steps
 from kcfix.core.status_read import MAX_JUDGED, Glance, WithoutPurchase, judged, read_without_purchase, worker_facts
 from kcfix.core.verdict import OVERDUE, Verdict, VerdictKind
