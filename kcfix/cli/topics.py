@@ -23,6 +23,9 @@ _TONES = {
     TopicState.NO_LEADER: Tone.BAD,
 }
 
+SHOWN_GROUPS = 4
+"""Groups in one cell for people; JSON has them all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -120,7 +123,9 @@ def _kept(config: TopicConfig | None) -> str | None:
 def _groups(topic: TopicReport, report: TopicsReport) -> str:
     if not report.groups_known:
         return "?"
-    return ", ".join(_group_words(g) for g in topic.consumers) or "none"
+    shown = [_group_words(g) for g in topic.consumers[:SHOWN_GROUPS]]
+    left = len(topic.consumers) - len(shown)
+    return ", ".join([*shown, *([f"and {left} more"] if left else [])]) or "none"
 
 
 def _group_words(group: Group) -> str:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kcfix.core.offsets import Group, LogOffsets, RecordTime, TopicPartition
-from kcfix.core.ports import KafkaPort, PartitionInfo, Topic, TopicConfig
-from kcfix.errors import AccessDenied, NotFound
+from kcfix.core.ports import KafkaPort, OffsetRange, PartitionInfo, Topic, TopicConfig
+from kcfix.errors import AccessDenied, NotFound, Unreachable
 from kcfix.flow import Flow
+
+LOOK_BACK_OFFSETS = 10
 
 
 class TopicState(enum.StrEnum):
@@ -133,10 +135,25 @@ def read_topics(
         for where, log in logs.items()
         if log.log_end_offset and log.log_end_offset > (log.log_start_offset or 0)
     }
-    times = kafka.record_times(last) if last else {}
+    times = _newest(kafka, last, logs)
     consumers, groups_known = _consumers(kafka)
     reports = tuple(_report(n, found.get(n), logs, times, configs.get(n), consumers.get(n, ()), flow) for n in names)
     return TopicsReport(now, reports, groups_known)
+
+
+def _newest(
+    kafka: KafkaPort, last: Mapping[TopicPartition, int], logs: Mapping[TopicPartition, LogOffsets]
+) -> dict[TopicPartition, RecordTime | None]:
+    """Times of the last records. Where the last offset is no record (a transaction marker), some before it are read."""
+    times = dict(kafka.record_times(last)) if last else {}
+    for where in [where for where, time in times.items() if time is None]:
+        start = max(logs[where].log_start_offset or 0, last[where] - LOOK_BACK_OFFSETS)
+        try:
+            for record in kafka.records([OffsetRange(where, start, last[where])]):
+                times[where] = RecordTime(record.offset, record.timestamp)
+        except Unreachable:
+            continue
+    return times
 
 
 def _report(

@@ -28,6 +28,7 @@ class KafkaWorld:
         self.kafka = self.open()
         self._run = uuid.uuid4().hex[:8]
         self._count = 0
+        self._topics: list[str] = []
 
     def open(self, **options: Any) -> Kafka:
         """One more port to the same broker."""
@@ -42,6 +43,7 @@ class KafkaWorld:
 
     def topic(self, partitions: int = 3, **configs: str) -> str:
         name = self.name("topic")
+        self._topics.append(name)
         with closing(KafkaAdminClient(**self.settings)) as admin:
             admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
         deadline = time.monotonic() + 10
@@ -58,7 +60,9 @@ class KafkaWorld:
         ready, leave = threading.Event(), threading.Event()
 
         def consume() -> None:
-            consumer = KafkaConsumer(topic, group_id=group, enable_auto_commit=False, **self.settings)
+            consumer = KafkaConsumer(
+                topic, group_id=group, enable_auto_commit=False, metadata_max_age_ms=1000, **self.settings
+            )
             with closing(consumer):
                 while not leave.is_set():
                     consumer.poll(timeout_ms=100)
@@ -81,4 +85,11 @@ class KafkaWorld:
             yield producer
 
     def close(self) -> None:
+        """Leave the broker as it was: other tests count its topics and groups."""
+        groups = [g for g in self.kafka.groups() if self._run in g]
+        with closing(KafkaAdminClient(**self.settings)) as admin:
+            if groups:
+                admin.delete_groups(groups)
+            if self._topics:
+                admin.delete_topics(self._topics)
         self.kafka.close()

@@ -14,6 +14,7 @@ from kcfix.core.ports import OffsetRange, SendState
 from kcfix.drill.state import Drill
 from kcfix.errors import OutcomeUnknown, Unreachable
 from tests.contract.test_kafka import KafkaContract, World, fill, message
+from tests.real.conftest import eventually
 from tests.real.kafka_proxy import Loss, Proxy
 from tests.real.kafka_world import KafkaWorld
 
@@ -57,7 +58,7 @@ def test_transaction_markers_are_no_records_and_an_open_transaction_holds_back(k
         producer.send(topic, key=b"a", value=b"1", partition=0)
         producer.commit_transaction()
         kafka = kafka_world.kafka
-        assert kafka.log_offsets([where])[where] == LogOffsets(0, 2, 2)
+        eventually(lambda: kafka.log_offsets([where])[where] == LogOffsets(0, 2, 2))  # the marker comes a little later
         assert [r.offset for r in kafka.records([OffsetRange(where, 0, 2)])] == [0]
         assert kafka.search([OffsetRange(where, 0, 2)], [b"a"]).searched == (OffsetRange(where, 0, 2),)
         assert kafka.record_times({where: 1}) == {where: None}
@@ -76,6 +77,7 @@ def test_a_record_time_is_found_behind_markers(kafka_world: KafkaWorld) -> None:
             producer.begin_transaction()
             producer.send(topic, key=b"k", value=b"%d" % n, partition=0)
             producer.commit_transaction()
+    eventually(lambda: kafka_world.kafka.log_offsets([where])[where].last_stable_offset == 6)
     found = kafka_world.kafka.record_times({where: 3})[where]
     assert found is not None
     assert found.offset == 4
