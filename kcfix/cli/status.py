@@ -86,18 +86,29 @@ def run(options: Options, services: Services) -> View:
     everything = services.verbosity > 0 or services.style().format is not Format.TABLE
     payments = observed.payments.value
     silent = observed.could_say_nothing or (services.quiet and payments is None)
-    warnings = () if payments is None or not payments.cut else ("there are more payments than were read",)
+    warnings = [] if payments is None or not payments.cut else ["there are more payments than were read"]
+    warnings += _about_containers(services, observed)
     return View(
         schema="status",
         sections=sections(observed, services.zone, shown=None if everything else SHOWN),
         data=list(rows(observed)),
         summary=summary(observed),
-        warnings=warnings,
+        warnings=tuple(warnings),
         errors=tuple(problem(error) for error in errors),
         next=next_steps(observed, invocation(services)),
         ids=payments.ids if payments else (),
         exit_code=Unreachable.code if silent else OK if all_well(observed) else NOT_WELL,
     )
+
+
+def _about_containers(services: Services, observed: Observed) -> list[str]:
+    """What is doubtful about which containers are meant."""
+    if observed.docker.error is not None:
+        return []
+    discovery = services.discovery
+    alike = ", ".join(name or "(none)" for name in discovery.alike)
+    doubt = [f"several Compose projects look alike: {alike}; choose one with --project"] if alike else []
+    return [*doubt, *discovery.disagreements]
 
 
 @dataclass(frozen=True, slots=True)
