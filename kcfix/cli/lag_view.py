@@ -174,7 +174,7 @@ def _notes_of(row: LagRow, now: datetime) -> list[str]:
     waiting = _records(lag.retained_records or 0)
     notes: list[str] = []
     if lag.state is LagState.UNCOMMITTED and lag.retained_records:
-        notes.append(f"nothing committed; a start at latest skips {waiting}, a start at earliest reads {waiting}")
+        notes.append(f"nothing committed; a start at latest skips {waiting}, at earliest reads {waiting}")
     elif lag.state is LagState.LOST:
         notes.append(
             f"{_records(lag.lost_records or 0)} deleted before the group read them; its offset lies before the log"
