@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections import deque
@@ -63,6 +64,7 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
             f"can't use the Docker host {url!r}: {error}", hint="unix:///var/run/docker.sock, or tcp://HOST:PORT"
         ) from error
     try:
+        _knock(url, timeout)
         answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
         answer.raise_for_status()
         version = answer.headers.get("Api-Version", _FIRST_VERSION)
@@ -74,6 +76,15 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
         client.close()
         raise reading(error, url, "connecting", timeout) from error
     return _Docker(client, url, options)
+
+
+def _knock(url: str, timeout: float) -> None:
+    """Connects to a local socket and leaves: where the library fails at that it forgets to close its end."""
+    if url.startswith("unix:"):
+        path = "/" + url.removeprefix("unix:").lstrip("/")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(timeout)
+            probe.connect(path)
 
 
 class _Docker:
@@ -221,6 +232,7 @@ class _Docker:
     def _change(self, doing: str, grace_seconds: int, call: Callable[[APIClient], object]) -> None:
         deadline = max(self._timeout, _CHANGE_DEADLINE)
         try:
+            _knock(self._url, self._timeout)
             with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
                 call(client)  # The library adds the grace to the deadline.
         except LIBRARY_ERRORS as error:
