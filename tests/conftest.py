@@ -15,6 +15,7 @@ import pytest
 from kcfix.errors import Unreachable
 from kcfix.main import main
 from kcfix.services import Services
+from tests.schemas import check_document
 
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 """The time at which every unit test takes place."""
@@ -42,8 +43,10 @@ class Ran:
 
     @property
     def document(self) -> Any:
-        """Standard output as one JSON document."""
-        return json.loads(self.out)
+        """Standard output as one JSON document, held against its schema."""
+        document = json.loads(self.out)
+        check_document(document)
+        return document
 
     @property
     def lines(self) -> list[str]:

@@ -77,9 +77,7 @@ def _view(
         sections.append(Text(told))
     sections.append(Text(_summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)))
     data = [_datum(step, results.get(step.payment_id)) for step in plan.steps]
-    data += [
-        {"payment_id": word, "verdict": "NOT_FOUND", "action": "NOT_FOUND", "reason": "no UUID"} for word in malformed
-    ]
+    data += [_malformed_datum(word) for word in malformed]
     return View(
         schema="repair",
         sections=tuple(sections),
@@ -251,4 +249,21 @@ def _datum(step: Step, result: Result | None) -> dict[str, object]:
         "currency": payment.currency if payment else None,
         "student_id": payment.student_id if payment else None,
         "course_id": payment.course_id if payment else None,
+    }
+
+
+def _malformed_datum(word: str) -> dict[str, object]:
+    """The row of a word that can't be an id: it has every name that the others have."""
+    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "tier", "event_id", "topic", "partition", "offset")
+    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id")
+    return {
+        "payment_id": word,
+        "verdict": VerdictKind.NOT_FOUND,
+        "reason": "no UUID",
+        "also": (),
+        "action": Action.NOT_FOUND,
+        "why": "no payment has such an id",
+        "notes": (),
+        "changed": False,
+        **dict.fromkeys((*unknown, *payment)),
     }

@@ -31,6 +31,10 @@ _FAR = 100_000_000_000
 """A number this large counts milliseconds: as seconds it would be the year 5138."""
 
 
+class BadDuration(UsageError, ValueError):
+    """A text that is no duration. Nothing was asked."""
+
+
 def parse_duration(text: str) -> timedelta:
     """A duration: `90` (seconds), `10m`, `2h30m`, `1d`, `500ms`, `PT5H`. Never negative.
 
@@ -38,7 +42,7 @@ def parse_duration(text: str) -> timedelta:
     datetime.timedelta(seconds=9000)
 
     Raises:
-        ValueError: the text is no duration.
+        BadDuration: the text is no duration: a UsageError, and a ValueError to those who parse.
     """
     compact = text.strip().lower().replace(" ", "")
     try:
@@ -50,8 +54,8 @@ def parse_duration(text: str) -> timedelta:
         if iso and any(iso.groups()):
             return sum((float(n) * _UNITS[unit] for unit, n in iso.groupdict().items() if n), timedelta())
     except OverflowError:
-        raise ValueError(f"{text!r} is too long a time") from None
-    raise ValueError(f"{text!r} is no duration; write 90, 10m, 2h30m, 1d or PT5H")
+        raise BadDuration(f"{text!r} is too long a time") from None
+    raise BadDuration(f"{text!r} is no duration", hint="write 90 (seconds), 10m, 2h30m, 1d or PT5H")
 
 
 def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:

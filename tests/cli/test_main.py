@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import typer
@@ -23,6 +23,8 @@ import typer
 from kcfix import __version__, errors
 from kcfix.cli import app
 from kcfix.cli.context import problem, services_of
+from kcfix.cli.documents import DOCUMENTS
+from kcfix.cli.shapes import Document
 from kcfix.errors import KcfixError
 from kcfix.main import Terminated, main
 from kcfix.render.style import Format
@@ -46,6 +48,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Services], A
         module.command = probe  # type: ignore[attr-defined]
         module.__spec__ = types.SimpleNamespace(name="kcfix.cli.probe")  # type: ignore[assignment]
         monkeypatch.setitem(sys.modules, "kcfix.cli.probe", module)
+        monkeypatch.setitem(cast("dict[str, Document]", DOCUMENTS), "probe", PROBE)
         monkeypatch.setattr(app, "COMMANDS", (*app.COMMANDS, app.Entry("probe", "Look", "Probe the door.")))
 
     return put
@@ -60,6 +63,9 @@ def a_view(**changes: Any) -> View:
         **changes,
     }
     return View(**fields)
+
+
+PROBE = Document("A probe.", None, {"project~": None, "utc~": None, "total~": "integer", "x~": "string"})
 
 
 def raiser(error: BaseException) -> Callable[[Services], Any]:

@@ -1,0 +1,12 @@
+"""The shapes of all JSON documents: docs/schemas is made from them, and the tests hold every document against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kcfix.cli.documents_change import CHANGE
+from kcfix.cli.documents_look import LOOK
+from kcfix.cli.shapes import Document
+
+DOCUMENTS: Mapping[str, Document] = {**LOOK, **CHANGE}
+"""By the name in the document's `schema`."""
