@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from kcfix.cli.invocation import invocation
 from kcfix.cli.repair_options import Options
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.repair_apply import Outcome, Result
@@ -197,8 +197,7 @@ def _ids(plan: RepairPlan, results: Mapping[PaymentId, Result], *, applied: bool
 def _next(
     plan: RepairPlan, results: Mapping[PaymentId, Result], options: Options, services: Services, *, applied: bool
 ) -> tuple[str, ...]:
-    context = services.settings.context
-    kcfix = f"kcfix -C {shlex.quote(context)}" if context and context != "default" else "kcfix"
+    kcfix = invocation(services)
     strategy = "" if options.strategy is Strategy.AUTO else f" --strategy {options.strategy}"
     later = " --announce-later" if options.announce_later else ""
 

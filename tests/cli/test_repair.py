@@ -1,0 +1,310 @@
+"""`kcfix repair` at the terminal and in a pipe, on a system in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kcfix.core.events import own_purchase_id, parse_event
+from kcfix.core.offsets import TopicPartition
+from kcfix.core.payments import Payment, PaymentId
+from kcfix.core.ports import SendState
+from kcfix.core.workers import ContainerState
+from kcfix.errors import Unreachable
+from tests.conftest import NOW, Ran, Run
+from tests.fakes_database import FakeDatabase, payment_id
+from tests.fakes_docker import FakeDocker, container
+from tests.fakes_kafka import FakeKafka
+
+GROUP = "purchase-creation-workers"
+APPLY = ("--apply", "--yes")
+
+
+class Night:
+    """A stopped purchase-worker and two payments whose messages were never sent."""
+
+    def __init__(self) -> None:
+        self.database = FakeDatabase(now=NOW)
+        self.kafka = FakeKafka(now=NOW)
+        self.docker = FakeDocker()
+        self.docker.boxes = {c.id: c for c in [container(state=ContainerState.EXITED)]}
+        self.paid = [self.pay(n, minutes=30 - n) for n in (1, 2)]
+
+    def pay(self, n: int, *, minutes: float = 20, **row: Any) -> Payment:
+        """A payment so many minutes ago, recorded by payment-service and not sent."""
+        made = self.database.payment(n, student=n, paid_at=NOW - timedelta(minutes=minutes), **row)
+        self.database.event(made)
+        return made
+
+    @property
+    def ids(self) -> list[str]:
+        """The two payments."""
+        return [p.id for p in self.paid]
+
+    def announced(self) -> list[str | None]:
+        """Purchases that the topic tells of."""
+        events = [parse_event(r) for r in self.kafka.log("purchase-created")]
+        return [e.purchase_id for e in events if e]
+
+
+@pytest.fixture
+def night() -> Night:
+    """The worker is down."""
+    return Night()
+
+
+@pytest.fixture
+def repair(run: Run, night: Night) -> Callable[..., Ran]:
+    """Run `kcfix repair` on that night."""
+
+    def call(*words: str, **more: Any) -> Ran:
+        systems = {"kafka": night.kafka, "database": night.database, "docker": night.docker}
+        return run("repair", *words, **{**systems, **more})
+
+    return call
+
+
+def outcomes(ran: Ran) -> list[Any]:
+    """Outcomes in the order of the rows."""
+    return [row["outcome"] for row in ran.document["data"]]
+
+
+def test_a_dry_run_changes_nothing_and_ends_with_the_line_to_run(repair: Callable[..., Ran], night: Night) -> None:
+    ran = repair(*night.ids)
+    assert ran.code == 0
+    assert "NEVER_SENT" in ran.out
+    assert f"kcfix repair {night.ids[0]} {night.ids[1]} --apply" in ran.lines[-1]
+    assert night.database.purchases == []
+    assert night.kafka.sent == []
+    assert "insert" not in night.database.calls
+
+
+def test_a_dry_run_exits_with_1_only_when_asked(repair: Callable[..., Ran], night: Night) -> None:
+    assert repair(*night.ids, "--exit-code").code == 1
+    assert repair(*night.ids, "--exit-code", "-q").lines == night.ids
+
+
+def test_apply_inserts_announces_and_reads_back(repair: Callable[..., Ran], night: Night) -> None:
+    ran = repair(*night.ids, *APPLY, "-o", "json", "--reason", "worker was down")
+    assert (ran.code, outcomes(ran)) == (0, ["SETTLED", "SETTLED"])
+    own = [own_purchase_id(PaymentId(i)) for i in night.ids]
+    assert sorted(p.id for p in night.database.purchases) == sorted(own)
+    assert sorted(str(i) for i in night.announced()) == sorted(own)
+    again = repair(*night.ids, *APPLY, "-o", "json", now=NOW + timedelta(minutes=1))
+    assert again.code == 0
+    assert [row["verdict"] for row in again.document["data"]] == ["PURCHASED", "PURCHASED"]
+    assert len(night.kafka.sent) == 2
+
+
+def test_the_run_is_journalled_with_its_reason(repair: Callable[..., Ran], run: Run, night: Night) -> None:
+    repair(night.ids[0], *APPLY, "--reason", "worker was down")
+    [row] = run("history", "-o", "json").document["data"]
+    assert (row["command"], row["reason"], row["exit_code"]) == ("repair", "worker was down", 0)
+
+
+def test_where_the_journal_cannot_be_written_nothing_is_changed(
+    repair: Callable[..., Ran], night: Night, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    ran = repair(night.ids[0], *APPLY, environ={"KCFIX_STATE_DIR": str(blocked), "XDG_STATE_HOME": str(blocked)})
+    assert ran.code == 5, ran.err
+    assert night.database.purchases == []
+
+
+def test_without_a_terminal_it_wants_yes(repair: Callable[..., Ran], night: Night) -> None:
+    ran = repair(night.ids[0], "--apply")
+    assert ran.code == 5
+    assert "--yes" in ran.err
+    assert night.database.purchases == []
+
+
+@pytest.mark.parametrize(("answer", "code", "made"), [("y\n", 0, 1), ("n\n", 5, 0), ("\n", 5, 0), ("", 5, 0)])
+def test_at_a_terminal_it_asks_with_the_count(
+    repair: Callable[..., Ran], night: Night, answer: str, code: int, made: int
+) -> None:
+    ran = repair(night.ids[0], "--apply", tty=True, stdin=answer)
+    assert ran.code == code
+    assert "Change 1 payment: 1 insert. Go ahead? [y/N]" in ran.err
+    assert len(night.database.purchases) == made
+
+
+def test_a_row_that_changed_under_the_question_is_refused(repair: Callable[..., Ran], night: Night) -> None:
+    database = night.database
+    real = database.insert
+
+    def refund_first(orders: Sequence[Any], recheck: Any) -> Any:
+        database.change(PaymentId(night.ids[0]), status="refunded")
+        return real(orders, recheck)
+
+    database.insert = refund_first  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["CHANGED", "SETTLED"])
+    assert "refunded" in ran.document["data"][0]["outcome_text"]
+
+
+def test_the_worker_being_faster_is_success(repair: Callable[..., Ran], night: Night) -> None:
+    database = night.database
+    real = database.insert
+
+    def worker_first(orders: Sequence[Any], recheck: Any) -> Any:
+        database.purchase(night.paid[0])
+        return real(orders, recheck)
+
+    database.insert = worker_first  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (0, ["SETTLED"])
+    assert len(database.purchases) == 1
+    assert night.kafka.sent == []
+
+
+@pytest.mark.parametrize(("lost", "code", "outcome"), [("made", 0, "SETTLED"), ("not made", 6, "UNSEEN")])
+def test_a_commit_without_an_answer_is_looked_up(
+    repair: Callable[..., Ran], night: Night, lost: str, code: int, outcome: str
+) -> None:
+    night.database.lost_commit = lost
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (code, [outcome])
+    night.database.lost_commit = None
+    assert repair(night.ids[0], *APPLY).code == 0
+    assert len(night.database.purchases) == 1
+    assert set(night.announced()) == {own_purchase_id(PaymentId(night.ids[0]))}
+
+
+@pytest.mark.parametrize("state", [SendState.REJECTED, SendState.UNKNOWN])
+def test_an_unannounced_purchase_is_finished_by_the_next_run(
+    repair: Callable[..., Ran], night: Night, state: SendState
+) -> None:
+    night.kafka.send_states = [state]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNANNOUNCED"])
+    before = len(night.announced())
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert ran.code == 0
+    assert len(night.announced()) == max(1, before)
+
+
+def test_a_lock_that_is_held_is_a_silent_system(repair: Callable[..., Ran], night: Night) -> None:
+    ran = repair(night.ids[0], "-o", "json")
+    assert ran.code == 0
+    from kcfix.core.events import advisory_lock_key
+
+    paid = night.paid[0]
+    night.database.held_locks = {advisory_lock_key(paid.student_id, str(paid.course_id))}
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
+    assert "lock" in ran.document["data"][0]["outcome_text"]
+
+
+def test_a_replay_that_is_not_seen_in_time_is_unknown_and_not_sent_again(
+    repair: Callable[..., Ran], night: Night
+) -> None:
+    started = int((NOW - timedelta(hours=1)).timestamp() * 1000)
+    night.docker.boxes = {c.id: c for c in [container(started_at=NOW - timedelta(hours=1, minutes=1))]}
+    night.kafka.join_worker(GROUP, "purchase-confirmed", client_id=f"purchase-worker-{started}", host="172.18.0.5")
+    night.kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", p): 0 for p in range(3)})
+    dry = repair(night.ids[0], "-o", "json")
+    assert dry.document["data"][0]["action"] == "REPLAY", dry.out
+    ran = repair(night.ids[0], *APPLY, "-o", "json", "--wait", "2s")
+    assert (ran.code, outcomes(ran)) == (6, ["UNSEEN"])
+    again = repair(night.ids[0], *APPLY, "-o", "json")
+    assert again.code == 1
+    assert again.document["data"][0]["verdict"] in ("IN_FLIGHT", "PENDING")
+    assert len(night.kafka.sent) == 1
+
+
+def test_the_oldest_are_changed_first_and_the_rest_is_listed(repair: Callable[..., Ran], night: Night) -> None:
+    ran = repair(*reversed(night.ids), *APPLY, "--max", "1", "-o", "json")
+    rows = {row["payment_id"]: row["outcome"] for row in ran.document["data"]}
+    assert (ran.code, rows) == (6, {night.ids[0]: "SETTLED", night.ids[1]: "LEFT"})
+
+
+def test_ids_in_any_shape_are_understood(repair: Callable[..., Ran], night: Night) -> None:
+    words = f' "{night.ids[0].upper()}",{night.ids[0]};\n\n\t{night.ids[1]}\r\nnonsense\x1b[31m {payment_id(99)}'
+    ran = repair("-", "-o", "json", stdin=words)
+    assert ran.code == 3
+    assert [(r["payment_id"], r["verdict"]) for r in ran.document["data"]][:2] == [(i, "NEVER_SENT") for i in night.ids]
+    assert "\x1b" not in repair("-", stdin=words).out
+
+
+def test_no_ids_at_all(repair: Callable[..., Ran]) -> None:
+    assert repair().code == 2
+    assert repair("-", stdin="").code == 0
+    assert repair("-", stdin="\n \n").code == 0
+
+
+@pytest.mark.parametrize(
+    ("silent", "code"),
+    [
+        ("kafka", 4),
+        ("database", 4),
+        ("docker", 0),
+    ],
+)
+def test_a_silent_system_is_unknown_and_only_docker_can_be_done_without(
+    repair: Callable[..., Ran], night: Night, silent: str, code: int
+) -> None:
+    error = Unreachable(f"{silent} did not answer within 3 s", system=silent)
+    if silent == "docker":
+        night.docker.failure = error
+    else:
+        getattr(night, silent).down = error
+    ran = repair(night.ids[0])
+    assert ran.code == code
+    applied = repair(night.ids[0], *APPLY)
+    assert applied.code == code
+    if code:
+        assert f"{silent} did not answer" in ran.out
+        assert "UNKNOWN" in ran.out
+        assert night.kafka.sent == []
+
+
+def test_a_protected_context_wants_a_reason(repair: Callable[..., Ran], night: Night, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir(exist_ok=True)
+    (folder / "kcfix.toml").write_text("[contexts.prod]\nprotected = true\n")
+    ran = repair(night.ids[0], *APPLY, "-C", "prod")
+    assert ran.code == 5
+    assert "--reason" in ran.err
+
+
+def test_several_projects_that_look_alike_are_a_refusal(repair: Callable[..., Ran], night: Night) -> None:
+    for project in ("one", "two"):
+        box = container(project=project, name=f"{project}-purchase-worker")
+        night.docker.boxes[box.id] = box
+    ran = repair(night.ids[0], *APPLY)
+    assert ran.code == 5
+    assert "--project" in ran.err
+    assert night.database.purchases == []
+
+
+def test_a_bug_in_the_middle_still_says_what_was_done(repair: Callable[..., Ran], night: Night) -> None:
+    def broken(messages: Any) -> Any:
+        raise ZeroDivisionError
+
+    night.kafka.send = broken  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY)
+    assert ran.code == 70
+    assert "UNANNOUNCED" in ran.err
+    assert len(night.database.purchases) == 1
+
+
+def test_ctrl_c_in_the_middle_says_what_was_done(repair: Callable[..., Ran], night: Night) -> None:
+    def interrupted(messages: Any) -> Any:
+        raise KeyboardInterrupt
+
+    night.kafka.send = interrupted  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY)
+    assert ran.code == 130
+    assert "UNANNOUNCED" in ran.err
+
+
+def test_options_that_contradict_each_other_are_usage(repair: Callable[..., Ran], night: Night) -> None:
+    assert repair(night.ids[0], "--apply", "--dry-run").code == 2
+    assert repair(night.ids[0], "--announce-later").code == 2
+    assert repair(night.ids[0], "--max", "0").code == 2
+    assert repair(night.ids[0], "--wait", "soon").code == 2
