@@ -46,7 +46,7 @@ bench: ## Measure kcfix against its rivals and write docs/benchmarks.md
 
 docs: ## Write the generated pages of docs/ anew
 	@scripts/setup python
-	$(PYTHON) scripts/docs
+	$(PYTHON) scripts/generate_docs.py
 
 lock: ## Resolve the development environment anew, with versions and hashes
 	scripts/lock

@@ -1,0 +1,223 @@
+"""Write the generated pages of docs/: commands, errors, settings and the JSON Schemas. `--check` only compares.
+
+Nothing about commands, settings, errors or documents is typed twice: it comes from the code, and a test fails when a
+page is not what the code says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+NOTE = "<!-- Made by scripts/generate_docs.py from the code: change the code, then run `make docs`. -->\n"
+WIDTH = 90
+
+
+def walk(command: Any, path: str) -> Iterator[tuple[str, str, bool]]:
+    """Path, help and whether it has subcommands, for the command and all below it, without the shared options."""
+    import typer
+
+    from kcfix.cli.options import SHARED
+
+    ctx = typer.Context(command, info_name=path, terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    text = command.get_help(ctx)
+    names = list(command.list_commands(ctx)) if hasattr(command, "list_commands") else []
+    own = text if path == "kcfix" else text.split(f"\n{SHARED}:")[0].rstrip()
+    yield path, own, bool(names)
+    for name in names:
+        child = command.get_command(ctx, name) if hasattr(command, "get_command") else command.commands[name]
+        yield from walk(child, f"{path} {name}")
+
+
+def commands() -> str:
+    """docs/commands.md."""
+    from kcfix.cli.app import root
+
+    parts = [
+        NOTE,
+        "# Commands\n",
+        "What `--help` says, for every command. The options of every command stand once, under `kcfix`; they may be "
+        "given before or after the command's name, and the later one counts. `kcfix` alone prints its help (exit 0).\n",
+        EXIT_CODES,
+    ]
+    for path, text, _ in walk(root(), "kcfix"):
+        parts.append(f"{'##' if path.count(' ') < 2 else '###'} {path}\n\n```text\n{text.strip()}\n```\n")
+    return "\n".join(parts)
+
+
+EXIT_CODES = """## Exit codes
+
+They are in [errors.md](errors.md); which of them a command uses when is decided in [decisions.md](decisions.md), 5.
+"""
+
+
+def errors() -> str:
+    """docs/errors.md."""
+    from kcfix import errors as module
+
+    plain = [
+        (module.OK, "", "Done, or nothing is wrong. A closed pipe, for commands that only look."),
+        (module.NOT_WELL, "", "kcfix ran, and what it looked at is not well."),
+    ]
+    kinds = [
+        (kind.code, kind.kind, inspect.cleandoc(kind.__doc__ or ""))
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, module.KcfixError) and kind is not module.KcfixError
+    ]
+    signals = [
+        (module.INTERRUPTED, "", "Interrupted by Ctrl-C (SIGINT). `kcfix history` says what was changed before."),
+        (module.TERMINATED, "", "Terminated by SIGTERM. `kcfix history` says what was changed before."),
+    ]
+    rows = sorted(plain + kinds, key=lambda row: row[0]) + signals
+    lines = [
+        NOTE,
+        "# Exit codes and errors\n",
+        "Every failure is one line on standard error, mostly with a hint, and one of these codes. With `-o json` it is "
+        "also in `errors` of the document, as `{code, kind, message, hint}`. A traceback is printed only for a bug, "
+        "and only with `-vv` or `KCFIX_DEBUG=1`. Where several hold, the worst is reported: 6 > 4 > 5 > 3 > 1 > 0.\n",
+        "| Code | `kind` | Meaning |",
+        "|---:|---|---|",
+    ]
+    for code, kind, meaning in rows:
+        lines.append(f"| {code} | {f'`{kind}`' if kind else ''} | {' '.join(meaning.split())} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    from kcfix.core.times import format_duration
+
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if value else ""
+
+
+def settings() -> str:
+    """docs/settings.md."""
+    from kcfix.settings import SETTINGS
+
+    lines = [NOTE, SETTINGS_INTRO, "| Setting | Flag | Variable | Default | What |", "|---|---|---|---|---|"]
+    for setting in SETTINGS:
+        shown = _default(setting.default)
+        what = setting.help
+        if setting.generic:
+            what += f" Discovered from {', '.join(f'`{name}`' for name in setting.generic)}."
+        flag = f"`{setting.flag}`" if setting.flag else ""
+        lines.append(f"| `{setting.name}` | {flag} | `{setting.variable}` | {shown} | {what} |")
+    return "\n".join(lines) + "\n" + SETTINGS_END
+
+
+SETTINGS_INTRO = """# Settings
+
+`kcfix config show` prints each value in force with where it came from; secrets are masked.
+
+A value is taken from the first of these that has it:
+
+1. a flag;
+2. a `KCFIX_…` variable;
+3. the file of the chosen context: `./kcfix.toml` (the project's), then `kcfix/config.toml` in `$XDG_CONFIG_HOME` or
+   `~/.config` (the user's);
+4. discovery: generic variables such as `KAFKA_BROKERS`, `POSTGRES_URL`, `DATABASE_URL` in the environment, then the
+   containers of the workers on this host;
+5. the default.
+
+With a context chosen by name (`-C NAME`, `KCFIX_CONTEXT`, `default_context`) generic variables are not read: a stray
+one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file.
+
+```toml
+# ./kcfix.toml: keys at the top belong to the default context
+brokers = ["localhost:9092"]
+default_context = "production"
+
+[contexts.production]
+project = "kc-backend"
+dsn = "postgresql://kcfix@db.example.com:5432/kc_app"
+protected = true
+
+[contexts.production.names]
+purchase_group = "purchase-creation-workers"
+tables = { purchases = "public.student_course_purchases" }
+```
+
+`-C drill` and `-C drill:NAME` are the contexts of drills; `kcfix drill up` writes their files.
+"""
+
+SETTINGS_END = """
+`KCFIX_CONTEXT` chooses the context, `KCFIX_USER` is the name in the journal (default: the operating system's user), and
+`KCFIX_DEBUG=1` prints the traceback of a bug. Colour follows `--color`, then `NO_COLOR`, `FORCE_COLOR` and `TERM=dumb`.
+
+## Names that only resolve inside Docker
+
+A broker that advertises `kafka:9092` sends every client to that name, which a host outside the Compose network does not
+know. kcfix looks an address up in this order:
+
+1. `address_map`, with a port or without;
+2. an IP address, or a name that this host resolves, is used as it is;
+3. a name or alias of a container of the system leads to the port that Docker publishes for it, else, where the engine
+   runs on this host, to the container's own address.
+
+Step 3 holds for addresses that were configured or discovered. A name that a broker merely advertises is taken for a
+container's only when a configured address lies in the same Compose system: a broker elsewhere may use the same name.
+With a named context it also needs `project` or `docker_host` there.
+
+## Which containers are the system's
+
+A worker's container is known by its Compose service label, else by its name (`container_prefix` and the service).
+Containers of drills are left out unless `project` is that drill's. Where several Compose projects have the same worker,
+commands that look show them all, nothing is discovered from them, and changes are refused until `project` chooses.
+"""
+
+
+def pages() -> dict[Path, str]:
+    """All generated files with their content."""
+    from kcfix.cli.documents import DOCUMENTS
+    from kcfix.cli.shapes import json_schema
+
+    found = {
+        DOCS / "commands.md": commands(),
+        DOCS / "errors.md": errors(),
+        DOCS / "settings.md": settings(),
+    }
+    for name, document in DOCUMENTS.items():
+        text = json.dumps(json_schema(name, document), indent=2) + "\n"
+        found[DOCS / "schemas" / f"{name}.json"] = text
+    return found
+
+
+def stale() -> list[str]:
+    """Names of generated files that are not what the code says, and of schemas that belong to no command."""
+    wanted = pages()
+    wrong = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    wrong += [path for path in (DOCS / "schemas").glob("*.json") if path not in wanted]
+    return sorted(str(path.relative_to(ROOT)) for path in wrong)
+
+
+def main(argv: list[str]) -> int:
+    """Write the pages, or with `--check` say which are stale."""
+    os.environ.pop("COLUMNS", None)
+    if "--check" in argv:
+        wrong = stale()
+        for name in wrong:
+            print(f"{name} is not what the code says: run `make docs`", file=sys.stderr)
+        return 1 if wrong else 0
+    wanted = pages()
+    for path in (DOCS / "schemas").glob("*.json"):
+        if path not in wanted:
+            path.unlink()
+    for path, text in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
