@@ -12,9 +12,10 @@ import pytest
 from kcfix.core.offsets import GroupState, LogOffsets, TopicPartition
 from kcfix.core.ports import OffsetRange, SendState
 from kcfix.drill.state import Drill
-from kcfix.errors import OutcomeUnknown, Unreachable
+from kcfix.errors import OutcomeUnknown, Refused, Unreachable
 from tests.contract.test_kafka import KafkaContract, World, fill, message
 from tests.real.conftest import eventually
+from tests.real.kafka_heartbeat import join_by_heartbeat
 from tests.real.kafka_proxy import Loss, Proxy
 from tests.real.kafka_world import KafkaWorld
 
@@ -126,6 +127,26 @@ def test_nothing_is_left_open_after_close(kafka_world: KafkaWorld) -> None:
     port.close()
     with pytest.raises(Unreachable):
         kafka_world.open(brokers=["127.0.0.1:1"]).cluster()
+
+
+# groups of the newer protocol
+
+
+def test_a_group_whose_members_can_not_be_described_is_never_dead(newest_drill: Drill) -> None:
+    world = KafkaWorld(newest_drill)
+    topic, group = fill(world), world.name("group")
+    where = TopicPartition(topic, 0)
+    world.kafka.commit(group, {where: 1})
+    join_by_heartbeat(newest_drill.kafka_port, group, topic)
+    for found in (world.kafka.groups([group])[group], world.kafka.groups()[group]):
+        assert found.state is not GroupState.DEAD
+        assert found.state is not GroupState.NOT_FOUND
+        assert (found.group_type, found.members, found.members_known) == ("consumer", (), False)
+    assert world.kafka.committed([group])[group][where].offset == 1
+    with pytest.raises(Refused):
+        world.kafka.commit(group, {where: 3})
+    assert world.kafka.committed([group])[group][where].offset == 1
+    world.kafka.close()
 
 
 # bad days
