@@ -78,14 +78,20 @@ class FakeDocker:
     on_start: list[Callable[[Container], None]] = field(default_factory=list)
     """Told of each container after it was started, so that a test can let its worker join."""
     on_stop: list[Callable[[Container], None]] = field(default_factory=list)
+    on_followed: list[Callable[[Container], None]] = field(default_factory=list)
+    """Told when a followed log has come to its end, as if the container had stopped: may add lines or remove it."""
+    unreadable: dict[str, KcfixError] = field(default_factory=dict)
+    """By container name: raised in place of its log."""
     done: list[str] = field(default_factory=list)
     """The changes, e.g. `stop kodingcaravan-purchase-worker`."""
     closed: bool = False
 
     @classmethod
-    def of(cls, containers: Iterable[Container], lines: Iterable[RawLine] = ()) -> FakeDocker:
+    def of(
+        cls, containers: Iterable[Container], lines: Iterable[RawLine] = (), *, failure: KcfixError | None = None
+    ) -> FakeDocker:
         """An engine with these containers and lines."""
-        fake = cls({c.id: c for c in containers})
+        fake = cls({c.id: c for c in containers}, failure=failure)
         for one in lines:
             fake.lines.setdefault(one.container, []).append(one)
         return fake
@@ -111,12 +117,16 @@ class FakeDocker:
         follow: bool = False,
     ) -> Iterator[RawLine]:
         box = self.inspect(container_id)
+        if box.name in self.unreadable:
+            raise self.unreadable[box.name]
         wanted = [
             one
             for one in self.lines.get(box.name, ())
             if (since is None or one.timestamp >= since) and (until is None or one.timestamp <= until)
         ]
         yield from wanted if tail is None else wanted[max(0, len(wanted) - tail) :]
+        for told in self.on_followed if follow else ():
+            told(box)
 
     def now(self) -> datetime:
         self._answer()

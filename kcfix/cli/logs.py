@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from typing import Annotated
 
 import typer
 
-from kcfix.clean import clean
-from kcfix.cli.context import problem, services_of
+from kcfix.cli.context import services_of
 from kcfix.cli.logs_milestones import milestones_view
+from kcfix.cli.logs_reading import Reading, tell
 from kcfix.cli.logs_view import raw_line, row, text_line
-from kcfix.core.logentry import LogEntry
-from kcfix.core.logmerge import Failed, Folded, finished, folded, followed, merged
-from kcfix.core.logquery import Filter, Source, sources
-from kcfix.core.logsource import follow, read
+from kcfix.core.logmerge import Folded, folded
+from kcfix.core.logquery import Filter, sources
 from kcfix.core.milestones import reached
 from kcfix.core.payments import PaymentId, parse_uuid
 from kcfix.core.times import format_time, parse_time
-from kcfix.errors import OK, KcfixError, NotFound, UsageError
+from kcfix.errors import OK, NotFound, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import Column, Table, View
 from kcfix.services import Services
@@ -30,8 +25,6 @@ from kcfix.services import Services
 DEFAULT_LINES = 50
 MILESTONE_LINES = 20_000
 """Lines of each worker in which milestones are looked for, unless -n says otherwise."""
-_SPARE = 10
-"""So many times more lines are read than shown, because a line that repeats is shown once."""
 _STREAMED = (Format.TABLE, Format.PLAIN, Format.JSONL)
 
 
@@ -149,7 +142,7 @@ def run(options: Options, services: Services) -> View | int:
     warnings = [f"{name} has no container on this Docker engine" for name in missing]
     if not chosen:
         raise NotFound("no worker has a container on this Docker engine", hint="kcfix status")
-    reading = _Reading(services, options, chosen)
+    reading = Reading(services, chosen, options.filter, options.lines, fold=not options.raw)
     if options.milestones:
         found = [(source, reached(lines, source.stage, options.filter.payment)) for source, lines in reading.entries()]
         view = milestones_view(found, options.filter.payment, services.zone)
@@ -159,97 +152,10 @@ def run(options: Options, services: Services) -> View | int:
     return reading.finish(_document(reading, options, services), warnings)
 
 
-class _Reading:
-    """The logs of the chosen containers; one that can't be read is kept as an error and the others go on."""
-
-    def __init__(self, services: Services, options: Options, chosen: tuple[Source, ...]) -> None:
-        self.services = services
-        self.options = options
-        self.chosen = chosen
-        self.labels = {source.container.name: source.label for source in chosen}
-        self.width = max(len(source.label) for source in chosen)
-        self.errors: list[KcfixError] = []
-        self.newest: dict[str, tuple[datetime, int]] = {}
-        """By container: time of the newest line that was read, and how many lines had that very time."""
-
-    def entries(self) -> Iterator[tuple[Source, Iterator[LogEntry]]]:
-        """Each container with all its wanted lines, filtered by time only."""
-        for source in self.chosen:
-            yield source, self._read(source, self.options.lines)
-
-    def lines(self) -> Iterator[Folded]:
-        """What is there now, merged."""
-        return merged([self._finished(source) for source in self.chosen])
-
-    def _finished(self, source: Source) -> Iterable[Folded]:
-        options = self.options
-        wanted = options.lines
-        tail = None if wanted is None or options.filter.selects else max(wanted, 1) * (1 if options.raw else _SPARE)
-        entries = (e for e in self._read(source, tail) if options.filter.wants(e))
-        if options.raw:
-            return finished(entries, wanted, fold=False)
-        return finished(entries, wanted)
-
-    def _read(self, source: Source, tail: int | None) -> Iterator[LogEntry]:
-        name = source.container.name
-        selection = self.options.filter
-        try:
-            for entry in read(
-                self.services.docker, source.container, since=selection.since, until=selection.until, tail=tail
-            ):
-                time, count = self.newest.get(name, (entry.timestamp, 0))
-                if entry.timestamp >= time:
-                    self.newest[name] = entry.timestamp, count + 1 if entry.timestamp == time else 1
-                yield entry
-        except KcfixError as error:
-            self.errors.append(error)
-
-    def coming(self) -> Iterator[LogEntry | None]:
-        """What comes from now on, merged."""
-        start = self.services.docker.now()
-        feeds: list[Callable[[], Iterator[LogEntry]]] = []
-        for source in self.chosen:
-            since, seen = self.newest.get(source.container.name, (self.options.filter.since or start, 0))
-            feeds.append(
-                partial(
-                    follow, self.services.docker, source.container, since=since, seen=seen, sleep=self.services.sleep
-                )
-            )
-        for item in followed(feeds, self.services.monotonic):
-            if isinstance(item, Failed):
-                self.errors.append(item.error)
-                _tell(self.services, item.error.message)
-            elif item is None or self.options.filter.wants(item):
-                yield item
-
-    def tell_errors(self) -> None:
-        """Say what could not be read. Raises the error where nothing could."""
-        if self.errors and len(self.errors) >= len(self.chosen):
-            raise self.errors[0]
-        for error in self.errors:
-            _tell(self.services, error.message)
-
-    def finish(self, view: View, warnings: list[str]) -> View:
-        """The view with what could not be read. Raises the error where nothing could."""
-        if self.errors and len(self.errors) >= len(self.chosen):
-            raise self.errors[0]
-        return View(
-            schema=view.schema,
-            sections=view.sections,
-            data=view.data,
-            summary=view.summary,
-            warnings=(*view.warnings, *warnings),
-            errors=tuple(problem(error) for error in self.errors),
-            next=view.next,
-            ids=view.ids,
-            exit_code=max((error.code for error in self.errors), default=OK),
-        )
-
-
-def _write(reading: _Reading, options: Options, services: Services, warnings: list[str]) -> int:
+def _write(reading: Reading, options: Options, services: Services, warnings: list[str]) -> int:
     """The lines as they come; the exit code."""
     for warning in warnings:
-        _tell(services, f"warning: {warning}")
+        tell(services, f"warning: {warning}")
     with services.stream("logs") as out:
 
         def show(line: Folded) -> None:
@@ -272,12 +178,7 @@ def _write(reading: _Reading, options: Options, services: Services, warnings: li
     return max((error.code for error in reading.errors), default=OK)
 
 
-def _tell(services: Services, text: str) -> None:
-    services.stderr.write(f"kcfix: {services.redact(clean(text))}\n")
-    services.stderr.flush()
-
-
-def _document(reading: _Reading, options: Options, services: Services) -> View:
+def _document(reading: Reading, options: Options, services: Services) -> View:
     lines = list(reading.lines())
     labels = [reading.labels.get(line.entry.container, line.entry.container) for line in lines]
     columns = (Column("TIME"), Column("WORKER"), Column("LEVEL"), Column("COUNT", right=True), Column("MESSAGE"))
