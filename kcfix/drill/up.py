@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from kcfix.drill import broker, compose, context, database, schema, state, workers
 from kcfix.drill.down import take_down
 from kcfix.drill.engine import Engine, Spec, connected
+from kcfix.drill.faults import broken
 from kcfix.drill.network import free_ports
 from kcfix.drill.state import KAFKA, POSTGRES, WORKERS, Drill, Options
-from kcfix.errors import KcfixError, Refused, Unreachable
+from kcfix.errors import KcfixError, NotFound, Refused, Unreachable
 
 Progress = Callable[[str], None]
 
 
 def up(options: Options, progress: Progress = lambda _: None) -> Drill:
-    """A whole drill, made and started; the one that is there, where it is whole and was made with the same options.
+    """A whole drill, made and started; the one that is there, where it was made with the same options.
 
-    Nothing is left behind where it does not come up, or is interrupted.
+    Of the one that is there what does not run is started, unless it is broken on purpose. Nothing is left behind where
+    it does not come up, or is interrupted.
 
     Raises:
         Refused: a whole drill of that name was made with other options, or another command is at work on it.
@@ -53,11 +55,32 @@ def _existing(engine: Engine, drill: Drill, options: Options, progress: Progress
             f"{drill.processed_events}, {'with' if drill.unique_index else 'without'} unique index",
             hint=f"kcfix drill down --name {drill.name}",
         )
+    faults = broken(drill)
+    if faults:
+        progress(f"left as it is, broken on purpose: {', '.join(f.name for f in faults)} (`kcfix drill mend`)")
+        return drill
     running = {str(c.name) for c in engine.containers(drill.name) if c.status == "running"}
-    for service in drill.services:
-        if drill.container(service) not in running:
-            progress(f"{drill.container(service)} is not running (`kcfix drill mend`, or `down` and `up`)")
+    if any(drill.container(service) not in running for service in drill.services):
+        _start_again(engine, drill, running, progress)
     return drill
+
+
+def _start_again(engine: Engine, drill: Drill, running: set[str], progress: Progress) -> None:
+    """Start what does not run, as after a restart of the engine, and make what is missing; the data are kept."""
+    specs = {spec.service: spec for spec in _specs(engine, drill, progress)}
+    build = _Build(drill, progress)
+    for services in ((KAFKA, POSTGRES), WORKERS):
+        for service in services:
+            if drill.container(service) not in running:
+                progress(f"starting {drill.container(service)} again")
+                try:
+                    engine.start(drill, service)
+                except NotFound:
+                    engine.create(drill, specs[service])
+        if services is not WORKERS:
+            broker.wait_until_ready(drill, lambda: build.alive(engine, KAFKA))
+            database.wait_until_ready(drill, lambda: build.alive(engine, POSTGRES))
+    workers.wait_until_joined(drill, lambda: None, timeout_seconds=2 * workers.JOIN_TIMEOUT_SECONDS)
 
 
 @dataclass(slots=True)
@@ -92,14 +115,7 @@ class _BrokenOff(KcfixError):
 
 def _build(engine: Engine, drill: Drill, progress: Progress) -> None:
     build = _Build(drill, progress)
-    # Fetching may take long and must be easy to interrupt, so it is done before anything runs in parallel.
-    broker_ground = broker.ground(engine, drill.kafka_version, progress)
-    database_ground = database.ground(engine, progress)
-    worker_ground = workers.ground(engine, progress)
-
-    broker_spec = broker.spec(drill, broker_ground, compose.labels(drill, KAFKA))
-    database_spec = database.spec(drill, database_ground)
-    worker_specs = [workers.spec(drill, service, worker_ground) for service in WORKERS]
+    broker_spec, database_spec, *worker_specs = _specs(engine, drill, progress)
     broker.write_files(drill)
     database.write_files(drill)
     workers.write_files(drill)
@@ -113,6 +129,21 @@ def _build(engine: Engine, drill: Drill, progress: Progress) -> None:
     progress("starting the workers")
     _together(build, *(lambda spec=spec: _start_worker(build, spec) for spec in worker_specs))
     workers.wait_until_joined(drill, lambda: build.alive(engine, *WORKERS))
+
+
+def _specs(engine: Engine, drill: Drill, progress: Progress) -> tuple[Spec, ...]:
+    """All containers as they are to be made: broker, database, workers.
+
+    What they run on is fetched here, before anything runs in parallel: it may take long and must be easy to interrupt.
+    """
+    broker_ground = broker.ground(engine, drill.kafka_version, progress)
+    database_ground = database.ground(engine, progress)
+    worker_ground = workers.ground(engine, progress)
+    return (
+        broker.spec(drill, broker_ground, compose.labels(drill, KAFKA)),
+        database.spec(drill, database_ground),
+        *(workers.spec(drill, service, worker_ground) for service in WORKERS),
+    )
 
 
 def _start_broker(build: _Build, spec: Spec) -> None:
