@@ -85,7 +85,10 @@ def buy(
         )
 
     try:
-        with psycopg.connect(drill.dsn, connect_timeout=5, autocommit=True) as connection:
+        with (
+            psycopg.connect(drill.dsn, connect_timeout=5, autocommit=True) as connection,
+            wire.Sender(drill, nowhere=unsent) as sender,
+        ):
             buyers = _buyers(connection, count, upgrade=upgrade, student=student, course=course)
             made: list[str] = []
             size = 1 if rate else BATCH
@@ -96,7 +99,7 @@ def buy(
                 wanted = [next(buyers) for _ in range(min(size, count - first))]
                 batch = [make(first + i, who, what) for i, (who, what) in enumerate(wanted)]
                 succeed(connection, batch, emission, gps=gps)
-                _emit(drill, batch, emission, at, report)
+                _emit(sender, batch, emission, at, report)
                 made += [p.id for p in batch]
             return made
     except psycopg.Error as error:
@@ -185,13 +188,16 @@ def succeed(
 
 
 def _emit(
-    drill: Drill, batch: Sequence[Payment], emission: Emission, at: datetime | None, report: Callable[[str], None]
+    sender: wire.Sender,
+    batch: Sequence[Payment],
+    emission: Emission,
+    at: datetime | None,
+    report: Callable[[str], None],
 ) -> None:
     """Sends what payment-service would send: nothing without a course, and nothing again if it fails."""
     if emission is Emission.UNEMITTED:
         return
     messages = [p.message() for p in batch if p.course_id is not None]
-    nowhere = emission is Emission.UNSENT
-    lost = sum(1 for sent in wire.send(drill, messages, at=at, nowhere=nowhere) if sent.offset is None)
-    if lost and not nowhere:
+    lost = sum(1 for sent in sender.send(messages, at=at) if sent.offset is None)
+    if lost and emission is Emission.SENT:
         report(f"{lost} of {len(messages)} messages were not taken by the broker; the payments stand without them")

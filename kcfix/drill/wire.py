@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Self
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from kcfix.core.events import Message, Record
-from kcfix.drill.network import kafka_settings
+from kcfix.drill.network import kafka_answers, kafka_settings
 from kcfix.drill.state import Drill
 from kcfix.errors import Unreachable
 
@@ -34,56 +35,82 @@ class Sent:
     """Both None: no acknowledgement came."""
 
 
-def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = None, nowhere: bool = False) -> list[Sent]:
-    """Sends the messages in order and waits for the broker; the outcomes are in the same order.
+class Sender:
+    """One producer for many sends, made at the first one that has anything to send.
 
-    `nowhere` sends to an address where no broker is. `at` becomes the records' timestamp, None: now. A broker that
-    can't be reached is no exception: payment-service goes on without it too, and each message is then unacknowledged.
+    A broker that can't be reached is no exception: payment-service goes on without it too, and each message is then
+    unacknowledged. The next send tries again.
     """
-    if not messages:
-        return []
-    stamp = None if at is None else int(at.timestamp() * 1000)
-    settings = kafka_settings(drill) | {"bootstrap_timeout_ms": 5_000, "max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
-    if nowhere and not _reaches(*NOWHERE):
-        return [Sent(None, None)] * len(messages)
-    try:
-        producer = KafkaProducer(**settings, acks="all", request_timeout_ms=SEND_TIMEOUT_SECONDS * 1000)
-    except (KafkaError, OSError):
-        return [Sent(None, None)] * len(messages)
-    with closing(producer):
+
+    def __init__(self, drill: Drill, *, nowhere: bool = False) -> None:
+        self._drill = drill
+        self._nowhere = nowhere
+        self._producer: KafkaProducer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._producer is not None:
+            self._producer.close(timeout=SEND_TIMEOUT_SECONDS)
+
+    def send(self, messages: Sequence[Message], *, at: datetime | None = None) -> list[Sent]:
+        """Sends the messages in order and waits for the broker; the outcomes are in the same order.
+
+        `at` becomes the records' timestamp, None: now.
+        """
+        if not messages:
+            return []
+        if not self._reaches():
+            return [Sent(None, None)] * len(messages)
+        if self._producer is None:
+            limits = {"bootstrap_timeout_ms": 5_000, "max_block_ms": SEND_TIMEOUT_SECONDS * 1000}
+            try:
+                self._producer = KafkaProducer(**kafka_settings(self._drill), **limits, acks="all")
+            except (KafkaError, OSError):
+                return [Sent(None, None)] * len(messages)
+        stamp = None if at is None else int(at.timestamp() * 1000)
         futures = []
         for message in messages:
             try:
-                future = producer.send(
-                    message.topic,
-                    key=message.key,
-                    value=message.value,
-                    headers=list(message.headers),
-                    partition=message.partition,
-                    timestamp_ms=stamp,
+                futures.append(
+                    self._producer.send(
+                        message.topic,
+                        key=message.key,
+                        value=message.value,
+                        headers=list(message.headers),
+                        partition=message.partition,
+                        timestamp_ms=stamp,
+                    )
                 )
             except (KafkaError, OSError):
-                future = None
-            futures.append(future)
-            if future is None:
                 break  # one full wait for a dead broker is enough
-        outcomes = []
-        for future in futures:
-            try:
-                meta = None if future is None else future.get(timeout=SEND_TIMEOUT_SECONDS)
-            except (KafkaError, OSError):
-                meta = None
-            outcomes.append(Sent(None, None) if meta is None else Sent(meta.partition, meta.offset))
-    return outcomes + [Sent(None, None)] * (len(messages) - len(outcomes))
+        outcomes = [self._outcome(future) for future in futures]
+        return outcomes + [Sent(None, None)] * (len(messages) - len(outcomes))
+
+    def _reaches(self) -> bool:
+        """Whether a broker is there. Not asked through kafka-python: its failed bootstrap leaves sockets open."""
+        if not self._nowhere:
+            return kafka_answers(self._drill.kafka_port)
+        try:
+            socket.create_connection(NOWHERE, timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    @staticmethod
+    def _outcome(future: Any) -> Sent:
+        try:
+            meta = future.get(timeout=SEND_TIMEOUT_SECONDS)
+        except (KafkaError, OSError):
+            return Sent(None, None)
+        return Sent(meta.partition, meta.offset)
 
 
-def _reaches(host: str, port: int) -> bool:
-    """Whether anything listens there. Not asked through kafka-python: its failed bootstrap leaves sockets open."""
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def send(drill: Drill, messages: Sequence[Message], *, at: datetime | None = None) -> list[Sent]:
+    """One send of a `Sender` of its own."""
+    with Sender(drill) as sender:
+        return sender.send(messages, at=at)
 
 
 def send_raw(drill: Drill, topic: str, partition: int, value: bytes | None, *, key: bytes | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from kcfix.drill import broker, database, groups
+from kcfix.drill.engine import translated
 from kcfix.drill.faults.fault import FLOW, Site, State
 from kcfix.drill.state import KAFKA, POSTGRES
 from kcfix.errors import NotFound, Unreachable
@@ -46,6 +47,7 @@ def bring_worker_back(site: Site, _state: State) -> None:
 
 def crash_worker(site: Site) -> State:
     """The worker comes up without REDIS_URL, dies while it loads, and Docker starts it again and again."""
+    site.stop_worker(WORKER)  # else its member lingers for half a minute and keeps the mended worker out
     site.make_worker(WORKER, {"REDIS_URL": ""})
     site.report("waiting for its first crashes")
     deadline = time.monotonic() + 20
@@ -80,8 +82,12 @@ def start_broker(site: Site, _state: State) -> None:
 
 
 def stop_database(site: Site) -> State:
-    """The database is stopped under running workers."""
-    site.engine.stop(site.drill, POSTGRES, grace_seconds=20)
+    """The database is stopped under running workers, without waiting for them to let go."""
+    container = site.engine.container(site.drill, POSTGRES)
+    if container.status == "running":
+        with translated(f"stopping {container.name}"):
+            container.kill(signal="SIGINT")
+            container.wait(timeout=20)
     return {}
 
 

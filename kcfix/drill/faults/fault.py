@@ -79,14 +79,18 @@ class Site:
         return [p for p in payments if p in found]
 
     def send_again(self, payments: Sequence[str]) -> None:
-        """Sends the recorded events of these payments once more, as payment-service should have done."""
+        """Sends the recorded events of these payments once more, as payment-service should have done.
+
+        Raises:
+            Unreachable: the broker did not take them all.
+        """
         with self.database() as connection:
             rows = connection.execute(
                 """SELECT event_id::text, correlation_id::text, payload, created_at FROM processed_events
                    WHERE event_type = %s AND correlation_id::text = ANY(%s)""",
                 (PURCHASE_CONFIRMED, list(payments)),
             ).fetchall()
-        wire.send(
+        sent = wire.send(
             self.drill,
             [
                 build_message(
@@ -100,6 +104,8 @@ class Site:
                 for event, payment, body, when in rows
             ],
         )
+        if any(s.offset is None for s in sent):
+            raise Unreachable("the drill's broker did not take the messages", system="kafka")
 
 
 def _group(worker: str) -> str:

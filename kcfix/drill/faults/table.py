@@ -47,7 +47,7 @@ _FAULTS = (
         "offsets-never-committed",
         "no committed offset: the worker was started at the log end and skipped three payments (mode 1)",
         messages.lose_offsets,
-        messages.set_offsets,
+        messages.send_skipped,
     ),
     Fault(
         "poison-message",
