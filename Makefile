@@ -42,7 +42,7 @@ types: ## Types
 
 bench: ## Measure kcfix against its rivals and write docs/benchmarks.md
 	@scripts/setup drill
-	scripts/with-docker $(PYTHON) scripts/bench
+	scripts/with-docker $(PYTHON) scripts/bench.py
 
 docs: ## Write the generated pages of docs/ anew
 	@scripts/setup python
