@@ -101,6 +101,9 @@ def _details(entry: LogEntry) -> str:
     record = offset_of(entry)
     if record is not None:
         found.append(f"{record[0]}@{record[1]}")
+    event = entry.fields.get("eventType")
+    if isinstance(event, str) and event not in (*entry.message.split(), "unknown"):
+        found.append(f"event={event}")
     ids = [(name, entry.fields.get(key)) for name, key in _SHOWN]
     if not any(isinstance(value, str) for _, value in ids[:1]):
         ids.insert(0, ("correlation", entry.fields.get("correlationId")))
