@@ -22,7 +22,7 @@ from kcfix.adapters.kafka_protocol import (
     KafkaConfigurationError,
     SaslAuthenticateRequest,
     SaslHandshakeRequest,
-    get_sasl_mechanism,
+    sasl_mechanism,
 )
 from kcfix.errors import UsageError
 
@@ -179,7 +179,7 @@ class Connection:
     def _log_in(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
         wanted = str(security.get("sasl_mechanism") or "")
         try:
-            mechanism = get_sasl_mechanism(wanted)(host=host, **security)
+            mechanism = sasl_mechanism(wanted)(host=host, **security)
         except (KeyError, KafkaConfigurationError, TypeError, AttributeError) as error:
             raise UsageError(f"the SASL settings for Kafka can't be used: mechanism {wanted or 'not given'}") from error
         hello = self.ask(SaslHandshakeRequest(mechanism=wanted, max_version=1), deadline)

@@ -60,10 +60,11 @@ class KafkaWorld:
         ready, leave = threading.Event(), threading.Event()
 
         def consume() -> None:
-            consumer = KafkaConsumer(
-                topic, group_id=group, enable_auto_commit=False, metadata_max_age_ms=1000, **self.settings
-            )
-            with closing(consumer):
+            with closing(KafkaConsumer(group_id=group, enable_auto_commit=False, **self.settings)) as consumer:
+                # Without the topic's partitions at hand it would join and take none.
+                while consumer.partitions_for_topic(topic) is None and not leave.is_set():
+                    time.sleep(0.05)
+                consumer.subscribe([topic])
                 while not leave.is_set():
                     consumer.poll(timeout_ms=100)
                     if consumer.assignment():
