@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -16,7 +17,8 @@ import typer
 from typer import TyperException
 
 from kcfix.clean import clean
-from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, UsageError
+from kcfix.cli.words import command_in, format_in
+from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format, Style, style_of
 from kcfix.render.view import Problem, View
 
@@ -88,18 +90,16 @@ class _Run:
             finally:
                 if self._services is not None:
                     self._services.close()
-        except BrokenPipeError:
-            _give_up_output(self.out)
-            return OK
         except (KeyboardInterrupt, typer.Abort):
-            self._say("interrupted")
-            return INTERRUPTED
+            return self._failed(Problem(INTERRUPTED, "interrupted", "interrupted"))
         except Terminated:
-            self._say("terminated")
-            return TERMINATED
+            return self._failed(Problem(TERMINATED, "terminated", "terminated"))
         except typer.Exit as leave:
             return leave.exit_code
         except Exception as error:  # noqa: BLE001 - the last door: whatever it is becomes one line and a code
+            if isinstance(error, BrokenPipeError) and _is_closed(self.out):
+                _give_up_output(self.out)
+                return OK
             return self._fail(error)
 
     def _parse_and_run(self) -> View | int | None:
@@ -117,7 +117,7 @@ class _Run:
 
     def _style(self) -> Style:
         given: Mapping[str, object] = self.given
-        if not given and (wish := _format_in(self.argv)):
+        if not given and (wish := format_in(self.argv)):
             # The command line could not be parsed to its end: its words themselves are the best that there is.
             given = {"output": wish}
         tty = bool(getattr(self.out, "isatty", lambda: False)())
@@ -141,9 +141,14 @@ class _Run:
             self._say(f"warning: {warning}")
         try:
             self._write(view, style, settings.context if settings else None)
-        except BrokenPipeError:
+        except OSError as error:
+            closed = isinstance(error, BrokenPipeError)
+            if not closed:
+                self._say(f"can't write to standard output: {error.strerror or error}")
             _give_up_output(self.out)
-            return view.exit_code if view.changed else OK
+            if view.changed:
+                return view.exit_code
+            return OK if closed else Unreachable.code
         for problem in view.errors:
             self._say(problem.message, problem.hint)
         return view.exit_code
@@ -168,14 +173,25 @@ class _Run:
             text = "".join(traceback.format_exception(error))
             with contextlib.suppress(OSError):
                 self.err.write(self._redact(text))
+        return self._document(Problem(known.code, known.kind, known.message, known.hint))
+
+    def _failed(self, problem: Problem) -> int:
+        self._say(problem.message, problem.hint)
+        return self._document(problem)
+
+    def _document(self, problem: Problem) -> int:
+        """Where JSON was asked for, say the failure in it as well: as a document, or as the last line of a stream."""
         style = self._style()
         if style.format in (Format.JSON, Format.JSONL):
-            problem = Problem(known.code, known.kind, self._redact(known.message), known.hint)
+            if self._services is not None and self._services.streaming:
+                style = replace(style, format=Format.JSONL)
             settings = self._services.settings_if_loaded if self._services else None
-            view = View(_command_in(self.argv), (), (), errors=(problem,), exit_code=known.code)
-            with contextlib.suppress(BrokenPipeError):
+            view = View(command_in(self.argv), (), (), errors=(problem,), exit_code=problem.code)
+            try:
                 self._write(view, style, settings.context if settings else None)
-        return known.code
+            except OSError:
+                _give_up_output(self.out)
+        return problem.code
 
     def _wants_traceback(self) -> bool:
         verbose = self.given.get("verbose")
@@ -202,32 +218,18 @@ def _translated(error: Exception) -> KcfixError:
     )
 
 
-def _format_in(argv: Sequence[str]) -> Format | None:
-    """The format that the words ask for, as far as they can be understood."""
-    found: Format | None = None
-    for number, word in enumerate(argv):
-        value = None
-        if word == "--":
-            break
-        if word == "--json":
-            value = "json"
-        elif word in ("-o", "--output") and number + 1 < len(argv):
-            value = argv[number + 1]
-        elif word.startswith("--output="):
-            value = word.partition("=")[2]
-        elif word.startswith("-o") and not word.startswith("--"):
-            value = word[2:].removeprefix("=")
-        if value in list(Format):
-            found = Format(value)
-    return found
-
-
-def _command_in(argv: Sequence[str]) -> str:
-    """The command that the words name; `kcfix` where there is none."""
-    from kcfix.cli.app import COMMANDS
-
-    names = {entry.name for entry in COMMANDS}
-    return next((word for word in argv if word in names), "kcfix")
+def _is_closed(out: TextIO) -> bool:
+    """Whether nobody reads the output any more. Another pipe, to some system, may have broken instead."""
+    try:
+        out.write("")
+        out.flush()
+        watch = select.poll()
+        watch.register(out.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
+    except BrokenPipeError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def _give_up_output(out: TextIO) -> None:

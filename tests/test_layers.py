@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "render": LEAVES | {"render"},
     "adapters": LEAVES | {"core", "adapters"},
     "settings": LEAVES | {"core", "settings"},
-    "services": LEAVES | {"core", "settings", "adapters", "render"},
+    "services": LEAVES | {"core", "settings", "adapters", "render", "services"},
     "drill": LEAVES | {"core", "adapters", "drill"},
     "cli": LEAVES | {"core", "render", "settings", "services", "drill", "cli"},
     "main": LEAVES | {"core", "render", "settings", "services", "cli"},

@@ -127,7 +127,6 @@ CHANGE: Mapping[str, Document] = {
         },
         {"runs~": "integer", "unfinished~": "integer"},
     ),
-    "drill-up": Document("The drill that is up.", "object", {}),
     "drill-status": Document(
         "One row: the drill.",
         {

@@ -296,6 +296,7 @@ def test_interruption_and_termination_have_their_codes(run: Run, command: Any, e
     command(raiser(error))
     ran = run("probe")
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
+    assert [e["code"] for e in run("probe", "--json").document["errors"]] == [code]
 
 
 @pytest.mark.parametrize("format_", list(Format))
@@ -329,6 +330,49 @@ def test_a_closed_pipe_is_quiet_and_0_unless_something_was_changed(command: Any,
     err = io.StringIO()
     services = Services(environ={"HOME": "/nonexistent"}, stdout=ClosedPipe(), stderr=err)
     assert (main(["probe"], services), err.getvalue()) == (code, "")
+
+
+def test_a_pipe_to_some_system_that_broke_is_not_a_closed_output(run: Run, command: Any) -> None:
+    command(raiser(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    ran = run("probe")
+    assert ran.code == 70
+    assert "BrokenPipeError" in ran.err
+
+
+class FullDisk(Terminal):
+    """A file on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("view", "code"), [(a_view(), 4), (a_view(changed=True), 0), (a_view(exit_code=6, changed=True), 6)]
+)
+def test_output_that_can_not_be_written_is_said(command: Any, view: View, code: int) -> None:
+    command(lambda services: view)
+    err = io.StringIO()
+    services = Services(environ={"HOME": "/nonexistent"}, stdout=FullDisk(), stderr=err)
+    assert main(["probe"], services) == code
+    assert err.getvalue() == "kcfix: can't write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "code"),
+    [
+        ("{kcfix} config show --brokers a:1 --dsn postgresql://h/d >&-", 0),
+        ("{kcfix} config show --brokers a:1 --dsn postgresql://h/d <&- 2>&-", 0),
+        ("{kcfix} nonsense >&- 2>&-", 2),
+        ("{kcfix} config show --brokers a:1 --dsn postgresql://h/d > /dev/full", 4),
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONIOENCODING=ascii {kcfix} config show --brokers a:1 --dsn x://h/d --project é", 0),
+    ],
+)
+def test_odd_streams_give_no_traceback(shell: str, code: int) -> None:
+    line = shell.format(kcfix=f"{sys.executable} -m kcfix")
+    ran = subprocess.run(["bash", "-c", line], capture_output=True)
+    assert ran.returncode == code
+    assert b"Traceback" not in ran.stderr
+    assert b"Exception ignored" not in ran.stderr
 
 
 def test_a_real_closed_pipe_leaves_no_complaint_behind() -> None:
@@ -406,3 +450,18 @@ def test_a_stream_is_text_or_one_object_a_line(run: Run, command: Any) -> None:
     command(act)
     assert run("probe").out == "for people only\na line red\n"
     assert run("probe", "-o", "json").out == '{"schema": "kcfix.probe/v1", "n": 1}\n'
+
+
+def test_a_stream_that_fails_ends_with_a_line_and_not_with_a_document(run: Run, command: Any) -> None:
+    def act(services: Services) -> int:
+        with services.stream("probe") as out:
+            out.write("a line", {"n": 1})
+        raise errors.Unreachable("kafka: gone")
+
+    command(act)
+    ran = run("probe", "-o", "json")
+    assert ran.code == 4
+    assert [json.loads(line) for line in ran.lines] == [
+        {"schema": "kcfix.probe/v1", "n": 1},
+        {"error": {"code": 4, "kind": "unreachable", "message": "kafka: gone", "hint": None}},
+    ]

@@ -1,27 +1,25 @@
-"""What a run works with: settings, clock, terminal, and the three systems, opened on first use and closed at the end.
+"""The settings of a run and its systems: each opened on first use, closed at the end; what the containers tell of them.
 
-Tests build it with fakes; nothing else in kcfix opens an adapter (but the drill).
+Nothing else in kcfix opens an adapter (but the drill).
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kcfix import __version__
 from kcfix.core.dsn import database_address
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
-from kcfix.core.redact import is_secret, redact, secrets_of
+from kcfix.core.redact import is_secret, secrets_of
 from kcfix.core.workers import Container
-from kcfix.errors import KcfixError, Refused, Unreachable
+from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
 from kcfix.settings import Origin, Settings, Source, load
 
@@ -29,30 +27,24 @@ if TYPE_CHECKING:
     from kcfix.adapters.addresses import Told
     from kcfix.core.discovery import Discovery
     from kcfix.core.journal import Journal
-    from kcfix.render.stream import Stream
-    from kcfix.render.style import Style
 
 T = TypeVar("T")
 
 
-def _now() -> datetime:
+def host_now() -> datetime:
+    """The host's clock, aware UTC."""
     return datetime.now(UTC)
 
 
-class Services:
-    """Everything that is not a pure function of the command line."""
+class Systems:
+    """Kafka, Docker, the database and the journal as the settings say. Fakes that are given go before the settings."""
 
     def __init__(
         self,
         *,
         environ: Mapping[str, str] | None = None,
         folder: Path | None = None,
-        stdin: TextIO | None = None,
-        stdout: TextIO | None = None,
-        stderr: TextIO | None = None,
-        now: Callable[[], datetime] = _now,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = host_now,
         kafka: KafkaPort | None = None,
         docker: DockerPort | None = None,
         database: DatabasePort | None = None,
@@ -60,15 +52,8 @@ class Services:
     ) -> None:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self.folder = folder or Path.cwd()
-        self.stdin = stdin or sys.stdin
-        self.stdout = stdout or sys.stdout
-        self.stderr = stderr or sys.stderr
         self.now = now
-        """The host's clock, aware UTC."""
-        self.sleep = sleep
-        self.monotonic = monotonic
-        self.argv: tuple[str, ...] = ()
-        """The command line, with secrets in it: never shown or written as it is."""
+        """The clock, aware UTC."""
         self.given: Mapping[str, object] = {}
         """What was given of the shared options, by parameter name; set by main once the command line is parsed."""
         self._given_kafka = kafka
@@ -79,8 +64,6 @@ class Services:
         self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
         self._secrets: set[str] = set()
         self._kept: dict[str, object] = {}
-
-    # settings and terminal
 
     @cached_property
     def settings(self) -> Settings:
@@ -98,22 +81,6 @@ class Services:
         return self.settings.flow
 
     @property
-    def zone(self) -> tzinfo | None:
-        """Zone in which times are shown to people: UTC with --utc, else None for the local one."""
-        return UTC if self.settings.utc else None
-
-    @property
-    def quiet(self) -> bool:
-        """Whether `-q` was given."""
-        return bool(self.given.get("quiet"))
-
-    @property
-    def verbosity(self) -> int:
-        """How many times `-v` was given."""
-        verbose = self.given.get("verbose")
-        return verbose if isinstance(verbose, int) else 0
-
-    @property
     def secrets(self) -> frozenset[str]:
         """Passwords that are known to this run, to be masked wherever they appear."""
         settings = self.settings_if_loaded
@@ -121,31 +88,6 @@ class Services:
             return frozenset(self._secrets)
         named = {str(value) for key, value in settings.kafka.items() if is_secret(key)}
         return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
-
-    def progress(self, text: str) -> None:
-        """Say what is being done, on standard error, if a person is watching there and `-q` was not given."""
-        if self.stderr.isatty() and not self.quiet:
-            from kcfix.clean import clean
-
-            self.stderr.write(f"{clean(text)}\n")
-            self.stderr.flush()
-
-    def ask(self, question: str) -> bool:
-        """Whether a person at the terminal answers yes. The question goes to standard error; Enter alone is no.
-
-        Raises:
-            Refused: there is no terminal to ask at. Nothing was changed.
-        """
-        if not (self.stdin.isatty() and self.stderr.isatty()):
-            raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
-        self.stderr.write(f"{question} [y/N] ")
-        self.stderr.flush()
-        answer = self.stdin.readline()
-        if not answer.endswith("\n"):
-            self.stderr.write("\n")
-        return answer.strip().lower() in ("y", "yes")
-
-    # the systems
 
     @property
     def kafka(self) -> KafkaPort:
@@ -220,36 +162,6 @@ class Services:
             return None, Origin(Source.DEFAULT)
         self._secrets |= secrets_of(found.value)
         return found.value, Origin(Source.DISCOVERED, found.where)
-
-    def readings(
-        self, tasks: Mapping[str, Callable[[], T]], *, deadline: float | None = None
-    ) -> Mapping[str, T | KcfixError]:
-        """Run several readings at once, each in a thread; one that fails or is late is the error in place of its value.
-
-        `deadline` in seconds; None for the settings' timeout plus the time to connect. Errors that are no KcfixError
-        are raised: they are defects. Late threads are left behind; they hold no lock and change nothing.
-        """
-        from kcfix.parallel import run_readings
-
-        if deadline is None:
-            deadline = (self.settings.timeout + self.settings.connect_timeout).total_seconds()
-        return run_readings(tasks, deadline)
-
-    def stream(self, schema: str) -> Stream:
-        """A writer for output that never ends (`logs -f`, `lag --watch`): text, or one JSON object a line."""
-        from kcfix.render.stream import Stream
-
-        return Stream(schema, self.style(), self.stdout)
-
-    def style(self) -> Style:
-        """How to write, from the flags and the terminal."""
-        from kcfix.render.style import style_of
-
-        return style_of(self.given, self.environ, tty=self.stdout.isatty(), scrub=self.redact)
-
-    def redact(self, text: str) -> str:
-        """The text without the secrets that are known or can be told by their form."""
-        return redact(text, self.secrets)
 
     def close(self) -> None:
         """Close what this run opened. Fakes that were given stay as they are."""

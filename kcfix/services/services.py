@@ -1,0 +1,125 @@
+"""What a run works with: its systems, its terminal, its clock. Tests build it with fakes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
+from kcfix.core.redact import redact
+from kcfix.errors import KcfixError, Refused
+from kcfix.services.systems import Systems, host_now
+
+if TYPE_CHECKING:
+    from kcfix.core.journal import Journal
+    from kcfix.render.stream import Stream
+    from kcfix.render.style import Style
+
+T = TypeVar("T")
+
+
+class Services(Systems):
+    """Everything that is not a pure function of the command line."""
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        stdin: TextIO | None = None,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+        now: Callable[[], datetime] = host_now,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        kafka: KafkaPort | None = None,
+        docker: DockerPort | None = None,
+        database: DatabasePort | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        super().__init__(
+            environ=environ, folder=folder, now=now, kafka=kafka, docker=docker, database=database, journal=journal
+        )
+        self.stdin = stdin or sys.stdin
+        self.stdout = stdout or sys.stdout
+        self.stderr = stderr or sys.stderr
+        self.sleep = sleep
+        self.monotonic = monotonic
+        self.argv: tuple[str, ...] = ()
+        """The command line, with secrets in it: never shown or written as it is."""
+        self.streaming = False
+        """Whether `stream` was used: then a failure is a line of it, and no document of its own."""
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Zone in which times are shown to people: UTC with --utc, else None for the local one."""
+        return UTC if self.settings.utc else None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether `-q` was given."""
+        return bool(self.given.get("quiet"))
+
+    @property
+    def verbosity(self) -> int:
+        """How many times `-v` was given."""
+        verbose = self.given.get("verbose")
+        return verbose if isinstance(verbose, int) else 0
+
+    def progress(self, text: str) -> None:
+        """Say what is being done, on standard error, if a person is watching there and `-q` was not given."""
+        if self.stderr.isatty() and not self.quiet:
+            from kcfix.clean import clean
+
+            self.stderr.write(f"{clean(text)}\n")
+            self.stderr.flush()
+
+    def ask(self, question: str) -> bool:
+        """Whether a person at the terminal answers yes. The question goes to standard error; Enter alone is no.
+
+        Raises:
+            Refused: there is no terminal to ask at. Nothing was changed.
+        """
+        if not (self.stdin.isatty() and self.stderr.isatty()):
+            raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
+        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.flush()
+        answer = self.stdin.readline()
+        if not answer.endswith("\n"):
+            self.stderr.write("\n")
+        return answer.strip().lower() in ("y", "yes")
+
+    def readings(
+        self, tasks: Mapping[str, Callable[[], T]], *, deadline: float | None = None
+    ) -> Mapping[str, T | KcfixError]:
+        """Run several readings at once, each in a thread; one that fails or is late is the error in place of its value.
+
+        `deadline` in seconds; None for the settings' timeout plus the time to connect. Errors that are no KcfixError
+        are raised: they are defects. Late threads are left behind; they hold no lock and change nothing.
+        """
+        from kcfix.parallel import run_readings
+
+        if deadline is None:
+            deadline = (self.settings.timeout + self.settings.connect_timeout).total_seconds()
+        return run_readings(tasks, deadline)
+
+    def stream(self, schema: str) -> Stream:
+        """A writer for output that never ends (`logs -f`, `lag --watch`): text, or one JSON object a line."""
+        from kcfix.render.stream import Stream
+
+        self.streaming = True
+        return Stream(schema, self.style(), self.stdout)
+
+    def style(self) -> Style:
+        """How to write, from the flags and the terminal."""
+        from kcfix.render.style import style_of
+
+        return style_of(self.given, self.environ, tty=self.stdout.isatty(), scrub=self.redact)
+
+    def redact(self, text: str) -> str:
+        """The text without the secrets that are known or can be told by their form."""
+        return redact(text, self.secrets)

@@ -1,0 +1,136 @@
+"""Services: what is opened when, what is asked once, and readings under a deadline."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from kcfix.core.ports import DockerPort
+from kcfix.core.workers import Container
+from kcfix.errors import KcfixError, NotFound, Unreachable
+from kcfix.services import Services
+from kcfix.settings import Source
+from tests.builders import a_container, a_system
+
+
+class CountingDocker:
+    """An engine that counts how often it is asked."""
+
+    def __init__(self, containers: Sequence[Container] | KcfixError) -> None:
+        self._containers = containers
+        self.asked = 0
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers, or the error."""
+        self.asked += 1
+        if isinstance(self._containers, KcfixError):
+            raise self._containers
+        return tuple(self._containers)
+
+
+def services_on(
+    docker: CountingDocker, tmp_path: Path, environ: dict[str, str] | None = None, **given: object
+) -> Services:
+    services = Services(
+        environ={"HOME": str(tmp_path), **(environ or {})},
+        folder=tmp_path,
+        stdin=io.StringIO(),
+        stdout=io.StringIO(),
+        stderr=io.StringIO(),
+        docker=cast("DockerPort", docker),
+    )
+    services.given = given
+    return services
+
+
+def test_what_is_given_needs_no_docker(tmp_path: Path) -> None:
+    docker = CountingDocker([])
+    services = services_on(docker, tmp_path, brokers="one:9092", dsn="postgresql://h/d")
+    assert services.brokers[0] == ("one:9092",)
+    assert services.dsn[0] == "postgresql://h/d"
+    assert services.address_map.get("127.0.0.1:9092") is None
+    assert docker.asked == 0
+
+
+def test_discovery_asks_docker_once(tmp_path: Path) -> None:
+    docker = CountingDocker(a_system())
+    services = services_on(docker, tmp_path)
+    assert services.brokers[0] == ("kafka:9092",)
+    assert services.brokers[1].source is Source.DISCOVERED
+    assert services.dsn[0] is not None
+    assert services.containers
+    assert docker.asked == 1
+
+
+def test_a_dead_engine_is_asked_once_and_every_reader_gets_its_error(tmp_path: Path) -> None:
+    docker = CountingDocker(Unreachable("docker: gone", system="docker"))
+    services = services_on(docker, tmp_path)
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="docker: gone"):
+            _ = services.brokers
+    assert docker.asked == 1
+
+
+def test_without_any_address_kafka_and_database_say_how_to_give_one(tmp_path: Path) -> None:
+    services = services_on(CountingDocker([]), tmp_path)
+    with pytest.raises(Unreachable, match="no brokers are known") as caught:
+        _ = services.kafka
+    assert caught.value.hint is not None
+    assert "--brokers" in caught.value.hint
+    with pytest.raises(Unreachable, match="no address is known"):
+        _ = services.database
+
+
+def test_a_password_that_was_discovered_is_masked_from_then_on(tmp_path: Path) -> None:
+    services = services_on(CountingDocker([a_container()]), tmp_path)
+    assert services.dsn[0] is not None
+    assert services.redact("it said made-up-password") == "it said ***"
+
+
+def test_a_named_context_that_says_nothing_of_docker_takes_no_address_from_containers_here(tmp_path: Path) -> None:
+    (tmp_path / "kcfix.toml").write_text('[contexts.far]\nbrokers = "kafka.invalid:9092"\ndsn = "postgresql://h/d"\n')
+    docker = CountingDocker(a_system())
+    services = services_on(docker, tmp_path, context="far")
+    assert services.address_map.get("kafka.invalid:9092") is None
+    assert docker.asked == 0
+
+
+def test_readings_run_at_the_same_time_and_an_error_stands_in_for_a_value(tmp_path: Path) -> None:
+    services = services_on(CountingDocker([]), tmp_path)
+    together = threading.Barrier(2, timeout=5)
+    lost = NotFound("no such thing")
+
+    def meet() -> str:
+        together.wait()
+        return "met"
+
+    def fail() -> str:
+        raise lost
+
+    found = services.readings({"one": meet, "two": meet, "three": fail})
+    assert found == {"one": "met", "two": "met", "three": lost}
+    assert list(found) == ["one", "two", "three"]
+
+
+def test_a_reading_that_hangs_is_unreachable_after_the_deadline(tmp_path: Path) -> None:
+    services = services_on(CountingDocker([]), tmp_path)
+    free = threading.Event()
+    found = services.readings({"kafka": free.wait, "quick": lambda: True}, deadline=0.05)
+    free.set()
+    late = found["kafka"]
+    assert isinstance(late, Unreachable)
+    assert late.message == "kafka: no answer within 0.05 s"
+    assert found["quick"] is True
+
+
+def test_a_defect_in_a_reading_is_raised(tmp_path: Path) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        services_on(CountingDocker([]), tmp_path).readings({"x": broken})
