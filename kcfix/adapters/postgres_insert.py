@@ -20,14 +20,15 @@ from psycopg import errors, sql
 from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
-from kcfix.adapters.postgres_schema import Schema, statement
+from kcfix.adapters.postgres_schema import Schema, identifier, statement
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import InsertOrder, InsertResult, InsertState, Recheck
 from kcfix.errors import Unreachable
 
 MOST = 200
 """Orders in one transaction: each holds a lock until the commit."""
-_BEGIN = """BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+# Not READ WRITE: where the database or the role is read-only by default, somebody wants no writes.
+_BEGIN = """BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO';
 SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"""
 
@@ -277,7 +278,7 @@ def _insert_statement(s: Schema) -> sql.Composed:
     columns = (
         "id student_id course_id purchase_tier expiry_date metadata is_active created_at updated_at".split()  # noqa: SIM905
     )
-    names = {name: sql.Identifier(s.flow.column("purchases", name)) for name in columns}
+    names = {name: identifier(s.flow.column("purchases", name)) for name in columns}
     types = {
         "id": "id",
         "student": "student_id",

@@ -23,6 +23,11 @@ _YEARS = "BETWEEN '0002-01-01' AND '9998-12-31'"
 """Times that Python can hold; others (infinity among them) are read as unknown."""
 
 
+def identifier(*parts: str) -> sql.Identifier:
+    """A quoted name for a statement with parameters, in which a percent sign must be doubled."""
+    return sql.Identifier(*(part.replace("%", "%%") for part in parts))
+
+
 def statement(name: str) -> str:
     """The text of one file in sql/."""
     return (resources.files("kcfix.adapters") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
@@ -75,7 +80,7 @@ class Schema:
 
     def table(self, table: str) -> sql.Composable:
         """The live name of a table, quoted."""
-        return sql.Identifier(*self.written(table).split("."))
+        return identifier(*self.written(table).split("."))
 
     def column(self, table: str, column: str, alias: str) -> sql.Composable:
         """A column of an aliased table, quoted.
@@ -93,7 +98,7 @@ class Schema:
             )
         if not self._column(table, column).readable:
             raise access_denied(f"permission denied for table {self.written(table)}", self.address, "SELECT")
-        return sql.Identifier(alias, self.flow.column(table, column))
+        return identifier(alias, self.flow.column(table, column))
 
     def type(self, table: str, column: str) -> str:
         """The column's type, as PostgreSQL writes it; `text` for one that does not exist."""

@@ -38,7 +38,7 @@ def metadata_mapping(metadata: object) -> Mapping[str, object]:
     if isinstance(metadata, str):
         try:
             metadata = json.loads(metadata)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     return metadata if isinstance(metadata, Mapping) else {}
 

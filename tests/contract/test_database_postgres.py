@@ -2,143 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
-import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
-from kcfix.adapters.postgres import open_database
-from kcfix.core.payments import PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, IndexState
-from kcfix.flow import Flow, Tables
+from kcfix.core.payments import PaymentId
+from kcfix.core.ports import IndexState
 from tests.contract.test_database import DatabaseContract, World
-from tests.fakes_database import ALL_TABLES, NOW, FakeDatabase
-from tests.real.postgres_server import Server, server, tables
+from tests.fakes_database import NOW, FakeDatabase
+from tests.real.postgres_server import Server
+from tests.real.postgres_world import PostgresWorld, server_with_shapes
 
 pytestmark = pytest.mark.real
-
-_INDEX = """CREATE UNIQUE INDEX unique_active_purchase ON student_course_purchases (student_id, course_id)
-    WHERE is_active = true"""
-_INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'unique_active_purchase'::regclass"
-_PURCHASE = """INSERT INTO student_course_purchases
-    (id, student_id, course_id, purchase_tier, is_active, created_at, metadata) VALUES (%s, %s, %s, %s, %s, %s, %s)"""
-_SOMEONE = "00000000-0000-4000-8000-000900000001"
-
-
-class PostgresWorld:
-    """A database of its own for one test, filled from a fake."""
-
-    def __init__(self, server: Server, timeout: float = 1.5) -> None:
-        self._server = server
-        self.name = f"kc_{os.getpid()}_{next(_NUMBERS)}"
-        self._timeout = timeout
-        self._opened: list[DatabasePort] = []
-
-    def open(self, seed: FakeDatabase) -> DatabasePort:
-        dsn = self._server.create(self.name, template=f"shape_{seed.shape.lower()}")
-        with self._server.connect(self.name) as connection:
-            _fill(connection, seed)
-        database = open_database(dsn, flow=Flow(), timeout=self._timeout)
-        self._opened.append(database)
-        return database
-
-    def execute(self, statement: str) -> None:
-        """Run something behind the port's back."""
-        with self._server.connect(self.name) as connection:
-            connection.execute(statement.encode())
-
-    def purchases(self) -> list[Purchase]:
-        query = """SELECT id::text, student_id::text, course_id::text, purchase_tier, is_active, created_at, metadata
-                   FROM student_course_purchases"""
-        with self._server.connect(self.name) as connection:
-            return [Purchase(*row) for row in connection.execute(query)]  # type: ignore[arg-type]
-
-    def write(self, purchase: Purchase) -> None:
-        with self._server.connect(self.name) as connection:
-            _write(connection, purchase)
-
-    def set_status(self, id: PaymentId, status: str) -> None:
-        with self._server.connect(self.name) as connection:
-            connection.execute("UPDATE payments SET status = %s WHERE id = %s", [status, id])
-
-    @contextmanager
-    def lock_held(self, key: int) -> Iterator[None]:
-        with self._server.connect(self.name) as connection:
-            connection.execute("SELECT pg_advisory_lock(%s)", [key])
-            yield
-
-    def close(self) -> None:
-        for database in self._opened:
-            database.close()
-        self._server.drop(self.name)
-
-
-_NUMBERS = itertools.count()
-
-
-def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO courses (id, title) VALUES (%s, 'made up')", [(c,) for c in seed.courses])
-        cursor.executemany(
-            """INSERT INTO payments (id, student_id, amount_cents, currency, status, provider, provider_payment_id,
-               metadata, confirmed_at, created_at, updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-            [
-                (
-                    *(p.id, p.student_id, p.amount_minor, p.currency, p.status, "razorpay", p.provider_payment_id),
-                    *(None if p.metadata is None else Jsonb(p.metadata), p.confirmed_at, p.created_at, p.updated_at),
-                )
-                for p in seed.payments
-            ],
-        )
-        for purchase in seed.purchases:
-            _write(connection, purchase)
-        for row in seed.allocation_rows:
-            made = row.allocation
-            trainer = _SOMEONE if made.has_trainer else None
-            cursor.execute(
-                """INSERT INTO trainer_allocations (id, student_id, course_id, trainer_id, requested_by, requested_at,
-                   status) VALUES (%s, %s, %s, %s, %s, %s, %s)""",
-                [made.id, row.student_id, row.course_id, trainer, _SOMEONE, made.requested_at, made.status],
-            )
-            cursor.executemany(
-                """INSERT INTO tutoring_sessions (allocation_id, student_id, trainer_id, scheduled_date, scheduled_time)
-                   VALUES (%s, %s, %s, date '2026-03-02' + %s::int, '4:00 PM')""",
-                [(made.id, row.student_id, _SOMEONE, day) for day in range(made.sessions)],
-            )
-        cursor.executemany(
-            """INSERT INTO processed_events (event_id, correlation_id, event_type, payload, source, version,
-               processed_at) VALUES (%s, %s, %s, %s, %s, %s, %s)""",
-            [
-                (e.event_id, e.correlation_id, e.event_type, Jsonb(e.payload), e.source, e.version, e.processed_at)
-                for e in seed.events
-            ],
-        )
-        if seed.index is not IndexState.MISSING:
-            cursor.execute(_INDEX)
-        if seed.index is IndexState.INVALID:
-            cursor.execute(_INVALID)
-        for table in ALL_TABLES - seed.tables:
-            cursor.execute(f"DROP TABLE {getattr(Tables(), table)} CASCADE".encode())
-
-
-def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase) -> None:
-    metadata = None if p.metadata is None else Jsonb(p.metadata)
-    connection.execute(_PURCHASE, [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata])
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Server]:
-    with server() as started:
-        for shape in "ABC":
-            started.create(f"shape_{shape.lower()}")
-            with started.connect(f"shape_{shape.lower()}") as connection:
-                connection.execute(tables(shape))
+    with server_with_shapes() as started:
         yield started
 
 

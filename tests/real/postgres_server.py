@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -37,7 +37,9 @@ class Server:
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         """A connection of the superuser's, in autocommit."""
-        return psycopg.connect(self.dsn(database), autocommit=True)
+        return psycopg.connect(
+            self.dsn(database), autocommit=True, connect_timeout=10, options="-c statement_timeout=20s"
+        )
 
     def create(self, database: str, *, template: str | None = None) -> str:
         """Make a database and give its DSN."""
@@ -54,14 +56,14 @@ class Server:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Every process of the server is stopped meanwhile: it accepts, and never answers."""
-        pids = [self.pid, *_children(self.pid)]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        stopped = [self.pid, *_children(self.pid)]
         try:
+            for pid in stopped:
+                _signal(pid, signal.SIGSTOP)
             yield
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            for pid in stopped:
+                _signal(pid, signal.SIGCONT)
 
 
 def programs() -> Path | None:
@@ -173,6 +175,11 @@ def _wait(started: Server, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # a process of the server's may have ended by itself
+        os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:
