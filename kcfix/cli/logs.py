@@ -160,13 +160,13 @@ def _write(reading: Reading, options: Options, services: Services, warnings: lis
 
         def show(line: Folded) -> None:
             label = reading.labels.get(line.entry.container, line.entry.container)
-            if options.raw:
-                text = raw_line(line.entry, services.zone, exact=options.exact)
+            if not out.is_text:
+                out.write("", row(line, label, raw=options.raw))
+            elif options.raw:
+                out.write(raw_line(line.entry, services.zone, exact=options.exact))
             else:
-                text = text_line(
-                    line, label, width=reading.width, zone=services.zone, exact=options.exact, bare=services.quiet
-                )
-            out.write(text, row(line, label, raw=options.raw))
+                zone, exact = services.zone, options.exact
+                out.write(text_line(line, label, width=reading.width, zone=zone, exact=exact, bare=services.quiet))
 
         for line in reading.lines():
             show(line)
