@@ -134,8 +134,9 @@ class _Run:
 
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
-        if settings is not None:
-            view = replace(view, warnings=tuple(dict.fromkeys((*settings.warnings, *view.warnings))))
+        if self._services is not None:
+            warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
+            view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
         style = self._style()
         for warning in view.warnings:
             self._say(f"warning: {warning}")

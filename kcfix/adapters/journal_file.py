@@ -52,6 +52,12 @@ class JournalFiles:
         self._who = who
         self._now = now
         self._secrets = secrets_known
+        self._begun: list[RunInFile] = []
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the runs of this process could not record."""
+        return tuple(problem for run in self._begun for problem in run.problems)
 
     def begin(self, *, command: str, context: str, argv: Sequence[str], reason: str | None = None) -> RunInFile:
         """Start a run's record."""
@@ -75,6 +81,7 @@ class JournalFiles:
         except OSError as error:
             run.close()
             raise _refused(path, error) from error
+        self._begun.append(run)
         return run
 
     def runs(self) -> tuple[RunRecord, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import typer
 
 from kcfix.cli.context import services_of
+from kcfix.core.dsn import database_address
 from kcfix.core.redact import redact_value
 from kcfix.errors import KcfixError
 from kcfix.jsonable import dumps, plain
@@ -91,10 +92,12 @@ def discovered(services: Services) -> tuple[Mapping[str, tuple[object, Origin]],
             found[name] = (told.value, Origin(Source.DISCOVERED, told.where))
     if len(discovery.projects) == 1 and discovery.projects[0]:
         found["project"] = (discovery.projects[0], Origin(Source.DISCOVERED, "the labels of the containers"))
-    if discovery.brokers is not None:
-        mapped = {broker: to for broker in discovery.brokers.value if (to := services.address_map.get(broker))}
-        if mapped:
-            found["address_map"] = (mapped, Origin(Source.DISCOVERED, "published ports"))
+    used = list(discovery.brokers.value) if discovery.brokers else []
+    if discovery.dsn is not None and (database := database_address(discovery.dsn.value)):
+        used.append(f"{database.host}:{database.port}")
+    mapped = {address: to for address in used if (to := services.address_map.get(address))}
+    if mapped:
+        found["address_map"] = (mapped, Origin(Source.DISCOVERED, "the containers' published ports and addresses"))
     warnings = list(discovery.disagreements)
     if discovery.ambiguous:
         named = ", ".join(name or "(none)" for name in discovery.alike)

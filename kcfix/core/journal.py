@@ -85,6 +85,10 @@ class Journal(Protocol):
             Refused: the journal can't be written. Nothing was changed.
         """
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the runs of this process could not record, to be shown as warnings."""
+
     def runs(self) -> tuple[RunRecord, ...]:
         """All runs on record, the newest first.
 

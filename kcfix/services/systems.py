@@ -122,6 +122,12 @@ class Systems:
         return self._keep("journal", self._open_journal)
 
     @property
+    def journal_problems(self) -> tuple[str, ...]:
+        """What could not be recorded in the journal; empty where it was not used."""
+        journal = self._given_journal or self._kept.get("journal")
+        return () if journal is None or isinstance(journal, KcfixError) else journal.problems  # type: ignore[attr-defined]
+
+    @property
     def containers(self) -> tuple[Container, ...]:
         """All containers of the engine, asked once a run. Ask `docker` for the state of one as it is now."""
         return self._keep("containers", lambda: self.docker.containers())
@@ -218,7 +224,8 @@ class Systems:
             return self._given_docker
         from kcfix.adapters.docker import open_docker
 
-        return self._opening(open_docker(self.settings.docker_host, self.settings.timeout.total_seconds()))
+        tls = {name: self.environ[name] for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if name in self.environ}
+        return self._opening(open_docker(self.settings.docker_host, self.settings.timeout.total_seconds(), tls))
 
     def _open_database(self) -> DatabasePort:
         if self._given_database is not None:

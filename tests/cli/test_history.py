@@ -133,6 +133,16 @@ def test_a_full_disk_refuses_the_step_and_warns_of_a_lost_result() -> None:
     record.close()
 
 
+def test_what_could_not_be_recorded_is_a_warning_of_the_run(run: Run, folder: Path) -> None:
+    class Lame:
+        problems = ("the journal lacks a line",)
+
+        def runs(self) -> tuple[object, ...]:
+            return ()
+
+    assert run("history", journal=Lame()).err == "kcfix: warning: the journal lacks a line\n"
+
+
 def test_two_writers_share_a_file_without_tearing_each_other(folder: Path) -> None:
     one, two = begin(journal_in(folder)), begin(journal_in(folder))
     for _ in range(20):
