@@ -16,6 +16,9 @@ from kcfix.drill.state import KAFKA, POSTGRES, Drill
 from kcfix.errors import NotFound, Refused
 from kcfix.flow import Flow
 from tests.real.conftest import eventually
+from tests.real.lab import LEAKS_FORGIVEN
+
+pytestmark = LEAKS_FORGIVEN
 
 FLOW = Flow()
 Look = Callable[[Drill, Engine, Broken], object]
