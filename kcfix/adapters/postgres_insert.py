@@ -15,12 +15,13 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors
 
 from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
+from kcfix.adapters.postgres_insert_sql import insert_statement, lock_payments, own_purchases
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
-from kcfix.adapters.postgres_schema import Schema, identifier, statement
+from kcfix.adapters.postgres_schema import Schema, statement
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import InsertOrder, InsertResult, InsertState, Recheck
 from kcfix.errors import Unreachable
@@ -91,7 +92,7 @@ class Insertion:
         here = Place(cursor, self.schema)
         with self._payments_place(here) as payments:
             if payments is here and "payments" in self.schema.lockable:
-                _lock_payments(here, ids)
+                lock_payments(here, ids)
             self.facts = read_facts(here, payments, ids, courses)
 
     def _payments_place(self, here: Place) -> AbstractContextManager[Place]:
@@ -131,7 +132,7 @@ class Insertion:
 
     def _insert_these(self, cursor: Cursor, wanted: list[InsertOrder]) -> None:
         rows = cursor.execute(
-            _insert_statement(self.schema),
+            insert_statement(self.schema),
             {
                 "ids": [o.purchase_id for o in wanted],
                 "students": [o.student_id for o in wanted],
@@ -148,7 +149,7 @@ class Insertion:
                 results[order.payment_id] = self._result(order, InsertState.INSERTED)
         missed = [order for order in wanted if order.purchase_id not in made]
         if missed:
-            there = _own_purchases(cursor, self.schema, [o.purchase_id for o in missed])
+            there = own_purchases(cursor, self.schema, [o.purchase_id for o in missed])
             for order in missed:
                 results[order.payment_id] = self._why_not(order, there.get(order.purchase_id))
         self.results.update(results)
@@ -264,46 +265,3 @@ def check_orders(orders: Sequence[InsertOrder]) -> None:
     pairs = {(order.student_id.lower(), order.course_id.lower()) for order in orders}
     if len(orders) > MOST or len(pairs) < len(orders):
         raise ValueError(f"at most {MOST} orders, one per student and course")
-
-
-def _lock_payments(at: Place, ids: Sequence[str]) -> None:
-    s = at.schema
-    query = sql.SQL("SELECT 1 FROM {} AS p WHERE {} ORDER BY {} FOR SHARE").format(
-        s.table("payments"), s.is_any("payments", "id", "p"), s.column("payments", "id", "p")
-    )
-    at.cursor.execute(query, [s.these("payments", "id", ids)])
-
-
-def _insert_statement(s: Schema) -> sql.Composed:
-    columns = (
-        "id student_id course_id purchase_tier expiry_date metadata is_active created_at updated_at".split()  # noqa: SIM905
-    )
-    names = {name: identifier(s.flow.column("purchases", name)) for name in columns}
-    types = {
-        "id": "id",
-        "student": "student_id",
-        "course": "course_id",
-        "expiry": "expiry_date",
-        "metadata": "metadata",
-    }
-    return sql.SQL(statement("insert")).format(
-        purchases=s.table("purchases"),
-        u_student_id=s.column("purchases", "student_id", "u"),
-        u_course_id=s.column("purchases", "course_id", "u"),
-        u_is_active=s.column("purchases", "is_active", "u"),
-        **names,
-        **{f"{short}_type": sql.SQL(s.type("purchases", name)) for short, name in types.items()},
-    )
-
-
-def _own_purchases(cursor: Cursor, s: Schema, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Student and course of those purchases that are there."""
-    query = sql.SQL("SELECT {}, {}, {} FROM {} AS u WHERE {}").format(
-        s.id("purchases", "id", "u"),
-        s.id("purchases", "student_id", "u"),
-        s.id("purchases", "course_id", "u"),
-        s.table("purchases"),
-        s.is_any("purchases", "id", "u"),
-    )
-    rows = cursor.execute(query, [s.these("purchases", "id", ids)]).fetchall()
-    return {id: (student, course) for id, student, course in rows}

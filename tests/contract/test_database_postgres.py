@@ -10,7 +10,9 @@ import pytest
 
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import IndexState
-from tests.contract.test_database import DatabaseContract, World
+from tests.contract.database_inserting import InsertingContract
+from tests.contract.database_reading import ReadingContract
+from tests.contract.database_world import World
 from tests.fakes_database import NOW, FakeDatabase
 from tests.real.postgres_server import Server
 from tests.real.postgres_world import PostgresWorld, server_with_shapes
@@ -37,7 +39,7 @@ def make_world(postgres: Server) -> Iterator[Callable[[], PostgresWorld]]:
         world.close()
 
 
-class TestPostgres(DatabaseContract):
+class TestPostgres(ReadingContract, InsertingContract):
     """The real adapter keeps the contract."""
 
     @pytest.fixture

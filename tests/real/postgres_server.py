@@ -105,6 +105,8 @@ def server() -> Iterator[Server]:
         }
         process = subprocess.Popen(
             (
+                # The server ends with the test run, however that ends.
+                *(("setpriv", "--pdeathsig", "INT") if shutil.which("setpriv") else ()),
                 str(binaries / "postgres"),
                 "-D",
                 str(folder / "data"),

@@ -70,7 +70,7 @@ def test_a_host_that_accepts_and_never_answers_is_left_at_the_deadline() -> None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         started = time.monotonic()
         error = _refusal(_open(f"postgresql://kc:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/kc_app"))
-        assert 0.9 < time.monotonic() - started < 1.5
+        assert 0.9 < time.monotonic() - started < 3
     assert "did not answer within 1 s (connecting)" in error.message
 
 
@@ -83,7 +83,7 @@ def test_a_server_that_falls_silent_between_two_calls_is_left_at_the_deadline(wo
             started = time.monotonic()
             with pytest.raises(Unreachable, match="did not answer within 1 s"):
                 database.facts([payment_id(1)])
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 3
     assert database.identity().name == world.name
 
 
@@ -94,7 +94,7 @@ def test_a_slow_statement_is_ended_by_the_deadline(world: PostgresWorld) -> None
         started = time.monotonic()
         with pytest.raises(Unreachable, match="did not answer within 1 s"):
             world.again(timeout=1.0).facts([payment_id(1)])
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 3
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(world: PostgresWorld) -> None:

@@ -12,7 +12,7 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts
 from kcfix.core.ports import DatabasePort, InsertOrder, InsertState
-from tests.contract.test_database import go_on, order, refuse_purchased
+from tests.contract.database_world import go_on, order, refuse_purchased
 from tests.fakes_database import FakeDatabase, course_id
 from tests.real.postgres_proxy import Loss, proxy
 from tests.real.postgres_server import Server
@@ -48,7 +48,7 @@ def test_a_commit_without_answer_is_unknown_and_the_next_run_finds_out(
         lossy = world.again(world.dsn_at(line.port))
         started = time.monotonic()
         (result,) = lossy.insert([wanted], refuse_purchased)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 6
     assert result.state is InsertState.UNKNOWN
     assert "may have been made" in str(result.reason)
     _until(lambda: len(world.purchases()) == rows)
@@ -73,7 +73,7 @@ def test_a_server_that_hangs_before_the_commit_has_changed_nothing(world: Postgr
         (result,) = database.insert([wanted], hang)
     finally:
         frozen.__exit__(None, None, None)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 12
     assert result.state is InsertState.FAILED
     assert "lost before the commit" in str(result.reason) or "did not answer" in str(result.reason)
     assert world.purchases() == []
