@@ -124,7 +124,7 @@ def _rows(found: Found, payments: tuple[PaymentId, ...]) -> Iterator[Mapping[str
                 "worker": source.label,
                 "container": source.container.name,
                 "payment_id": None,
-                "milestone": "DEAD",
+                "milestone": Milestone.DEAD,
                 "count": 1,
                 "first_at": reached.dead.timestamp,
                 "last_at": reached.dead.timestamp,

@@ -39,6 +39,8 @@ class Milestone(enum.StrEnum):
     CONNECTION_ERROR = "CONNECTION_ERROR"
     CRASHED = "CRASHED"
     RESTARTING = "RESTARTING"
+    DEAD = "DEAD"
+    """A crash without a restart after it. No line of its own proves it: see `unanswered_crash`."""
     FATAL = "FATAL"
 
 

@@ -11,6 +11,7 @@ from kcfix.core.workers import DRILL_LABEL, PROJECT_LABEL, SERVICE_LABEL, Contai
 from kcfix.errors import AccessDenied, Unreachable
 from tests.conftest import NOW, Run
 from tests.fakes_docker import FakeDocker, container, line
+from tests.schemas import check_document, check_line
 
 PAYMENT = "00000000-0000-4000-8000-000000000001"
 OTHER = "00000000-0000-4000-8000-000000000002"
@@ -279,6 +280,23 @@ def test_following_goes_on_over_a_restart_until_the_container_is_gone(run: Run) 
     assert ran.code == 0
 
 
+def test_an_engine_that_dies_under_a_followed_log_is_told(run: Run) -> None:
+    docker = FakeDocker.of([PURCHASE], STORY)
+    docker.on_followed.append(
+        lambda box: setattr(docker, "failure", Unreachable("the engine is gone", system="docker"))
+    )
+    ran = run("logs", "-f", "-q", "purchase", docker=docker)
+    assert (ran.code, len(ran.lines)) == (4, 4)
+    assert "the engine is gone" in ran.err
+
+
+def test_documents_and_streams_are_as_their_schemas_say(run: Run) -> None:
+    check_document(run("logs", "-o", "json", "--raw", docker=engine()).document)
+    check_document(run("logs", "--milestones", "-o", "json", docker=engine()).document)
+    for text in run("logs", "-o", "jsonl", docker=engine()).lines:
+        check_line(json.loads(text))
+
+
 def test_a_followed_log_as_json_is_one_object_a_line(run: Run) -> None:
     docker = FakeDocker.of([PURCHASE], STORY)
     docker.on_followed.append(lambda box: docker.boxes.clear())
@@ -310,8 +328,12 @@ def test_milestones_of_one_payment(run: Run) -> None:
 
 def test_a_dead_consumer_is_a_milestone_of_its_own(run: Run) -> None:
     crash = kafkajs(PURCHASE, 50, "[Consumer] Crash: KafkaJSNonRetriableError: Unexpected end", "ERROR")
-    ran = run("logs", "--milestones", "purchase", docker=FakeDocker.of(ALL, [*STORY, crash]))
-    assert any(text.startswith("DEAD ") for text in ran.lines)
+    docker = FakeDocker.of(ALL, [*STORY, crash])
+    assert any(text.startswith("DEAD ") for text in run("logs", "--milestones", "purchase", docker=docker).lines)
+    document = run("logs", "--milestones", "purchase", "-o", "json", docker=docker).document
+    check_document(document)
+    assert document["summary"]["dead_workers"] == ["purchase-worker"]
+    assert [row["last_at"] for row in document["data"] if row["milestone"] == "DEAD"] == ["2026-01-15T11:50:50.000Z"]
 
 
 def test_the_ids_of_the_milestones_are_the_payments(run: Run) -> None:
