@@ -13,7 +13,9 @@ docker_engine() {
   if [ -n "${DOCKER_HOST:-}" ]; then
     fail "the Docker Engine at DOCKER_HOST=$DOCKER_HOST does not answer"
   fi
-  have docker && have dockerd || install "Docker" "$(first_known docker.io)"
+  if ! have docker || ! have dockerd; then
+    install "Docker" docker.io
+  fi
   have docker || install "Docker's command line" docker-cli # newer releases package it apart
   if ! as_root docker info >/dev/null 2>&1; then
     start_engine

@@ -12,7 +12,7 @@ as_root() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-known_to_apt() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \((none)\)\{0\}//p' | grep -v '^(none)')" ]; }
+known_to_apt() { apt-cache policy "$1" 2>/dev/null | grep '^ *Candidate:' | grep -qv '(none)'; }
 
 lists_are_fresh() {
   local newest
