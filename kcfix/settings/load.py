@@ -12,8 +12,9 @@ from kcfix.flow import Flow
 from kcfix.settings.fields import BY_NAME, SETTINGS, Origin, Setting, Settings, Source
 from kcfix.settings.files import Chosen, choose, did_you_mean, state_folder
 
-_OTHER_VARIABLES = ("KCFIX_CONTEXT", "KCFIX_USER", "KCFIX_DEBUG", "KCFIX_COLOR", "KCFIX_OUTPUT")
+_OTHER_VARIABLES = ("KCFIX_CONTEXT", "KCFIX_USER", "KCFIX_DEBUG")
 """Variables that are read elsewhere than in the table of settings."""
+_FOR_TESTS = "KCFIX_TEST_"
 
 
 def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) -> Settings:
@@ -88,5 +89,7 @@ def _parsed(setting: Setting, value: object, environ: Mapping[str, str], origin:
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     known = {setting.variable for setting in SETTINGS} | set(_OTHER_VARIABLES)
-    strange = sorted(name for name in environ if name.startswith("KCFIX_") and name not in known)
+    strange = sorted(
+        name for name in environ if name.startswith("KCFIX_") and not name.startswith(_FOR_TESTS) and name not in known
+    )
     return tuple(f"unknown variable {name}{did_you_mean(name, known)}" for name in strange)
