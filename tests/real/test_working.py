@@ -12,14 +12,15 @@ from kcfix.adapters.docker import open_docker
 from kcfix.adapters.kafka import open_kafka
 from kcfix.core.discovery import workers_of
 from kcfix.core.logsource import read
-from kcfix.core.offsets import Group, GroupState, group_lag
+from kcfix.core.offsets import Group, GroupState, TopicPartition, group_lag
 from kcfix.core.ports import DockerPort, KafkaPort
 from kcfix.core.working import Look, Work, WorkState, work
 from kcfix.drill.buy import buy
 from kcfix.drill.engine import Engine
+from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import Drill
 from kcfix.flow import Flow
-from tests.real.conftest import eventually
+from tests.real.conftest import Kcfix, eventually, kafka
 
 FLOW = Flow()
 STAGE = FLOW.stages[0]
@@ -117,3 +118,25 @@ def test_an_idle_worker_looked_at_twice_stays_idle(drill: Drill, observer: Obser
     assert found.may_replay
     assert found.sample is not None
     assert found.sample < timedelta(seconds=30)
+
+
+def test_a_consumer_that_died_in_its_live_container_is_told(
+    drill: Drill, observer: Observer, engine: Engine, kcfix: Kcfix
+) -> None:
+    partition = TopicPartition(STAGE.topics[0], 0)
+    buy(drill, 1, partition=partition.partition)
+    observer.until(WorkState.WORKING)
+    producer = kafka.KafkaProducer(**kafka_settings(drill))
+    try:
+        empty = producer.send(partition.topic, value=b"", key=b"nobody", partition=partition.partition).get(timeout=20)
+        dead = observer.until(WorkState.NOT_WORKING)
+        assert any("its consumer died inside the live container" in reason for reason in dead.reasons), dead
+        told = kcfix("logs", "purchase", "--milestones", "-o", "json").document["summary"]
+        assert told["dead_workers"] == ["purchase-worker"]
+    finally:
+        producer.close()
+        engine.stop(drill, STAGE.worker)
+        observer.kafka.commit(STAGE.group, {partition: empty.offset + 1})
+        engine.start(drill, STAGE.worker)
+    observer.until(WorkState.IDLE)
+    assert kcfix("logs", "purchase", "--milestones", "-o", "json").document["summary"]["dead_workers"] == []
