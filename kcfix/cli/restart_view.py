@@ -48,19 +48,16 @@ def plan_view(reports: Sequence[Report], services: Services, code: int) -> View:
 
 
 def _plan_sections(plan: Plan, services: Services) -> list[Section]:
-    lines: list[Line] = [(Cell(plan.stage.worker, Tone.STRONG), f"  {_words(plan)}")]
-    lines += [f"  {_box(c, services)}" for c in plan.containers]
+    lines: list[Line] = [f"  {_box(c, services)}" for c in plan.containers]
     lines.append(f"  {_group(plan)}")
     if plan.refusal is not None:
         lines.append((Cell("  refused: ", Tone.BAD), plan.refusal.reason))
     lines += [(Cell("  loss: ", Tone.BAD), loss) for loss in plan.loss]
     lines += [f"  note: {note}" for note in plan.notes]
-    sections: list[Section] = [Text(tuple(lines))]
+    sections: list[Section] = [Text(tuple(lines), title=f"{plan.stage.worker}: {_words(plan)}")]
     if plan.pins:
         sections.append(_pins_table(plan))
-        told = _waiting_lines(plan.pins)
-        if told:
-            sections.append(Text(told))
+        sections += _messages(plan.pins)
     return sections
 
 
@@ -117,21 +114,39 @@ def _pins_table(plan: Plan) -> Table:
     return Table(_PIN_COLUMNS, rows, title="partitions that a plain start would skip", notes=(note,))
 
 
-def _waiting_lines(pins: Iterable[Pin]) -> tuple[Line, ...]:
-    lines: list[Line] = []
+def _messages(pins: Iterable[Pin]) -> list[Section]:
+    """The messages that matter there: unsettled ones, and those that the worker must not read."""
+    found: list[Settlement] = []
+    more = 0
     for pin in pins:
-        shown = sorted((*pin.passed, *pin.waiting, *pin.stops), key=lambda s: s.offset)
-        lines += [_message(s) for s in shown[:TOLD]]
-        total = len(pin.passed) + pin.waiting_count + len(pin.stops)
-        if total > TOLD:
-            lines.append(f"  {pin.partition}  and {total - TOLD} more")
-    return tuple(lines)
+        here = sorted((*pin.passed, *pin.waiting, *pin.stops), key=lambda s: s.offset)
+        found += here[:TOLD]
+        more += len(pin.passed) + pin.waiting_count + len(pin.stops) - len(here[:TOLD])
+    return [messages_table("messages there", found, more)] if found else []
 
 
-def _message(s: Settlement) -> Line:
-    who = s.payment_id or "-"
-    words: Line = f"  {s.partition}  {s.offset}  {who}  {s.reason}"
-    return Cell(str(words), Tone.BAD) if s.stops else words
+def messages_table(title: str, messages: Iterable[Settlement], more: int = 0) -> Table:
+    """Messages with their payments, and why each is here."""
+    found = tuple(messages)
+    topics = {s.partition.topic for s in found}
+    alone = len(topics) == 1
+    rows = tuple(
+        (
+            s.partition.partition if alone else str(s.partition),
+            s.offset,
+            s.payment_id,
+            Cell(s.reason, Tone.BAD if s.stops else Tone.PLAIN),
+        )
+        for s in found
+    )
+    columns = (
+        Column("P" if alone else "PARTITION", right=alone),
+        Column("OFFSET", right=True),
+        Column("PAYMENT"),
+        Column("STATE", wrap=True),
+    )
+    where = f" ({topics.pop()})" if alone else ""
+    return Table(columns, rows, title=f"{title}{where}", notes=(f"and {more} more: -o json",) if more > 0 else ())
 
 
 def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]:
@@ -194,9 +209,7 @@ def result_view(
     table = Table((Column("WORKER"), Column("OUTCOME"), Column("BECAUSE", wrap=True)), rows)
     sections: list[Section] = [table]
     for report in reports:
-        lines = _report_lines(report, services)
-        if lines:
-            sections.append(Text(lines))
+        sections += _report_sections(report, services)
     end = "Cut short. " if cut_short else ""
     sections.append(Text((f"{end}Journal: run {run_id}.",)))
     return View(
@@ -219,28 +232,29 @@ def _row(report: Report) -> tuple[Cell | str | None, ...]:
     return (report.worker, Cell(report.outcome, tone), text)
 
 
-def _report_lines(report: Report, services: Services) -> tuple[Line, ...]:
-    lines: list[Line] = [f"  {report.worker}: {step}" for step in report.steps]
+def _report_sections(report: Report, services: Services) -> list[Section]:
+    lines: list[Line] = [f"  {step}" for step in report.steps]
     if report.stopped:
         lines.append(Cell(f"  {', '.join(report.stopped)} IS STOPPED NOW: nothing consumes for it", Tone.BAD))
     proof = report.proof
     if proof is not None:
-        lines.append(f"  {report.worker}: {proof.work.summary}, after {proof.took.total_seconds():.0f} s")
-        lines += [f"    {_milestone(seen, services)}" for seen in milestones(report)]
+        lines.append(
+            f"  {proof.work.summary}, after {proof.took.total_seconds():.0f} s; seen in its log since the start:"
+        )
+        lines += [f"    {_milestone(seen, services)}" for seen in milestones(report)] or ["    nothing of note"]
         if not proof.proven:
             lines += [
                 Cell(f"    {format_time(e.timestamp, services.zone)}  {e.message}", Tone.BAD) for e in proof.errors
             ]
-    if report.lost:
-        lines.append(
-            Cell(f"  {len(report.lost)} messages are skipped for good; their payments need a repair:", Tone.BAD)
-        )
-        lines += [_message(s) for s in report.lost[:TOLD]]
-    elif report.lost is not None and report.pins:
-        lines.append("  no message was skipped: the gap of the restart was read again")
-    elif report.lost_error:
+    if report.lost_error:
         lines.append(Cell(f"  whether messages were skipped could not be read: {report.lost_error}", Tone.WARN))
-    return tuple(lines)
+    elif report.lost is not None and not report.lost and report.pins:
+        lines.append("  no message was skipped: what came during the restart was read again")
+    sections: list[Section] = [Text(tuple(lines), title=report.worker)] if lines else []
+    if report.lost:
+        title = f"{report.worker}: skipped for good; only a repair can settle these"
+        sections.append(messages_table(title, report.lost[:TOLD], len(report.lost) - TOLD))
+    return sections
 
 
 def _milestone(seen: Seen, services: Services) -> str:

@@ -44,7 +44,7 @@ def test_a_worker_is_stopped_pinned_and_started_and_nothing_is_lost(world: World
 def test_the_plan_is_shown_before_and_goes_to_standard_error(world: World, tmp_path: Path) -> None:
     ran = world.run(tmp_path, "restart", "purchase-worker", "--yes", "-o", "json")
     assert world.database.payments[1].id in ran.err
-    assert "stop, wait until the group is empty, commit 2 offsets, start" in ran.err
+    assert "purchase-worker: stop, wait until the group is empty, commit 2 offsets, start" in ran.err
     (row,) = ran.document["data"]
     assert (row["way"], row["outcome"], row["proven"], row["exit_code"]) == ("PIN", "WORKING", True, 0)
     assert [(p["partition"], p["committed_offset"], p["pin_offset"]) for p in row["partitions"]] == [

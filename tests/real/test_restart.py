@@ -1,0 +1,313 @@
+"""`kcfix restart` on real servers: what a plain restart loses it does not, killed half way it finishes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from kcfix.drill import groups, workers
+from kcfix.drill.buy import buy
+from kcfix.drill.down import down
+from kcfix.drill.engine import Engine
+from kcfix.drill.faults import break_, mend
+from kcfix.drill.network import kafka_settings
+from kcfix.drill.state import Drill, Options, load
+from kcfix.drill.up import up
+from tests.real.conftest import Kcfix, Ran, eventually, kafka
+
+WORKER = "purchase-worker"
+GROUP = "purchase-creation-workers"
+TOPIC = "purchase-confirmed"
+
+
+@pytest.fixture(scope="module")
+def system(own_state: Path | None) -> Iterator[Drill]:
+    """A drill of this file's own, because its offsets matter."""
+    if shared := os.environ.get("KCFIX_TEST_DRILL"):
+        yield load(shared)
+        return
+    name = f"restart-{os.getpid()}"
+    try:
+        yield up(Options(name=name), lambda _: None)
+    finally:
+        down(name)
+
+
+@pytest.fixture
+def database(system: Drill) -> Iterator[psycopg.Connection]:
+    """A connection to this file's drill."""
+    with psycopg.connect(system.dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def kcfix(system: Drill, tmp_path: Path) -> Kcfix:
+    """Kcfix on this file's drill."""
+    return Kcfix(tmp_path, f"drill:{system.name}")
+
+
+@pytest.fixture
+def bare(system: Drill, engine: Engine) -> None:
+    """The worker is stopped, its group has no committed offset, and of earlier tests no message is left in the log."""
+    engine.stop(system, WORKER, grace_seconds=30)
+    groups.wait_empty(system, GROUP)
+    groups.forget(system, GROUP, TOPIC)
+    with contextlib.closing(kafka.admin.KafkaAdminClient(**kafka_settings(system))) as admin:
+        everything = {kafka.TopicPartition(TOPIC, p): -1 for p in range(3)}
+        admin.delete_records(everything)
+
+
+def start(system: Drill, engine: Engine) -> None:
+    """The plain start that kcfix is there to replace; returns once the worker has joined."""
+    since = time.time()
+    engine.start(system, WORKER)
+    groups.wait_joined(system, GROUP, since=since)
+
+
+def purchases(database: psycopg.Connection, ids: Sequence[str]) -> list[int]:
+    """How many purchases, active or not, each payment's student and course has."""
+    rows = database.execute(
+        """select p.id::text, (select count(*) from student_course_purchases c where c.student_id = p.student_id
+             and c.course_id::text = lower(p.metadata->>'courseId')) from payments p where p.id = any(%s::uuid[])""",
+        (list(ids),),
+    ).fetchall()
+    found: dict[str, int] = dict(rows)
+    return [found[i] for i in ids]
+
+
+def restart(kcfix: Kcfix, *words: str, timeout: float = 180) -> Ran:
+    """Restart the purchase-worker for real."""
+    return kcfix("restart", WORKER, "--yes", "-o", "json", *words, timeout=timeout)
+
+
+def running(system: Drill, engine: Engine) -> bool:
+    """Whether the worker's container runs."""
+    return bool(engine.container(system, WORKER).status == "running")
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_a_plain_start_loses_is_handled_after_restart(
+    system: Drill, engine: Engine, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    ids = [i for p in range(3) for i in buy(system, 2, partition=p)]
+    start(system, engine)
+    time.sleep(3)
+    assert purchases(database, ids) == [0] * 6, "start-at-latest skips what waits: this is the incident"
+    assert groups.committed(system, GROUP, TOPIC) == {}
+    ran = restart(kcfix)
+    assert ran.code == 0, ran.err
+    [row] = ran.rows
+    assert (row["way"], row["outcome"], row["skipped"]) == ("PIN", "WORKING", [])
+    assert {m["payment_id"] for p in row["partitions"] for m in p["unsettled"]} >= set(ids)
+    eventually(lambda: purchases(database, ids) == [1] * 6)
+    assert sorted(groups.committed(system, GROUP, TOPIC)) == [0, 1, 2]
+    plain = restart(kcfix)
+    assert plain.code == 0, plain.err
+    assert (plain.rows[0]["way"], plain.rows[0]["proven"]) == ("RESTART", True)
+    assert purchases(database, ids) == [1] * 6
+
+
+@pytest.mark.usefixtures("bare")
+def test_payments_that_succeed_all_through_the_restart_each_get_one_purchase(
+    system: Drill, engine: Engine, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    start(system, engine)
+    ids: list[str] = []
+    over = threading.Event()
+
+    def customers() -> None:
+        while not over.is_set():
+            ids.extend(buy(system, 1))
+            time.sleep(0.2)
+
+    buying = threading.Thread(target=customers)
+    buying.start()
+    try:
+        ran = restart(kcfix)
+    finally:
+        over.set()
+        buying.join()
+    assert ran.code == 0, ran.err
+    assert ran.rows[0]["skipped"] == []
+    assert len(ids) > 5
+    eventually(lambda: purchases(database, ids) == [1] * len(ids))
+
+
+DYING = """
+import os, signal, sys
+from kcfix.main import main
+from kcfix.services import Services
+
+system, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+opener = getattr(Services, "_open_" + system)
+
+class Dying:
+    def __init__(self, port): self._port, self._left = port, count
+    def __getattr__(self, wanted):
+        real = getattr(self._port, wanted)
+        if wanted != name: return real
+        def call(*given, **named):
+            result = real(*given, **named)
+            self._left -= 1
+            if not self._left: os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        return call
+
+setattr(Services, "_open_" + system, lambda services: Dying(opener(services)))
+sys.exit(main(sys.argv[4:]))
+"""
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("port", "call", "count", "committed"),
+    [("docker", "stop", 1, 0), ("kafka", "commit", 1, 1), ("docker", "start", 1, 3)],
+)
+def test_killed_half_way_the_next_run_finishes(
+    port: str,
+    call: str,
+    count: int,
+    committed: int,
+    system: Drill,
+    engine: Engine,
+    kcfix: Kcfix,
+    database: psycopg.Connection,
+    tmp_path: Path,
+) -> None:
+    start(system, engine)
+    groups.wait_settled(system, [GROUP])
+    engine.stop(system, WORKER, grace_seconds=30)
+    ids = [i for p in range(3) for i in buy(system, 1, partition=p)]
+    start(system, engine)
+    words = ["-C", f"drill:{system.name}", "restart", WORKER, "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, port, call, str(count), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert running(system, engine) is (call == "start")
+    if call != "start":
+        assert len(groups.committed(system, GROUP, TOPIC)) == committed
+    later = [i for p in range(3) for i in buy(system, 1, partition=p)]
+    ran = restart(kcfix)
+    assert ran.code == 0, ran.err
+    eventually(lambda: purchases(database, [*ids, *later]) == [1] * 6)
+    assert "kill" in kcfix("history").out.lower() or "unfinished" in kcfix("history").out.lower()
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_poison_between_good_payments_is_never_pinned_onto(
+    system: Drill, engine: Engine, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    earlier = datetime.now(UTC) - timedelta(minutes=5)  # a younger one is in flight to `repair`
+    [good] = buy(system, 1, partition=0, at=earlier)
+    [poison] = buy(system, 1, partition=0, at=earlier, tier=12)
+    [behind] = buy(system, 1, partition=0, at=earlier)
+    refused = restart(kcfix)
+    assert refused.code == 5, refused.err
+    assert not running(system, engine)
+    assert groups.committed(system, GROUP, TOPIC) == {}
+    [problem] = refused.document["errors"]
+    assert poison in problem["message"]
+    assert f"repair {good} --apply" in problem["hint"]
+    repaired = kcfix("repair", good, "--apply", "--yes", "-o", "json")
+    assert purchases(database, [good]) == [1], repaired.err
+    ran = restart(kcfix)
+    assert ran.code == 0, ran.err
+    eventually(lambda: purchases(database, [good, poison, behind]) == [1, 0, 1])
+    assert any(poison in note for note in ran.rows[0]["notes"])
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_ghost_of_a_killed_worker_is_waited_for(
+    system: Drill, engine: Engine, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    start(system, engine)
+    time.sleep(2)
+    engine.kill(system, WORKER)
+    ids = buy(system, 1, partition=1)
+    ran = restart(kcfix)
+    assert ran.code == 0, ran.err
+    assert ran.seconds > 10, "the ghost stays until its session ends"
+    eventually(lambda: purchases(database, ids) == [1])
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_removed_worker_is_pinned_before_the_line_that_makes_it(
+    system: Drill, engine: Engine, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    ids = [i for p in range(3) for i in buy(system, 1, partition=p)]
+    engine.remove(system, WORKER)
+    try:
+        asked = kcfix("restart", WORKER)
+        assert asked.code == 3, asked.err
+        assert groups.committed(system, GROUP, TOPIC) == {}
+        done = kcfix("restart", WORKER, "--apply", "--yes", "-o", "json")
+        assert done.code == 6, done.err
+        line = done.rows[0]["up_command"]
+        assert line.startswith(f"docker compose -p {system.project} -f {system.data_folder}")
+        assert line.endswith("up -d purchase-worker")
+        assert line in asked.out
+        assert len(groups.committed(system, GROUP, TOPIC)) == 3
+    finally:
+        workers.create(engine, system, WORKER)
+    eventually(lambda: purchases(database, ids) == [1] * 3, seconds=60)
+
+
+def test_a_worker_that_crashes_is_not_called_working(system: Drill, kcfix: Kcfix) -> None:
+    break_(system, "worker-crash-looping")
+    try:
+        ran = restart(kcfix, "--wait", "15s")
+        assert ran.code == 6, ran.err
+        [row] = ran.rows
+        assert (row["outcome"], row["proven"]) == ("UNPROVEN", False)
+        assert row["work_reasons"]
+    finally:
+        mend(system, "worker-crash-looping")
+
+
+@pytest.mark.usefixtures("bare")
+def test_nothing_is_touched_where_payments_or_offsets_can_t_be_read(
+    system: Drill, engine: Engine, kcfix: Kcfix
+) -> None:
+    ids = buy(system, 1, partition=2)
+    for fault in ("database-down", "broker-down"):
+        break_(system, fault)
+        try:
+            ran = restart(kcfix)
+            assert ran.code == 5, ran.err
+            assert "--accept-skip" in ran.document["errors"][0]["hint"]
+            assert not running(system, engine)
+        finally:
+            mend(system, fault)
+    assert restart(kcfix).code == 0
+    with psycopg.connect(system.dsn, autocommit=True) as fresh:
+        eventually(lambda: purchases(fresh, ids) == [1])
+
+
+def test_all_workers_come_back_in_the_order_of_the_flow(
+    system: Drill, engine: Engine, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    engine.start(system, WORKER)
+    ids = buy(system, 2)
+    ran = kcfix("restart", "--all", "--yes", "-o", "json", timeout=300)
+    assert ran.code == 0, ran.err
+    assert [row["worker"] for row in ran.rows] == [WORKER, "allocation-worker", "session-worker", "cache-worker"]
+    assert all(row["proven"] for row in ran.rows)
+    assert purchases(database, ids) == [1, 1]
+    again = buy(system, 1)
+    eventually(lambda: purchases(database, again) == [1])
