@@ -13,7 +13,7 @@ import typer
 from kcfix.cli.context import problem, services_of
 from kcfix.cli.invocation import invocation
 from kcfix.cli.status_rows import rows, summary
-from kcfix.cli.status_view import SHOWN, sections
+from kcfix.cli.status_view import ROOMY, SHOWN, sections
 from kcfix.core.discovery import Discovery, discover
 from kcfix.core.gather import Sources, WorkerContainers
 from kcfix.core.logentry import LogEntry
@@ -40,6 +40,9 @@ from kcfix.render.view import View
 from kcfix.services import Services
 
 T = TypeVar("T")
+
+GRACE = 5.0
+"""Seconds that a reading may take beyond the adapters' own deadlines: libraries are imported in it, on a busy host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,16 @@ def _sample(text: str) -> timedelta:
 def run(options: Options, services: Services) -> View:
     """Look, and show."""
     observed, errors = observe(options, services)
-    everything = services.verbosity > 0 or services.style().format is not Format.TABLE
+    style = services.style()
+    everything = services.verbosity > 0 or style.format is not Format.TABLE
+    roomy = style.width is None or style.width >= ROOMY
     payments = observed.payments.value
     silent = observed.could_say_nothing or (services.quiet and payments is None)
     warnings = [] if payments is None or not payments.cut else ["there are more payments than were read"]
     warnings += _about_containers(services, observed)
     return View(
         schema="status",
-        sections=sections(observed, services.zone, shown=None if everything else SHOWN),
+        sections=sections(observed, services.zone, shown=None if everything else SHOWN, reasons=roomy),
         data=list(rows(observed)),
         summary=summary(observed),
         warnings=tuple(warnings),
@@ -154,7 +159,12 @@ def observe(options: Options, services: Services) -> tuple[Observed, tuple[Kcfix
 
 
 def _look(services: Services, tasks: Mapping[str, Callable[[], Any]], docker: Callable[[], Discovery]) -> _Look:
-    found = services.readings({"Docker": docker, "Kafka": lambda: read_kafka(services.kafka, services.flow), **tasks})
+    asked: dict[str, Callable[[], Any]] = {
+        "Docker": docker,
+        "Kafka": lambda: read_kafka(services.kafka, services.flow),
+        **tasks,
+    }
+    found = services.readings(asked, deadline=_deadline(services))
     discovery = cast("Discovery | KcfixError", found["Docker"])
     kafka = cast("KafkaFacts | KcfixError", found["Kafka"])
     glance = Glance(
@@ -163,6 +173,11 @@ def _look(services: Services, tasks: Mapping[str, Callable[[], Any]], docker: Ca
         groups=None if isinstance(kafka, KcfixError) else {lag.group.group_id: lag for lag in kafka.groups},
     )
     return _Look(glance, discovery, kafka, found)
+
+
+def _deadline(services: Services) -> float:
+    settings = services.settings
+    return (settings.timeout + settings.connect_timeout).total_seconds() + GRACE
 
 
 def _discovery(services: Services) -> Discovery:
@@ -219,7 +234,8 @@ def _judged(services: Services, look: _Look, without: WithoutPurchase) -> Paymen
 
     sources = Sources(services.flow, lambda: services.database, kafka, containers, services.now)
     overdue = services.settings.overdue
-    found = services.readings({"payments": lambda: judged(without, sources, overdue)})["payments"]
+    asked = {"payments": lambda: judged(without, sources, overdue)}
+    found = services.readings(asked, deadline=_deadline(services))["payments"]
     if isinstance(found, KcfixError):
         # Their stories took too long; that they have no purchase is known all the same.
         return judged(without, sources, overdue, limit=0)

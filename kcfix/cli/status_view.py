@@ -25,15 +25,22 @@ from kcfix.core.workers import Container
 from kcfix.render.view import Cell, Column, Section, Table, Text, Tone, Value
 
 TONES = {Health.BAD: Tone.BAD, Health.UNKNOWN: Tone.WARN, Health.CAUTION: Tone.WARN, Health.GOOD: Tone.GOOD}
+ROOMY = 132
+"""Columns of a terminal from which on the proof of a verdict stands beside it, rather than in a thin strip."""
 SHOWN = 12
 """Payments in the table on a terminal, so that all fits on one screen."""
 
 
-def sections(observed: Observed, zone: tzinfo | None, *, shown: int | None = SHOWN) -> tuple[Section, ...]:
-    """The parts of the screen: what is not well, then each part in full, the worst part first."""
+def sections(
+    observed: Observed, zone: tzinfo | None, *, shown: int | None = SHOWN, reasons: bool = True
+) -> tuple[Section, ...]:
+    """The parts of the screen: what is not well, then each part in full, the worst part first.
+
+    `shown`: so many payments at most, None for all. `reasons`: whether there is room for the proof of each verdict.
+    """
     found = findings(observed)
     ranked: list[tuple[Health, Section]] = [
-        (_payments_health(observed), _payments(observed, zone, shown)),
+        (_payments_health(observed), _payments(observed, zone, shown, reasons=reasons)),
         (_workers_health(observed), _workers(observed, zone)),
         (_groups_health(observed), _groups(observed)),
         (_systems_health(found), _systems(observed)),
@@ -57,7 +64,7 @@ def _payments_health(observed: Observed) -> Health:
     return Health.BAD if observed.payments.value.unpurchased else Health.GOOD
 
 
-def _payments(observed: Observed, zone: tzinfo | None, shown: int | None) -> Section:
+def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, reasons: bool) -> Section:
     title = "payments of the last 24 hours without a purchase, oldest first"
     payments = observed.payments.value
     if payments is None:
@@ -81,8 +88,9 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None) -> Sec
         Column("VERDICT"),
         Column("AMOUNT", right=True, priority=1),
         Column("PAID", priority=3),
-        Column("WHY", priority=2, wrap=True),
     )
+    if reasons:
+        columns += (Column("WHY", priority=2, wrap=True),)
     table = tuple(
         (
             u.payment.id,
@@ -90,7 +98,7 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None) -> Sec
             Cell(str(u.kind or "-"), Tone.WARN if u.remedy is Remedy.PERSON else Tone.BAD),
             f"{_major(u.payment.amount_minor)} {u.payment.currency}",
             format_time(u.payment.paid_at, zone),
-            u.verdict.reason if u.verdict else None,
+            *((u.verdict.reason if u.verdict else None,) if reasons else ()),
         )
         for u in rows
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 from kcfix.core.payments import PaymentId
 from kcfix.core.remedy import Remedy
 from kcfix.core.status import Health, Observed, Unpurchased, WorkerFacts
 from kcfix.core.status_findings import container_health, worker_health
 from kcfix.core.verdict import VerdictKind
-from kcfix.core.workers import ContainerState
+from kcfix.core.workers import Container, ContainerState
 from kcfix.core.working import Sure, WorkState
 
 FEW = 4
@@ -92,11 +93,11 @@ def _workers(observed: Observed, kcfix: str) -> Iterator[str]:
         name = worker.stage.worker
         if worker.work.state is WorkState.UNPROVEN and health is Health.CAUTION:
             continue
-        if _may_be_a_gap(worker):
+        if _ails(worker, observed.taken_at):
+            yield f"{kcfix} logs {name} --errors"
+        elif _may_be_a_gap(worker):
             yield f"{kcfix} status --sample 60s"
             continue
-        if _ails(worker):
-            yield f"{kcfix} logs {name} --errors"
         yield f"{kcfix} restart {name}"
 
 
@@ -106,12 +107,20 @@ def _may_be_a_gap(worker: WorkerFacts) -> bool:
     return running and worker.work.state in (WorkState.UNPROVEN, WorkState.UNKNOWN) and worker.work.sample is None
 
 
-def _ails(worker: WorkerFacts) -> bool:
+YOUNG = timedelta(minutes=2)
+"""A container that Docker restarted by itself, and that is younger than this, may be about to crash again."""
+
+
+def _ails(worker: WorkerFacts, now: datetime) -> bool:
     """Whether a restart alone may not cure it, so that its log should be read first."""
-    crashed = any(
-        c.state is ContainerState.RESTARTING or c.oom_killed or c.exit_code not in (None, 0, 137, 143)
-        for c in worker.containers or ()
-        if not c.running
-    )
     dead = any(s.name == "alive" and s.sure is Sure.NO for s in worker.work.signs)
-    return crashed or dead
+    return dead or any(_crashed(c, now) for c in worker.containers or ())
+
+
+def _crashed(container: Container, now: datetime) -> bool:
+    if container.running:
+        young = container.started_at is not None and now - container.started_at < YOUNG
+        return container.restart_count > 0 and young
+    # 137 and 143 are what a stop from outside leaves behind.
+    failed = container.exit_code not in (None, 0, 137, 143)
+    return failed or container.oom_killed or container.state is ContainerState.RESTARTING
