@@ -11,7 +11,7 @@ from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_batches import Batch, UnreadableBatchError, decode, unpacked, walk
 from kcfix.adapters.kafka_errors import LEADER_MOVING, OFFSET_OUT_OF_RANGE, LinkError, error_name
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets
+from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets, why_no_leader
 from kcfix.adapters.kafka_protocol import FetchRequest
 from kcfix.core.events import Record
 from kcfix.core.offsets import RecordTime, TopicPartition
@@ -81,7 +81,7 @@ def _fetch(
         for where, offset in wants.items():
             leader = metadata.leader(where)
             if leader is None:
-                failed[where] = "the partition has no leader" if metadata.has(where) else "no such partition"
+                failed[where] = why_no_leader(metadata, where)
             else:
                 by_leader[leader][where] = offset
         asks = {leader: [_fetch_request(part, piece)] for leader, part in by_leader.items()}

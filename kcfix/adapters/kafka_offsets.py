@@ -100,7 +100,7 @@ def _ask_leaders(
         for where, timestamp in wanted.items():
             leader = metadata.leader(where)
             if leader is None:
-                results[number][where] = _why_no_leader(metadata, where)
+                results[number][where] = why_no_leader(metadata, where)
                 if metadata.has(where):
                     again.add(where)
             else:
@@ -124,11 +124,12 @@ def _ask_leaders(
     return again
 
 
-def _why_no_leader(metadata: Metadata, where: TopicPartition) -> str:
+def why_no_leader(metadata: Metadata, where: TopicPartition) -> str:
+    """Why nobody can be asked about a partition."""
     if metadata.has(where):
         return "the partition has no leader"
     code = metadata.topic_errors.get(where.topic)
-    return error_name(code) if code else "no such partition"
+    return error_name(code) if code else "no such topic and partition, or this user may not see it"
 
 
 def _request(isolation: int, wanted: Mapping[TopicPartition, int]) -> Any:

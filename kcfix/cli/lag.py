@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kcfix.cli.context import problem, services_of
-from kcfix.cli.lag_view import json_rows, json_summary, next_commands, sections, watch_line, watch_row
+from kcfix.cli.lag_view import bare_lag, json_rows, json_summary, next_commands, sections, watch_line, watch_row
 from kcfix.core.lag import LagReport, over, read_lag
 from kcfix.core.times import format_time, parse_duration
 from kcfix.errors import NOT_WELL, OK, KcfixError, NotFound, Unreachable, UsageError
@@ -52,7 +52,8 @@ def command(
     """Without --group or --all: the groups of the purchase flow. COMMITTED is the next offset to be read.
 
     Every partition has a row. Where nothing is committed there is no lag (-), and the lines below say what a start at
-    latest would skip and a start at earliest would read. Nothing is changed, and no group is joined.
+    latest would skip and a start at earliest would read. Nothing is changed, and no group is joined. With -q: the lag
+    of each --group, one a line, - where it is not known; without --group the names of the groups.
 
     Exit codes: 0 shown; 1 over --max-lag, or not known to be within it; 3 no such group; 4 no answer, in whole or part.
 
@@ -107,7 +108,7 @@ def run(options: Options, services: Services) -> View | int:
         warnings=(*_missing_topics(report), *above),
         errors=tuple(problem(error) for error in problems),
         next=next_commands(report, services.flow),
-        ids=tuple(g.group.group_id for g in report.groups),
+        ids=tuple(bare_lag(g) if options.groups else g.group.group_id for g in report.groups),
         exit_code=max([problem.code for problem in problems] + [NOT_WELL if above else OK]),
     )
 
@@ -151,8 +152,9 @@ def _watch(options: Options, every: timedelta, services: Services) -> int:
                 row = {"generated_at": at, "group": None, "error": error.message}
                 out.write(Cell(f"{format_time(at, services.zone)}  no answer: {error.message}", Tone.BAD), row)
             else:
+                shown = {g.group.group_id for g in report.groups}
                 for name, like in report.unknown.items():
-                    if before is None:
+                    if name not in shown:  # a group of the flow is waited for
                         raise _stranger(name, like)
                 for group in report.groups:
                     out.write(watch_line(report, group, before, services.zone), watch_row(report, group, before))

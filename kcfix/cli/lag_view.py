@@ -228,6 +228,12 @@ def next_commands(report: LagReport, flow: Flow) -> tuple[str, ...]:
     )
 
 
+def bare_lag(report: GroupReport) -> str:
+    """The whole lag as a bare number; `-` where it is not known."""
+    total = report.lag.total_lag_records if report.readable else None
+    return "-" if total is None else str(total)
+
+
 # JSON
 
 

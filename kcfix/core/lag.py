@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kcfix.core.offsets import (
+    Committed,
     Group,
     GroupLag,
     GroupState,
@@ -185,10 +186,16 @@ def read_lag(
     committed = kafka.committed([g for g, found in groups.items() if found.error is None])
     partitions_of = {name: [p.partition for p in t.partitions] for name, t in kafka.topics().items()}
 
+    def commits(group: Group) -> Mapping[TopicPartition, Committed]:
+        """What could not be read is unknown on every partition, which is not the same as never committed."""
+        if group.error is None:
+            return committed[group.group_id]
+        declared = (TopicPartition(t, p) for t in _declared(flow, group.group_id) for p in partitions_of.get(t, ()))
+        return {where: Committed(None, group.error) for where in declared}
+
     def lags(logs: Mapping[TopicPartition, LogOffsets]) -> dict[str, GroupLag]:
         return {
-            g: group_lag(found, committed.get(g, {}), logs, partitions_of, _declared(flow, g))
-            for g, found in groups.items()
+            g: group_lag(found, commits(found), logs, partitions_of, _declared(flow, g)) for g, found in groups.items()
         }
 
     universe = {row.partition for lag in lags({}).values() for row in (*lag.partitions, *lag.stale)}

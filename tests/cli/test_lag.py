@@ -73,6 +73,12 @@ def test_lag_without_arguments_shows_the_groups_of_the_flow(run: Run, kafka: Fak
     assert ran.lines == [s.group for s in FLOW.stages if s.required]
 
 
+def test_quiet_gives_the_bare_lag_of_the_groups_named(run: Run, kafka: FakeKafka) -> None:
+    assert run("lag", "-g", GROUP, "-q", kafka=kafka).lines == ["-"]
+    kafka.commit_as_worker(GROUP, {P2: 0})
+    assert run("lag", "-g", GROUP, "-q", kafka=kafka).lines == ["3"]
+
+
 def test_lag_all_shows_foreign_groups_without_ages(run: Run, kafka: FakeKafka) -> None:
     kafka.commit_as_worker("billing", {P0: 0})
     ran = run("lag", "--all", "-o", "json", kafka=kafka)
@@ -228,7 +234,8 @@ def test_watch_says_one_line_a_look_with_the_change(kafka: FakeKafka) -> None:
 
 
 def test_watch_as_json_is_one_object_a_line(kafka: FakeKafka) -> None:
-    rows = [json.loads(line) for line in watch(kafka, "-o", "json", "--every", "5s").splitlines()]
+    *rows, end = (json.loads(line) for line in watch(kafka, "-o", "json", "--every", "5s").splitlines())
+    assert end["error"]["kind"] == "interrupted"
     assert [row["lag_change_records"] for row in rows] == [None, 1, 1]
     assert {row["schema"] for row in rows} == {"kcfix.lag/v1"}
 
@@ -237,6 +244,11 @@ def test_watch_goes_on_when_kafka_does_not_answer(kafka: FakeKafka) -> None:
     lines = watch(kafka, looks=4).splitlines()
     assert "no answer: gone for a while" in lines[1]
     assert "lag ≥3" in lines[2]
+
+
+def test_watch_waits_for_a_group_of_the_flow_and_not_for_a_stranger(run: Run) -> None:
+    assert "NOT_FOUND" in watch(FakeKafka(now=NOW)).splitlines()[0]
+    assert run("lag", "--watch", "-g", "nobody", kafka=FakeKafka(now=NOW)).code == 3
 
 
 @pytest.mark.parametrize("argv", [("--every", "5s"), ("--watch", "--every", "soon"), ("--watch", "--every", "1ms")])

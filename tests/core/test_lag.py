@@ -162,6 +162,8 @@ def test_a_group_that_could_not_be_read_is_not_taken_for_one_without_commits() -
     report = read_lag(kafka, FLOW, NOW)
     assert not report.groups[0].readable
     assert report.groups[0].most_lag_records is None
+    assert {row.lag.state for row in report.groups[0].rows} == {LagState.UNKNOWN}
+    assert report.groups[0].unprotected == ()
     assert report.unanswered == (f"group {GROUP}: COORDINATOR_NOT_AVAILABLE",)
 
 

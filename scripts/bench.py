@@ -1,0 +1,286 @@
+"""Measure kcfix against its rivals: the same question, on the same broker, in the same run, one after the other.
+
+Pairs alternate (kcfix, rival, kcfix, rival …), the first pair is thrown away, and medians are compared, so that a busy
+machine slows both. Results and machine go to docs/benchmarks.md; `--no-write` only prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kcfix.adapters.kafka import Kafka, open_kafka
+from kcfix.core.events import Message
+from kcfix.core.lag import read_lag
+from kcfix.core.offsets import TopicPartition
+from kcfix.drill.cache import broker_jars
+from kcfix.drill.down import down
+from kcfix.drill.engine import connected
+from kcfix.drill.state import DEFAULT_KAFKA, KAFKA, Drill, Options
+from kcfix.drill.up import up
+from kcfix.flow import Flow
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+FLOW = Flow()
+GROUPS = 1000
+KCFIX = (sys.executable, "-m", "kcfix")
+
+Argv = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One question, put to kcfix and to a rival."""
+
+    question: str
+    ours: Argv
+    theirs: Sequence[Argv]
+    """Run one after the other; their times are added up."""
+    rival: str
+    target: float
+    """Times as fast as the rival that kcfix has to be; below 1: so much slower it may be."""
+    pairs: int
+    shows: str
+    rival_shows: str
+    """What the answers must contain, to be answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    contest: Contest
+    ours: float
+    theirs: float
+
+    @property
+    def ratio(self) -> float:
+        return self.theirs / self.ours
+
+    @property
+    def met(self) -> bool:
+        return self.ratio >= self.contest.target
+
+
+def main() -> int:
+    """Run all contests; 0 if every target was met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-write", action="store_true", help="print the results only")
+    parser.add_argument("--pairs", type=int, default=9, help="pairs for each contest (9)")
+    options = parser.parse_args()
+    with drilled() as drill, TemporaryDirectory() as folder:
+        java = rival_java(drill, Path(folder))
+        fill(drill)
+        outcomes = [run(contest) for contest in contests(drill, java, options.pairs)]
+        requests = count_requests(drill)
+    text = report(outcomes, requests)
+    print(text)
+    if not options.no_write:
+        RESULTS.write_text(text, encoding="utf-8")
+    return 0 if all(o.met for o in outcomes) else 1
+
+
+@contextmanager
+def drilled() -> Iterator[Drill]:
+    """A drill of its own."""
+    name = f"bench-{os.getpid()}"
+    try:
+        yield up(Options(name=name), lambda text: print(text, file=sys.stderr))
+    finally:
+        down(name)
+
+
+def rival_java(drill: Drill, folder: Path) -> tuple[str, ...]:
+    """Java as Kafka's own scripts start it, on this host, told by a hosts file where the broker's name leads."""
+    with connected() as engine:
+        found = engine.container(drill, KAFKA)
+        (network,) = found.attrs["NetworkSettings"]["Networks"].values()
+    hosts = folder / "hosts"
+    hosts.write_text(f"{network['IPAddress']} kafka\n127.0.0.1 localhost\n127.0.0.1 {platform.node()}\n")
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+    return (
+        *("java", "-Xmx256M", "-server", "-XX:+UseG1GC", quiet, f"-Djdk.net.hosts.file={hosts}"),
+        *("-cp", f"{broker_jars(DEFAULT_KAFKA, print)}/*"),
+    )
+
+
+def port(drill: Drill) -> Kafka:
+    opened = open_kafka(drill.brokers, address_map=drill.address_map, timeout=30.0)
+    if not isinstance(opened, Kafka):
+        raise TypeError("the adapter does not count its requests")
+    return opened
+
+
+def fill(drill: Drill) -> None:
+    """Some purchases, and many groups with commits on two of a topic's three partitions."""
+    subprocess.run([*KCFIX, "-C", f"drill:{drill.name}", "drill", "buy", "20"], check=True, capture_output=True)
+    topic = FLOW.course_access_granted
+    with closing(port(drill)) as kafka:
+        kafka.send([Message(topic, b"k", b"{}", (), partition) for partition in (0, 1, 2) for _ in range(5)])
+        for number in range(GROUPS):
+            if number % 100 == 0:
+                print(f"making groups: {number} of {GROUPS}", file=sys.stderr)
+            offsets = {TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 3}
+            kafka.commit(f"bench-group-{number:04d}", offsets)
+
+
+def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, ...]:
+    kcfix = (*KCFIX, "-C", f"drill:{drill.name}")
+    bootstrap = ("--bootstrap-server", "kafka:9092")
+    describe = (*java, "kafka.admin.ConsumerGroupCommand", *bootstrap, "--describe")
+    group = ("--group", FLOW.purchase_group)
+    worker = f"{drill.project}-{FLOW.purchase_worker}"
+    document = (
+        ("/bin/sh", "-c", "docker ps | grep purchase-worker"),
+        ("docker", "logs", worker, "--tail", "50"),
+        (*java, "kafka.admin.TopicCommand", *bootstrap, "--list"),
+        (*describe, *group),
+    )
+    return (
+        Contest(
+            "kcfix --help",
+            (*KCFIX, "--help"),
+            [(sys.executable, "-c", "import typer")],
+            "import typer",
+            0.5,
+            pairs,
+            "Look",
+            "",
+        ),
+        Contest(
+            "kcfix lag --group G",
+            (*kcfix, "lag", *group),
+            [(*describe, *group)],
+            "kafka-consumer-groups --describe --group G",
+            3,
+            pairs,
+            FLOW.purchase_confirmed,
+            FLOW.purchase_confirmed,
+        ),
+        Contest(
+            f"kcfix lag --all ({GROUPS:,} groups and more)",
+            (*kcfix, "lag", "--all"),
+            [(*describe, "--all-groups")],
+            "kafka-consumer-groups --describe --all-groups",
+            5,
+            max(3, pairs // 2),
+            f"bench-group-{GROUPS - 1:04d}",
+            f"bench-group-{GROUPS - 1:04d}",
+        ),
+        Contest(
+            "kcfix status",
+            (*kcfix, "status"),
+            document,
+            "the four commands of the old document, one after the other",
+            2,
+            pairs,
+            FLOW.purchase_worker,
+            FLOW.purchase_confirmed,
+        ),
+    )
+
+
+def run(contest: Contest) -> Outcome:
+    """Alternating pairs, the first one for warmth."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for number in range(contest.pairs + 1):
+        print(f"{contest.question}: pair {number} of {contest.pairs}", file=sys.stderr)
+        mine = seconds(contest.ours, contest.shows)
+        *first, last = contest.theirs
+        other = sum(seconds(argv) for argv in first) + seconds(last, contest.rival_shows)
+        if number:
+            ours.append(mine)
+            theirs.append(other)
+    return Outcome(contest, statistics.median(ours), statistics.median(theirs))
+
+
+def seconds(argv: Argv, shows: str = "") -> float:
+    """Wall time of a command whose output goes through a pipe. It must have answered."""
+    started = time.perf_counter()
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
+    took = time.perf_counter() - started
+    # `kcfix status` says 1 for "not well". Kafka's commands say 0 for everything, so it is their output that counts.
+    if done.returncode not in (0, 1) or shows not in done.stdout + done.stderr:
+        raise SystemExit(f"{' '.join(argv)} failed ({done.returncode}): {done.stderr.strip()[-500:]}")
+    return took
+
+
+def count_requests(drill: Drill) -> list[tuple[int, int]]:
+    """How many requests `lag` sends for so many groups, connections included."""
+    counted = []
+    names = [f"bench-group-{number:04d}" for number in range(GROUPS)]
+    for count in (1, 10, 100, GROUPS):
+        with closing(port(drill)) as kafka:
+            read_lag(kafka, FLOW, datetime.now(UTC), named=names[:count], ages=False)
+            counted.append((count, kafka.requests))
+    return counted
+
+
+def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> str:
+    """The results as Markdown."""
+    rows = "\n".join(
+        f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.ratio:.1f} |"
+        f" {o.contest.target:g} | {'yes' if o.met else '**no**'} |"
+        for o in outcomes
+    )
+    counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in requests)
+    return f"""# Benchmarks
+
+`make bench` makes these figures: kcfix and its rival in turn, on the same drill, medians of wall-clock time. Never part
+of the tests. "Ratio" is how many times as fast kcfix is (0.5: half as fast); "wanted" is the least that it must be.
+
+Kafka's own commands run with the broker's jars on this host's Java, without the shell script around them and without
+`docker exec`: that is to their advantage.
+
+| kcfix | rival | kcfix takes | rival takes | ratio | wanted | met |
+|---|---|---:|---:|---:|---:|---|
+{rows}
+
+Requests that `kcfix lag` sends to a cluster of one broker, connecting included:
+
+| groups | requests |
+|---:|---:|
+{counts}
+
+{machine()}
+"""
+
+
+def machine() -> str:
+    """What this was measured on."""
+    cpu = next(
+        (line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")),
+        platform.processor(),
+    )
+    memory = next((int(line.split()[1]) for line in _lines(Path("/proc/meminfo")) if line.startswith("MemTotal")), 0)
+    java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr.splitlines()
+    facts = (
+        ("measured", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
+        ("processor", f"{cpu}, {os.cpu_count()} cores, {memory / 1024 / 1024:.0f} GiB"),
+        ("load average", " ".join(f"{load:.1f}" for load in os.getloadavg())),
+        ("kernel", f"{platform.system()} {platform.release()}"),
+        ("Python", platform.python_version()),
+        ("Java", java[0] if java else "none"),
+        ("Kafka", DEFAULT_KAFKA),
+        ("libraries", ", ".join(f"{n} {version(n)}" for n in ("typer", "rich", "kafka-python", "docker", "psycopg"))),
+    )
+    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
