@@ -21,6 +21,7 @@ from tests.conftest import Ran, Terminal
 from tests.fakes_database import FakeDatabase
 from tests.fakes_docker import FakeDocker, container
 from tests.fakes_kafka import FakeKafka
+from tests.schemas import check_document
 
 FLOW = Flow()
 GROUP = FLOW.purchase_group
@@ -196,7 +197,10 @@ class World:
         code = main(argv, services)
         assert isinstance(services.stdout, io.StringIO)
         assert isinstance(services.stderr, io.StringIO)
-        return Ran(code, services.stdout.getvalue(), services.stderr.getvalue())
+        ran = Ran(code, services.stdout.getvalue(), services.stderr.getvalue())
+        if "json" in argv:
+            check_document(ran.document)
+        return ran
 
 
 def _ms(moment: datetime | None) -> int:

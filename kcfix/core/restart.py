@@ -16,6 +16,7 @@ from kcfix.core.pin import Pin, beyond_stops, unchecked, unprotected, unreadable
 from kcfix.core.settlement import is_checked
 from kcfix.core.snapshot import Reading
 from kcfix.core.workers import Container, ContainerState
+from kcfix.core.working import corroborating
 from kcfix.flow import Stage
 
 NAMED = 5
@@ -128,7 +129,7 @@ def plan_restart(situation: Situation, *, accept_skip: bool) -> Plan:
     if not bare:
         return plan
     way = plan.way if plan.way in (Way.MISSING, Way.ELSEWHERE) else Way.PIN
-    plan = replace(plan, way=way)
+    plan = replace(plan, way=way, notes=(*plan.notes, *_strangers(plan, view.group)))
     found = situation.pins.value
     if found is None:
         return _unchecked(plan, bare, situation.pins.error or "")
@@ -154,6 +155,15 @@ def _how_to_bring_back(situation: Situation) -> Plan:
         reason = f"{names} is paused: somebody froze it, and a frozen worker can be neither stopped nor asked"
         return replace(plan, refusal=No(reason, f"docker unpause {names}"))
     return replace(plan, refusal=No(f"{names} is {stuck[0].state.lower()}: it can't be started again", "docker ps -a"))
+
+
+def _strangers(plan: Plan, group: Group) -> tuple[str, ...]:
+    """Members that none of the containers vouches for: a ghost goes within half a minute, a worker elsewhere stays."""
+    odd = [m for m in group.members if corroborating(m, plan.containers, plan.stage) is None]
+    if not odd or not plan.containers:
+        return ()
+    who = ", ".join(f"{m.client_id} at {m.host}" for m in odd)
+    return (f"{who} is none of these containers: unless it is a ghost, the group can't become empty",)
 
 
 def _blind(plan: Plan, why: str, accept_skip: bool) -> Plan:

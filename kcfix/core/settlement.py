@@ -21,7 +21,7 @@ from kcfix.core.payments import TIERS, Allocation, PaymentFacts, PaymentId, pars
 from kcfix.core.ports import DatabasePort, KafkaPort, OffsetRange, SchemaFacts, StudentCourse
 from kcfix.flow import Stage
 
-BATCH = 500
+BATCH = 2000
 """Records whose facts are asked for at once."""
 
 

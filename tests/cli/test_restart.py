@@ -137,6 +137,9 @@ def test_a_failing_message_in_the_way_refuses_and_nothing_is_changed(world: Worl
     ran = world.run(tmp_path, "restart", "purchase-worker", "--yes")
     assert (ran.code, world.docker.done, world.kafka.commits) == (5, [], [])
     assert f"kcfix repair {good.id} --apply" in ran.out
+    document = world.run(tmp_path, "restart", "purchase-worker", "--yes", "-o", "json").document
+    assert (document["ok"], document["data"][0]["refused"]) == (False, True)
+    assert [m["offset"] for m in document["data"][0]["partitions"][0]["blocking"]] == [2]
     world.database.purchase(good)
     again = world.run(tmp_path, "restart", "purchase-worker", "--yes")
     assert again.code == 0
@@ -289,6 +292,8 @@ def test_a_removed_worker_gets_the_line_that_makes_it_and_apply_pins_first(world
     line = (
         "docker compose -p kc-backend -f /srv/kc/docker-compose.yml --project-directory /srv/kc up -d purchase-worker"
     )
+    document = world.run(tmp_path, "restart", "purchase-worker", "-o", "json").document
+    assert document["data"][0]["up_command"] == line
     asked = world.run(tmp_path, "restart", "purchase-worker")
     assert (asked.code, world.kafka.commits) == (3, [])
     assert asked.out.index("kcfix restart purchase-worker --apply") < asked.out.index(line)

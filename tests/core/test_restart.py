@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from kcfix.core.offsets import Committed, Group, GroupState, LogOffsets, PartitionLag, TopicPartition, partition_lag
+from kcfix.core.offsets import (
+    Committed,
+    Group,
+    GroupState,
+    LogOffsets,
+    Member,
+    PartitionLag,
+    TopicPartition,
+    partition_lag,
+)
 from kcfix.core.payments import PaymentId
 from kcfix.core.pin import Pin, pins
 from kcfix.core.ports import OffsetRange
@@ -149,6 +158,19 @@ def test_payments_that_can_t_be_checked_refuse_unless_the_skip_is_accepted() -> 
 def test_protected_partitions_need_no_database() -> None:
     made = plan(lag(0, "...", 1), pin_error="database: refused")
     assert (made.way, made.refusal) == (Way.RESTART, None)
+
+
+def test_a_member_that_is_none_of_the_containers_is_named() -> None:
+    assert BOX.started_at is not None
+    born = int(BOX.started_at.timestamp() * 1000) + 900
+    mine = Member("m1", f"purchase-worker-{born}", "172.18.0.5", (tp(0),))
+    other = Member("m2", f"purchase-worker-{born - 5000}", "10.0.0.9", ())
+    found = situation([lag(0, "u")], ["u"])
+    assert found.view.value is not None
+    view = replace(found.view.value, group=Group(STAGE.group, GroupState.STABLE, (mine, other)))
+    notes = plan_restart(replace(found, view=Reading(view)), accept_skip=False).notes
+    assert len(notes) == 1
+    assert "10.0.0.9 is none of these containers" in notes[0]
 
 
 def test_unknown_offsets_refuse_and_with_accept_skip_it_is_a_plain_restart() -> None:
