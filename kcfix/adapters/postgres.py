@@ -30,6 +30,7 @@ def open_database(
     *,
     flow: Flow,
     timeout: float,
+    connect_timeout: float | None = None,
     payments_dsn: str | None = None,
     address_map: Mapping[str, str] | None = None,
     application_name: str = "kcfix",
@@ -37,7 +38,8 @@ def open_database(
     """The database of a DSN. Connects when it is first asked something.
 
     `payments_dsn` names the database that holds the payments where that is another one. `address_map` gives another
-    `host:port` for one that this host can't reach by its name. Each call has `timeout` seconds, connecting included.
+    `host:port` for one that this host can't reach by its name. Each call has `timeout` seconds, connecting included;
+    connecting has no more than `connect_timeout` of them, where that is given.
 
     Raises:
         UsageError: a DSN that can't be read. Nothing was asked.
@@ -47,7 +49,7 @@ def open_database(
         address = parse_address(
             text, timeout_seconds=timeout, application_name=application_name, address_map=address_map
         )
-        return Link(address, timeout)
+        return Link(address, timeout, connect_timeout)
 
     main = link(dsn)
     return Postgres(main, link(payments_dsn) if payments_dsn else main, flow)

@@ -58,7 +58,7 @@ def first_line(error: psycopg.Error, address: Address) -> str:
 def timed_out(address: Address, doing: str, timeout_seconds: float) -> Unreachable:
     """No answer in time."""
     return Unreachable(
-        f"database {address.label} did not answer within {timeout_seconds:g} s ({doing})",
+        f"database {address.label} did not answer within {timeout_seconds:.3g} s ({doing})",
         system=SYSTEM,
         hint="a longer --timeout, if it is only slow",
     )

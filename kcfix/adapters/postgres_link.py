@@ -35,9 +35,10 @@ SET LOCAL statement_timeout = {milliseconds}; SET LOCAL TimeZone = 'UTC'; SET LO
 class Link:
     """A connection, opened when first needed and again when it was lost. One caller at a time; others wait."""
 
-    def __init__(self, address: Address, timeout_seconds: float) -> None:
+    def __init__(self, address: Address, timeout_seconds: float, connect_timeout_seconds: float | None = None) -> None:
         self.address = address
         self.timeout_seconds = timeout_seconds
+        self._connect_seconds = min(timeout_seconds, connect_timeout_seconds or timeout_seconds)
         self._connection: Connection | None = None
         self._lock = threading.RLock()
 
@@ -109,7 +110,7 @@ class Link:
                 return self._begin(used, deadline, doing)
             except psycopg.Error:
                 self.drop()
-        self._connection = connect(self.address, self.timeout_seconds, deadline - time.monotonic())
+        self._connection = connect(self.address, min(self._connect_seconds, deadline - time.monotonic()))
         try:
             return self._begin(self._connection, deadline, doing)
         except psycopg.Error as error:
@@ -157,15 +158,15 @@ class Watchdog:
         self._socket.close()
 
 
-def connect(address: Address, timeout_seconds: float, left_seconds: float) -> Connection:
+def connect(address: Address, timeout_seconds: float) -> Connection:
     """A new connection in autocommit, without prepared statements, so that it works through PgBouncer.
 
     Raises:
-        Unreachable: no connection in the seconds that are left.
+        Unreachable: no connection in so many seconds.
     """
     outcome = _in_thread(lambda: _connect(address))
     try:
-        return outcome.result(timeout=max(0.0, left_seconds))
+        return outcome.result(timeout=max(0.0, timeout_seconds))
     except FutureTimeoutError:
         outcome.add_done_callback(_close_late)
         raise timed_out(address, "connecting", timeout_seconds) from None

@@ -51,7 +51,8 @@ def test_the_fake_and_postgres_agree_on_a_random_world(make_world: Callable[[], 
     chance = random.Random(20260302)  # noqa: S311 - the same world in each run
     seed = _random_world(chance, payments=300)
     world = make_world()
-    database = world.open(seed)
+    world.fill(seed)
+    database = world.again(timeout=30)
     ids = [payment.id for payment in seed.payments]
     ids.append(PaymentId("00000000-0000-4000-8000-000199999999"))
     assert database.facts(ids) == seed.facts(ids)

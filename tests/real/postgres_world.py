@@ -28,7 +28,7 @@ _SOMEONE = "00000000-0000-4000-8000-000900000001"
 class PostgresWorld:
     """A database of its own for one test, filled from a fake."""
 
-    def __init__(self, server: Server, timeout: float = 1.5) -> None:
+    def __init__(self, server: Server, timeout: float = 3) -> None:
         self.server = server
         self.name = f"kc_{os.getpid()}_{next(_NUMBERS)}"
         self._timeout = timeout

@@ -74,6 +74,13 @@ def test_a_host_that_accepts_and_never_answers_is_left_at_the_deadline() -> None
     assert "did not answer within 1 s (connecting)" in error.message
 
 
+def test_connecting_can_have_a_shorter_deadline_than_the_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dsn = f"postgresql://kc:{PASSWORD}@127.0.0.1:{listener.getsockname()[1]}/kc_app"
+        error = _refusal(open_database(dsn, flow=Flow(), timeout=60, connect_timeout=0.5))
+    assert "did not answer within 0.5 s (connecting)" in error.message
+
+
 def test_a_server_that_falls_silent_between_two_calls_is_left_at_the_deadline(world: PostgresWorld) -> None:
     world.fill(FakeDatabase())
     database = world.again(timeout=1.0)
