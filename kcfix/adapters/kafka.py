@@ -10,15 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from kcfix import __version__
-from kcfix.adapters import (
-    kafka_commit,
-    kafka_committed,
-    kafka_configs,
-    kafka_groups,
-    kafka_log,
-    kafka_offsets,
-    kafka_send,
-)
+from kcfix.adapters import kafka_committed, kafka_configs, kafka_groups, kafka_log, kafka_offsets
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_link import Link
 from kcfix.core.events import Message, Record
@@ -78,9 +70,13 @@ class Kafka:
         return kafka_log.search(self._link, ranges, needles, Deadline(self._search_seconds), anywhere=anywhere)
 
     def send(self, messages: Sequence[Message]) -> tuple[SendResult, ...]:
+        from kcfix.adapters import kafka_send  # only a run that changes something needs it
+
         return kafka_send.send(self._link, messages)
 
     def commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        from kcfix.adapters import kafka_commit
+
         kafka_commit.commit(self._link, group, offsets)
 
     def close(self) -> None:

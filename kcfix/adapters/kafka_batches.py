@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from kcfix.adapters.kafka_protocol import CODECS, MemoryRecords
+from kcfix.adapters import kafka_protocol
 from kcfix.core.events import Record
 from kcfix.core.offsets import TopicPartition
 
@@ -99,12 +99,25 @@ def unpacked(batch: Batch) -> bytes | memoryview:
     if batch.magic < 2:
         return b"\n".join(part for r in _old_records(batch, _NOWHERE) for part in (r.key or b"", r.value or b""))
     body = bytes(batch.data[_HEADER.size :])
-    if batch.codec != "gzip" and batch.codec not in CODECS:
-        raise UnreadableBatchError(f"compressed with {batch.codec}, for which no codec is installed here")
+    unpack = gzip.decompress if batch.codec == "gzip" else _codec(batch.codec)
     try:
-        return gzip.decompress(body) if batch.codec == "gzip" else bytes(CODECS[batch.codec](body))
+        return bytes(unpack(body))
     except Exception as error:  # every codec library has its own errors for bad bytes
         raise UnreadableBatchError(_corrupt(batch, error)) from error
+
+
+def _codec(name: str) -> Callable[[bytes], bytes]:
+    """The unpacker, if its package happens to be installed; only gzip is in the standard library."""
+    codec = kafka_protocol.codec
+    known = {
+        "snappy": (codec.has_snappy, codec.snappy_decode),
+        "lz4": (codec.has_lz4, codec.lz4_decode),
+        "zstd": (codec.has_zstd, codec.zstd_decode),
+    }
+    if name not in known or not known[name][0]():
+        raise UnreadableBatchError(f"compressed with {name}, for which no codec is installed here")
+    unpack: Callable[[bytes], bytes] = known[name][1]
+    return unpack
 
 
 def decode(batch: Batch, where: TopicPartition) -> Iterator[Record]:
@@ -182,7 +195,7 @@ _NOWHERE = TopicPartition("", 0)
 
 def _old_records(batch: Batch, where: TopicPartition) -> Iterator[Record]:
     try:
-        messages = MemoryRecords(bytes(batch.data))
+        messages = kafka_protocol.MemoryRecords(bytes(batch.data))
         while (part := messages.next_batch()) is not None:
             for r in part:
                 yield Record(where.topic, where.partition, r.offset, moment(r.timestamp), r.key, r.value)

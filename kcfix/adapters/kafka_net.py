@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import io
 import socket
-import ssl
 import struct
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kcfix import __version__
+from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline
 from kcfix.adapters.kafka_errors import UNSUPPORTED_VERSION, LinkError, Trouble, error_name
-from kcfix.adapters.kafka_protocol import (
-    ApiVersionsRequest,
-    KafkaConfigurationError,
-    SaslAuthenticateRequest,
-    SaslHandshakeRequest,
-    sasl_mechanism,
-)
 from kcfix.errors import UsageError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -165,9 +161,9 @@ class Connection:
     def greet(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
         """Learn what the broker can do, and log in where the settings say so."""
         name = {"client_software_name": "kcfix", "client_software_version": __version__}
-        answer = self.ask(ApiVersionsRequest(version=3, **name), deadline)
+        answer = self.ask(kafka_protocol.ApiVersionsRequest(version=3, **name), deadline)
         if answer.error_code == UNSUPPORTED_VERSION:
-            answer = self.ask(ApiVersionsRequest(version=0), deadline)
+            answer = self.ask(kafka_protocol.ApiVersionsRequest(version=0), deadline)
         if answer.error_code:
             raise LinkError(
                 Trouble.PROTOCOL, self.place, f"the broker answered {error_name(answer.error_code)}", sent=True
@@ -179,16 +175,16 @@ class Connection:
     def _log_in(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
         wanted = str(security.get("sasl_mechanism") or "")
         try:
-            mechanism = sasl_mechanism(wanted)(host=host, **security)
-        except (KeyError, KafkaConfigurationError, TypeError, AttributeError) as error:
+            mechanism = kafka_protocol.get_sasl_mechanism(wanted)(host=host, **security)
+        except (KeyError, kafka_protocol.KafkaConfigurationError, TypeError, AttributeError) as error:
             raise UsageError(f"the SASL settings for Kafka can't be used: mechanism {wanted or 'not given'}") from error
-        hello = self.ask(SaslHandshakeRequest(mechanism=wanted, max_version=1), deadline)
+        hello = self.ask(kafka_protocol.SaslHandshakeRequest(mechanism=wanted, max_version=1), deadline)
         if hello.error_code:
             offered = ", ".join(hello.mechanisms) or "none"
             detail = f"the broker does not take SASL {wanted} (it offers: {offered})"
             raise LinkError(Trouble.LOGIN, self.place, detail, sent=True)
         while not mechanism.is_done():
-            answer = self.ask(SaslAuthenticateRequest(auth_bytes=mechanism.auth_bytes()), deadline)
+            answer = self.ask(kafka_protocol.SaslAuthenticateRequest(auth_bytes=mechanism.auth_bytes()), deadline)
             if answer.error_code:
                 detail = f"the broker refused the login by SASL {wanted} ({error_name(answer.error_code)})"
                 raise LinkError(Trouble.LOGIN, self.place, detail, sent=True)
@@ -258,7 +254,9 @@ def _wrap(sock: socket.socket, host: str, place: str, security: Mapping[str, Any
     return wrapped
 
 
-def _context(security: Mapping[str, Any]) -> ssl.SSLContext:
+def _context(security: Mapping[str, Any]) -> SSLContext:
+    import ssl
+
     context = ssl.create_default_context(cafile=security.get("ssl_cafile") or None)
     if security.get("ssl_check_hostname") is False:
         context.check_hostname = False
