@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 
 
@@ -11,13 +12,20 @@ def run() -> None:
     """Run kcfix on the process's command line and leave with its exit code."""
     try:
         _make_streams_safe()
+        if not sys.warnoptions:
+            # What libraries have to say to programmers is nothing to an operator.
+            warnings.simplefilter("ignore")
         from kcfix.main import main
 
         code = main(sys.argv[1:])
     except KeyboardInterrupt:
         # Before main was there, or after it had ended.
         code = 130
-    sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    # Not sys.exit: it would wait for threads that hang in a library on a system that does not answer.
+    os._exit(code)
 
 
 def _make_streams_safe() -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+CLOSE_SECONDS = 1.0
+
+
 def host_now() -> datetime:
     """The host's clock, aware UTC."""
     return datetime.now(UTC)
@@ -170,11 +173,15 @@ class Systems:
         return found.value, Origin(Source.DISCOVERED, found.where)
 
     def close(self) -> None:
-        """Close what this run opened. Fakes that were given stay as they are."""
-        for port in reversed(self._opened):
-            with suppress(KcfixError, OSError):
-                port.close()
-        self._opened.clear()
+        """Close what this run opened, as far as that takes no longer than a second. Fakes that were given stay open.
+
+        A connection on which another thread still waits for a silent system can't be closed; it ends with the process.
+        """
+        opened, self._opened = self._opened, []
+        if opened:
+            thread = threading.Thread(target=_close_all, args=(opened,), daemon=True)
+            thread.start()
+            thread.join(CLOSE_SECONDS)
 
     # how they are opened
 
@@ -285,3 +292,9 @@ class Systems:
         dsns = (self.dsn[0], self.settings.payments_dsn)
         databases = [address for dsn in dsns if dsn and (address := database_address(dsn))]
         return (*self.brokers[0], *(f"{address.host}:{address.port}" for address in databases))
+
+
+def _close_all(opened: list[KafkaPort | DockerPort | DatabasePort]) -> None:
+    for port in reversed(opened):
+        with suppress(KcfixError, OSError):
+            port.close()
