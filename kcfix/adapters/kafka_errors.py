@@ -89,7 +89,8 @@ class LinkError(Exception):
 _HINTS = {
     Trouble.NAME: "give the address that is reachable from here: --address-map NAME:PORT=HOST:PORT",
     Trouble.CLOSED: "does the listener want TLS or a login? see security_protocol in the settings",
-    Trouble.PROTOCOL: "is that port really a Kafka listener?",
+    Trouble.PROTOCOL: "is that port a Kafka listener, and one without TLS? see security_protocol in the settings",
+    Trouble.TLS: "name the certificate authority: ssl_cafile in the settings",
     Trouble.LOGIN: "check sasl_mechanism, user and password in the settings",
 }
 

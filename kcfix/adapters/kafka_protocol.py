@@ -9,6 +9,7 @@ Each part is loaded when it is first asked for: all of the library would cost as
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Mapping
@@ -55,6 +56,10 @@ def __getattr__(name: str) -> Any:
     part = getattr(module, name) if _HOMES[name] else module
     globals()[name] = part
     return part
+
+
+# The library's own front page says this too, so that its warnings do not land on standard error.
+logging.getLogger("kafka").addHandler(logging.NullHandler())
 
 
 class _Package(ModuleType):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka import open_kafka
 from kcfix.adapters.kafka_address import AddressMap, parse_address, parse_addresses
 from kcfix.core.ports import KafkaPort
@@ -151,6 +154,29 @@ def test_failing_leaves_no_log_line_and_no_socket(caplog: pytest.LogCaptureFixtu
     failure(open_kafka([refused(), serve(lambda line: None)], timeout=0.5))
     assert caplog.records == []
     # An open socket would be found by pytest as a ResourceWarning, which fails the test.
+
+
+def test_warnings_of_the_library_do_not_land_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    make = kafka_protocol.get_sasl_mechanism("PLAIN")  # it warns of a password that is sent in the clear
+    make(security_protocol="SASL_PLAINTEXT", sasl_plain_username="u", sasl_plain_password="p")  # noqa: S106 - made up
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("kafka").handlers)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_library_is_whole_for_whoever_imports_it_after_kcfix() -> None:
+    program = "import kcfix.adapters.kafka, kafka; print(kafka.KafkaProducer.__name__, kafka.errors.for_code(3).errno)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("KafkaProducer 3\n", "")
+
+
+def test_a_strict_process_can_load_the_adapter() -> None:
+    program = "from kcfix.adapters import kafka, kafka_commit, kafka_protocol, kafka_send; kafka_protocol.codec"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_map_is_asked_once_for_an_address_that_is_needed() -> None:
