@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from kcfix.cli.guards import same_system
 from kcfix.cli.preview import show_plan
-from kcfix.cli.restart_view import plan_view, result_view
+from kcfix.cli.restart_result import result_view
+from kcfix.cli.restart_view import plan_view
 from kcfix.core.journal import Run
 from kcfix.core.restart import Plan, Way
 from kcfix.core.restart_apply import Applying

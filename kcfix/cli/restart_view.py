@@ -1,4 +1,4 @@
-"""How a restart is shown: what would be done and why, what was done, what stands still, what to do next."""
+"""How the plan of a restart is shown: what would be done about each worker, or why nothing is."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-from kcfix.cli.restart_rows import datum, milestones
-from kcfix.core.milestones import Seen
+from kcfix.cli.restart_rows import datum
 from kcfix.core.pin import Pin
 from kcfix.core.restart import Plan, Way
-from kcfix.core.restart_report import SETTLED, Outcome, Report
+from kcfix.core.restart_report import Report
 from kcfix.core.settlement import Settlement
 from kcfix.core.times import format_time
 from kcfix.core.workers import Container
@@ -40,7 +39,7 @@ def plan_view(reports: Sequence[Report], services: Services, code: int) -> View:
         sections=tuple(sections),
         data=[datum(r) for r in reports],
         summary={"applied": False, "workers": len(reports)},
-        errors=tuple(_problems(reports, services)) if code else (),
+        errors=tuple(problems(reports, services)) if code else (),
         next=_plan_next(reports, services),
         ids=tuple(r.worker for r in reports if r.plan.changes),
         exit_code=code,
@@ -84,7 +83,8 @@ def _box(container: Container, services: Services) -> str:
     if container.started_at is None:
         return f"{container.name}  {container.state}, never started"
     if container.running or container.finished_at is None:
-        return f"{container.name}  {container.state} since {format_time(container.started_at, services.zone)}"
+        often = f", restarted {container.restart_count} times by Docker" if container.restart_count else ""
+        return f"{container.name}  {container.state} since {format_time(container.started_at, services.zone)}{often}"
     code = "" if container.exit_code is None else f" ({container.exit_code})"
     return f"{container.name}  {container.state}{code} since {format_time(container.finished_at, services.zone)}"
 
@@ -154,7 +154,7 @@ def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]
     for report in reports:
         plan = report.plan
         if plan.refusal is not None and plan.refusal.hint:
-            commands += _commands(plan.refusal.hint)
+            commands += commands(plan.refusal.hint)
         elif plan.way in (Way.MISSING, Way.ELSEWHERE):
             if plan.changes:
                 commands.append(f"kcfix restart {plan.stage.worker} --apply")
@@ -163,7 +163,8 @@ def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]
     return tuple(in_context(c, services) for c in dict.fromkeys(commands))
 
 
-def _commands(hint: str) -> list[str]:
+def commands(hint: str) -> list[str]:
+    """The commands of a hint, one by one."""
     return [part.strip() for part in hint.split(", then ")]
 
 
@@ -175,7 +176,8 @@ def in_context(text: str, services: Services) -> str:
     return re.sub(r"\bkcfix (?=repair|restart|logs|status)", f"kcfix -C {shlex.quote(context)} ", text)
 
 
-def _problems(reports: Sequence[Report], services: Services) -> Iterable[Problem]:
+def problems(reports: Sequence[Report], services: Services) -> Iterable[Problem]:
+    """What kept kcfix from doing something about a worker, as the document shows it."""
     for report in reports:
         plan = report.plan
         if report.error is not None:
@@ -193,86 +195,3 @@ def _problems(reports: Sequence[Report], services: Services) -> Iterable[Problem
             )
         elif plan.way is Way.ELSEWHERE:
             yield Problem(report.code, "unreachable", f"{report.worker}: {plan.notes[0]}")
-
-
-def result_view(
-    reports: Sequence[Report],
-    services: Services,
-    code: int,
-    *,
-    run_id: str,
-    warnings: Sequence[str] = (),
-    cut_short: bool = False,
-) -> View:
-    """What was done about each worker, and how it stands."""
-    rows = tuple(_row(r) for r in reports)
-    table = Table((Column("WORKER"), Column("OUTCOME"), Column("BECAUSE", wrap=True)), rows)
-    sections: list[Section] = [table]
-    for report in reports:
-        sections += _report_sections(report, services)
-    end = "Cut short. " if cut_short else ""
-    sections.append(Text((f"{end}Journal: run {run_id}.",)))
-    return View(
-        schema="restart",
-        sections=tuple(sections),
-        data=[datum(r) for r in reports],
-        summary={"applied": True, "workers": len(reports), "run_id": run_id},
-        warnings=tuple(warnings),
-        errors=() if cut_short else tuple(_problems(reports, services)),
-        next=_result_next(reports, services, cut_short=cut_short),
-        ids=tuple(r.worker for r in reports if r.outcome in SETTLED),
-        exit_code=code,
-        changed=any(r.changed for r in reports),
-    )
-
-
-def _row(report: Report) -> tuple[Cell | str | None, ...]:
-    tone = Tone.GOOD if report.code == 0 and report.outcome in SETTLED else Tone.BAD
-    text = report.text or (report.plan.refusal.reason if report.plan.refusal else None)
-    return (report.worker, Cell(report.outcome, tone), text)
-
-
-def _report_sections(report: Report, services: Services) -> list[Section]:
-    lines: list[Line] = [f"  {step}" for step in report.steps]
-    if report.stopped:
-        lines.append(Cell(f"  {', '.join(report.stopped)} IS STOPPED NOW: nothing consumes for it", Tone.BAD))
-    proof = report.proof
-    if proof is not None:
-        lines.append(
-            f"  {proof.work.summary}, after {proof.took.total_seconds():.0f} s; seen in its log since the start:"
-        )
-        lines += [f"    {_milestone(seen, services)}" for seen in milestones(report)] or ["    nothing of note"]
-        if not proof.proven:
-            lines += [
-                Cell(f"    {format_time(e.timestamp, services.zone)}  {e.message}", Tone.BAD) for e in proof.errors
-            ]
-    if report.lost_error:
-        lines.append(Cell(f"  whether messages were skipped could not be read: {report.lost_error}", Tone.WARN))
-    elif report.lost is not None and not report.lost and report.pins:
-        lines.append("  no message was skipped: what came during the restart was read again")
-    sections: list[Section] = [Text(tuple(lines), title=report.worker)] if lines else []
-    if report.lost:
-        title = f"{report.worker}: skipped for good; only a repair can settle these"
-        sections.append(messages_table(title, report.lost[:TOLD], len(report.lost) - TOLD))
-    return sections
-
-
-def _milestone(seen: Seen, services: Services) -> str:
-    times = f" x{seen.count}" if seen.count > 1 else ""
-    return f"{format_time(seen.last, services.zone)}  {seen.rule.title}{times}"
-
-
-def _result_next(reports: Sequence[Report], services: Services, *, cut_short: bool) -> tuple[str, ...]:
-    commands: list[str] = []
-    for report in reports:
-        for hint in report.next:
-            commands += _commands(hint)
-        if report.outcome is Outcome.PINNED and report.plan.up_line:
-            commands.append(report.plan.up_line)
-        if cut_short and report.outcome not in SETTLED:
-            commands.append(f"kcfix restart {report.worker}")
-        gone = [*(report.lost or ()), *(s for pin in report.pins for s in pin.passed)]
-        ids = dict.fromkeys(s.payment_id for s in gone if s.payment_id and s.owed)
-        if ids and report.plan.stage.name == "purchase":
-            commands.append(f"kcfix repair {' '.join(list(ids)[:TOLD])}")
-    return tuple(in_context(c, services) for c in dict.fromkeys(commands))

@@ -77,7 +77,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     accept_skip: bool = False
     up_line: str | None = None
-    """Where there is no container: the command that makes it; None if no sibling tells."""
+    """The command that makes the container anew, from its own labels or a sibling's; None if none tells."""
 
     @property
     def changes(self) -> bool:
@@ -147,7 +147,7 @@ def _how_to_bring_back(situation: Situation) -> Plan:
         return Plan(stage, Way.MISSING, (), view, up_line=up_line(stage.worker, situation.siblings))
     stuck = [c for c in boxes if c.state not in MOVABLE]
     running = any(c.state in (ContainerState.RUNNING, ContainerState.RESTARTING) for c in boxes)
-    plan = Plan(stage, Way.RESTART if running else Way.START, boxes, view)
+    plan = Plan(stage, Way.RESTART if running else Way.START, boxes, view, up_line=up_line(stage.worker, boxes))
     if not stuck:
         return plan
     names = " ".join(c.name for c in stuck)
