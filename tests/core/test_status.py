@@ -121,6 +121,28 @@ def test_a_container_that_runs_is_not_yet_a_worker_that_works() -> None:
     assert next_steps(seen) == ("kcfix status --sample 60s",)
 
 
+def test_a_client_that_started_just_before_dockers_stamp_is_no_ghost() -> None:
+    stamped_late = container("purchase-worker", started_at=START + timedelta(seconds=6))
+    seen = observed(containers={"purchase-worker": (stamped_late,)})
+    assert seen.workers[0].work.state is WorkState.IDLE
+    older = container("purchase-worker", started_at=START + timedelta(seconds=9))
+    assert observed(containers={"purchase-worker": (older,)}).workers[0].work.state is WorkState.UNPROVEN
+
+
+def test_a_worker_to_whom_nothing_was_ever_sent_is_a_caution_and_no_alarm() -> None:
+    fresh = group_lag_of(FLOW.stages[0], committed=(None, None, None))
+    empty = replace(
+        fresh,
+        partitions=tuple(partition_lag(p.partition, NOTHING_COMMITTED, LogOffsets(0, 0)) for p in fresh.partitions),
+    )
+    seen = observed(lags={FLOW.purchase_group: empty})
+    assert seen.workers[0].work.state is WorkState.UNPROVEN
+    (finding,) = findings(seen)
+    assert finding.health is Health.CAUTION
+    assert all_well(seen)
+    assert next_steps(seen) == ()
+
+
 def test_a_stopped_worker_is_restarted_by_kcfix() -> None:
     seen = observed(lags=EMPTY, containers={"purchase-worker": STOPPED})
     (finding,) = findings(seen)
