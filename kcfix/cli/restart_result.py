@@ -106,7 +106,7 @@ def _result_next(reports: Sequence[Report], services: Services, *, cut_short: bo
     commands: list[str] = []
     for report in reports:
         for hint in report.next:
-            commands += commands(hint)
+            commands += commands_in(hint)
         if report.outcome is Outcome.PINNED and report.plan.up_line:
             commands.append(report.plan.up_line)
         if cut_short and report.outcome not in SETTLED:

@@ -154,7 +154,7 @@ def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]
     for report in reports:
         plan = report.plan
         if plan.refusal is not None and plan.refusal.hint:
-            commands += commands(plan.refusal.hint)
+            commands += commands_in(plan.refusal.hint)
         elif plan.way in (Way.MISSING, Way.ELSEWHERE):
             if plan.changes:
                 commands.append(f"kcfix restart {plan.stage.worker} --apply")
@@ -163,7 +163,7 @@ def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]
     return tuple(in_context(c, services) for c in dict.fromkeys(commands))
 
 
-def commands(hint: str) -> list[str]:
+def commands_in(hint: str) -> list[str]:
     """The commands of a hint, one by one."""
     return [part.strip() for part in hint.split(", then ")]
 
