@@ -95,7 +95,13 @@ def run(options: Options, services: Services) -> View:
     warnings += _about_containers(services, observed)
     return View(
         schema="status",
-        sections=sections(observed, services.zone, shown=None if everything else SHOWN, reasons=roomy),
+        sections=sections(
+            observed,
+            services.zone,
+            shown=None if everything else SHOWN,
+            reasons=roomy,
+            kcfix=invocation(services),
+        ),
         data=list(rows(observed)),
         summary=summary(observed),
         warnings=tuple(warnings),

@@ -32,15 +32,16 @@ SHOWN = 12
 
 
 def sections(
-    observed: Observed, zone: tzinfo | None, *, shown: int | None = SHOWN, reasons: bool = True
+    observed: Observed, zone: tzinfo | None, *, shown: int | None = SHOWN, reasons: bool = True, kcfix: str = "kcfix"
 ) -> tuple[Section, ...]:
     """The parts of the screen: what is not well, then each part in full, the worst part first.
 
     `shown`: so many payments at most, None for all. `reasons`: whether there is room for the proof of each verdict.
+    `kcfix`: how the operator calls it.
     """
     found = findings(observed)
     ranked: list[tuple[Health, Section]] = [
-        (_payments_health(observed), _payments(observed, zone, shown, reasons=reasons)),
+        (_payments_health(observed), _payments(observed, zone, shown, reasons=reasons, kcfix=kcfix)),
         (_workers_health(observed), _workers(observed, zone)),
         (_groups_health(observed), _groups(observed)),
         (_systems_health(found), _systems(observed)),
@@ -64,7 +65,7 @@ def _payments_health(observed: Observed) -> Health:
     return Health.BAD if observed.payments.value.unpurchased else Health.GOOD
 
 
-def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, reasons: bool) -> Section:
+def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, reasons: bool, kcfix: str) -> Section:
     title = "payments of the last 24 hours without a purchase, oldest first"
     payments = observed.payments.value
     if payments is None:
@@ -74,7 +75,7 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
     left = len(payments.unpurchased) - len(rows)
     notes = []
     if left:
-        notes.append(f"and {left} more; all ids: kcfix status -q")
+        notes.append(f"and {left} more; all ids: {kcfix} status -q")
     if payments.unpurchased:
         notes.append(f"together: {_money_text(money(payments.unpurchased))}")
     if payments.in_flight:
