@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcfix.cli.restart_rows import datum, milestones
-from kcfix.cli.restart_view import TOLD, in_context, messages_table, problems
+from kcfix.cli.restart_view import TOLD, commands_in, in_context, messages_table, problems
 from kcfix.core.milestones import Seen
 from kcfix.core.restart_report import SETTLED, Outcome, Report
 from kcfix.core.times import format_time
