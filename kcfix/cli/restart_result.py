@@ -56,7 +56,10 @@ def _row(report: Report) -> tuple[Cell | str | None, ...]:
 def _report_sections(report: Report, services: Services) -> list[Section]:
     lines: list[Line] = [f"  {step}" for step in report.steps]
     if report.stopped:
-        lines.append(Cell(f"  {', '.join(report.stopped)} IS STOPPED NOW: nothing consumes for it", Tone.BAD))
+        # A step that was begun and not seen to end goes on without kcfix.
+        open_ended = report.steps[-1:] and report.steps[-1].endswith("begun")
+        how = "MAY BE STOPPED NOW" if open_ended else "IS STOPPED NOW"
+        lines.append(Cell(f"  {', '.join(report.stopped)} {how}: nothing consumes for it", Tone.BAD))
     proof = report.proof
     if proof is not None:
         lines.append(

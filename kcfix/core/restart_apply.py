@@ -74,6 +74,10 @@ class Applying:
             else:
                 self.report.stopped = ()
                 self.report.error, self.report.text = error, error.message
+        except BaseException:
+            if self.report.changed and self.report.outcome is Outcome.UNCHANGED:
+                self._end(Outcome.STOPPED if self.report.stopped else Outcome.UNKNOWN, "cut short", self._again)
+            raise
 
     # the ways
 
