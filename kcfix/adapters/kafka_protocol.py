@@ -70,7 +70,10 @@ class _Package(ModuleType):
         if name.startswith("__") or spec is None or spec.loader is None:
             raise AttributeError(name)
         self.__class__ = ModuleType  # type: ignore[assignment]
-        spec.loader.exec_module(self)
+        with warnings.catch_warnings():
+            # As above; and cut short by a warning it would stay half-loaded for everyone after.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            spec.loader.exec_module(self)
         return getattr(self, name)
 
 
