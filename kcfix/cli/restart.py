@@ -42,7 +42,7 @@ def command(
     ctx: typer.Context,
     workers: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORKER...", help="Compose service, container name or short name (`purchase`)."),
+        typer.Argument(metavar="WORKER", help="Compose service, container name or short name (`purchase`)."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All workers of the flow, in its order.")] = False,
     apply: Annotated[
