@@ -12,7 +12,8 @@ from kcfix.core.repair_apply import Outcome, Result
 from kcfix.core.repair_plan import Action, RepairPlan, Step, Strategy
 from kcfix.core.times import format_time
 from kcfix.core.verdict import VerdictKind
-from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, View
+from kcfix.errors import Unreachable
+from kcfix.render.view import Cell, Column, Line, Problem, Table, Text, Tone, View
 from kcfix.services import Services
 
 TOLD = 20
@@ -86,9 +87,21 @@ def _view(
         warnings=tuple(warnings),
         next=_next(plan, results, options, services, applied=applied),
         ids=_ids(plan, results, applied=applied),
+        errors=_silent(plan),
         exit_code=exit_code,
         changed=any(r.changed for r in results.values()),
     )
+
+
+def _silent(plan: RepairPlan) -> tuple[Problem, ...]:
+    """The systems that did not answer, each once, in the words of the first payment that it left unknown."""
+    said: dict[str, None] = {}
+    for snapshot in plan.snapshots.by_payment.values():
+        for reading in (snapshot.facts, snapshot.evidence if snapshot.facts.value else None):
+            if reading is not None and reading.error is not None:
+                said[reading.error] = None
+    unknown = any(s.action is Action.UNKNOWN for s in plan.steps)
+    return tuple(Problem(Unreachable.code, Unreachable.kind, message) for message in said) if unknown else ()
 
 
 def _row(step: Step, result: Result | None, services: Services) -> tuple[Cell | str | None, ...]:

@@ -6,13 +6,13 @@ A system that does not answer becomes a value that says so, and the others are r
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any
 
 from kcfix.core.announcements import announcements
 from kcfix.core.logentry import LogEntry
+from kcfix.core.matching import match_facts
 from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offsets
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.payments import PaymentFacts, PaymentId
@@ -20,10 +20,9 @@ from kcfix.core.ports import DatabasePort, KafkaPort
 from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading, Snapshots
 from kcfix.core.workers import Container
 from kcfix.core.working import Look, client_started_at, work
-from kcfix.errors import Unreachable
+from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
-
-T = TypeVar("T")
+from kcfix.parallel import run_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,17 @@ class Sources:
     now: Callable[[], datetime]
 
 
-def reading(ask: Callable[[], T]) -> Reading[T]:
-    """The answer, or why there is none."""
-    try:
-        return Reading(ask())
-    except Unreachable as error:
-        return Reading.unknown(error.message)
+LONGEST_SECONDS = 120.0
+"""For a reading that hangs where no adapter's own deadline holds; those are much shorter."""
+
+
+def _answer(read: object) -> Reading[Any]:
+    """The answer, or why there is none; any error but silence is raised."""
+    if isinstance(read, Unreachable):
+        return Reading.unknown(read.message)
+    if isinstance(read, KcfixError):
+        raise read
+    return Reading(read)
 
 
 def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots:
@@ -62,12 +66,17 @@ def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots
     """
     wanted = tuple(dict.fromkeys(ids))
     flow = sources.flow
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        asked_facts = pool.submit(reading, lambda: sources.database().facts(wanted))
-        asked_offsets = pool.submit(reading, lambda: purchase_offsets(sources.kafka(), flow))
-        asked_containers = pool.submit(reading, sources.purchase_containers)
-        facts, offsets, containers = asked_facts.result(), asked_offsets.result(), asked_containers.result()
+    tasks: dict[str, Callable[[], object]] = {
+        "database": lambda: sources.database().facts(wanted),
+        "kafka": lambda: purchase_offsets(sources.kafka(), flow),
+        "docker": sources.purchase_containers,
+    }
+    read = run_readings(tasks, LONGEST_SECONDS)
+    facts: Reading[Mapping[PaymentId, PaymentFacts]] = _answer(read["database"])
+    offsets: Reading[PurchaseOffsets] = _answer(read["kafka"])
+    containers: Reading[WorkerContainers] = _answer(read["docker"])
     workers = purchase_workers(flow, offsets, containers, sources.now())
+    facts = _after_the_offsets(facts, sources)
     by_id: Mapping[PaymentId, PaymentFacts] = facts.value or {}
     entries = containers.value.entries if containers.value else ()
     evidence = message_evidence(sources.kafka, flow, offsets, by_id, entries)
@@ -94,6 +103,28 @@ def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots
         workers,
         lags,
     )
+
+
+def _after_the_offsets(
+    facts: Reading[Mapping[PaymentId, PaymentFacts]], sources: Sources
+) -> Reading[Mapping[PaymentId, PaymentFacts]]:
+    """The facts, with those of payments without a purchase read once more.
+
+    They were read beside the offsets. A worker that made a purchase and committed in between would leave a payment
+    without purchase behind the committed offset: SKIPPED, though it is settled. A purchase is there before its commit.
+    """
+    lacking = [
+        i
+        for i, f in (facts.value or {}).items()
+        if f.payment is not None and f.payment.succeeded and match_facts(f).purchase_of(i) is None
+    ]
+    if facts.value is None or not lacking:
+        return facts
+    again = reading(lambda: sources.database().facts(lacking))
+    if again.value is None:
+        settled = {i: f for i, f in facts.value.items() if i not in set(lacking)}
+        return Reading(settled, again.error)
+    return Reading({**facts.value, **again.value})
 
 
 def purchase_workers(
