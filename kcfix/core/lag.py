@@ -186,29 +186,29 @@ def read_lag(
     committed = kafka.committed([g for g, found in groups.items() if found.error is None])
     partitions_of = {name: [p.partition for p in t.partitions] for name, t in kafka.topics().items()}
 
+    declared = {stage.group: stage.topics for stage in flow.stages}
+
     def commits(group: Group) -> Mapping[TopicPartition, Committed]:
         """What could not be read is unknown on every partition, which is not the same as never committed."""
         if group.error is None:
             return committed[group.group_id]
-        declared = (TopicPartition(t, p) for t in _declared(flow, group.group_id) for p in partitions_of.get(t, ()))
-        return {where: Committed(None, group.error) for where in declared}
+        topics = declared.get(group.group_id, ())
+        return {TopicPartition(t, p): Committed(None, group.error) for t in topics for p in partitions_of.get(t, ())}
 
     def lags(logs: Mapping[TopicPartition, LogOffsets]) -> dict[str, GroupLag]:
         return {
-            g: group_lag(found, commits(found), logs, partitions_of, _declared(flow, g)) for g, found in groups.items()
+            g: group_lag(found, commits(found), logs, partitions_of, declared.get(g, ())) for g, found in groups.items()
         }
 
-    universe = {row.partition for lag in lags({}).values() for row in (*lag.partitions, *lag.stale)}
-    logs = dict(kafka.log_offsets(universe))
+    logs = dict(kafka.log_offsets(_concerned(groups.values(), committed, declared, partitions_of)))
     found = lags(logs)
     ahead = {row.partition for lag in found.values() for row in lag.partitions if row.state is LagState.AHEAD}
     if ahead:  # a stale leader may have answered: only what is still so at a second look is said
         logs |= kafka.log_offsets(ahead)
         found = lags(logs)
     order = {g: number for number, g in enumerate(wanted or sorted(found))}
-    reports = _reports(
-        kafka, flow, sorted(found.values(), key=lambda lag: order[lag.group.group_id]), partitions_of, now, ages
-    )
+    in_order = sorted(found.values(), key=lambda lag: order[lag.group.group_id])
+    reports = _reports(kafka, declared, in_order, partitions_of, now, ages)
     if unknown:
         known = {*expected_groups(flow), *kafka.groups(None)}
         unknown = {g: tuple(difflib.get_close_matches(g, sorted(known - {g}), n=2, cutoff=0.75)) for g in unknown}
@@ -221,14 +221,24 @@ def _belongs(flow: Flow, group: Group) -> bool:
     return group.state is not GroupState.NOT_FOUND or stage is None or stage.required
 
 
-def _declared(flow: Flow, group: str) -> tuple[str, ...]:
-    stage = flow.stage_of_group(group)
-    return stage.topics if stage else ()
+def _concerned(
+    groups: Collection[Group],
+    committed: Mapping[str, Mapping[TopicPartition, Committed]],
+    declared: Mapping[str, Collection[str]],
+    partitions_of: Mapping[str, Collection[int]],
+) -> set[TopicPartition]:
+    """Every partition that a group may have a row for: whole topics that it reads, ought to read, or once read."""
+    wanted = {where for group in groups for where in committed.get(group.group_id, ())}
+    wanted |= {where for group in groups for member in group.members for where in member.assignment}
+    topics = {where.topic for where in wanted}
+    topics |= {topic for group in groups for member in group.members for topic in member.subscription}
+    topics |= {topic for group in groups for topic in declared.get(group.group_id, ())}
+    return wanted | {TopicPartition(topic, p) for topic in topics for p in partitions_of.get(topic, ())}
 
 
 def _reports(
     kafka: KafkaPort,
-    flow: Flow,
+    declared: Mapping[str, Collection[str]],
     lags: Iterable[GroupLag],
     partitions_of: Mapping[str, Collection[int]],
     now: datetime,
@@ -258,7 +268,7 @@ def _reports(
             lag,
             tuple(row(lag, part) for part in lag.partitions),
             tuple(row(lag, part, stale=True) for part in lag.stale),
-            tuple(t for t in _declared(flow, lag.group.group_id) if t not in partitions_of),
+            tuple(t for t in declared.get(lag.group.group_id, ()) if t not in partitions_of),
         )
         for lag in lags
     )

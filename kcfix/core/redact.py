@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 MASK = "***"
 
@@ -68,6 +69,7 @@ def redact_arguments(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(shown)
 
 
+@lru_cache(maxsize=32)  # asked for every cell that is shown
 def secrets_of(dsn: str | None) -> frozenset[str]:
     """The password in a DSN, as written and as decoded; empty if it has none."""
     from urllib.parse import unquote
