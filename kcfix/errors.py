@@ -5,7 +5,20 @@ The class says what the failure means for the world; the message says what was b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+_WEIGHTS = (0, 1, 3, 5, 4, 6)
+"""Exit codes from the lightest to the heaviest (docs/decisions.md 5): no answer outweighs a refusal."""
+
+
+def worst_code(codes: Iterable[int]) -> int:
+    """The exit code of several things done in one run: the one that weighs most; 0 where there is none.
+
+    >>> worst_code([1, 5, 4, 3])
+    4
+    """
+    return max(codes, key=_WEIGHTS.index, default=0)
 
 
 class KcfixError(Exception):

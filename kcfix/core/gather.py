@@ -120,11 +120,10 @@ def _after_the_offsets(
     ]
     if facts.value is None or not lacking:
         return facts
-    again = reading(lambda: sources.database().facts(lacking))
-    if again.value is None:
-        settled = {i: f for i, f in facts.value.items() if i not in set(lacking)}
-        return Reading(settled, again.error)
-    return Reading({**facts.value, **again.value})
+    try:
+        return Reading({**facts.value, **sources.database().facts(lacking)})
+    except Unreachable as error:
+        return Reading.unknown(error.message)
 
 
 def purchase_workers(

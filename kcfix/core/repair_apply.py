@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from kcfix.core.announce import announcement
-from kcfix.core.events import Message
+from kcfix.core.events import Message, own_purchase_id
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, InsertResult, InsertState, KafkaPort, SendResult, SendState
@@ -134,12 +134,7 @@ class Applying:
             facts = self.database().facts([r.payment_id for r in outcomes])
         except Unreachable:
             return outcomes
-        return tuple(
-            InsertResult(r.payment_id, InsertState.EXISTS, r.reason, facts[r.payment_id])
-            if r.state is InsertState.UNKNOWN and _purchase_in(facts[r.payment_id]) is not None
-            else r
-            for r in outcomes
-        )
+        return tuple(_found_out(r, facts[r.payment_id]) if r.state is InsertState.UNKNOWN else r for r in outcomes)
 
     def _after_insert(self, step: Step, result: InsertResult) -> Purchase | None:
         """Note how the insert went; gives the purchase that is to be announced, None if there is none."""
@@ -267,6 +262,15 @@ def _headers(message: Message) -> dict[str, str]:
 
 def _place(topic: str, sent: SendResult) -> str:
     return f"{topic}-{sent.partition} offset {sent.offset}" if sent.offset is not None else topic
+
+
+def _found_out(unknown: InsertResult, facts: PaymentFacts) -> InsertResult:
+    """A purchase that is not kcfix's own proves that the insert was undone: only its own may be announced."""
+    purchase = _purchase_in(facts)
+    if purchase is None:
+        return unknown
+    own = purchase.id == own_purchase_id(unknown.payment_id)
+    return InsertResult(unknown.payment_id, InsertState.EXISTS if own else InsertState.REFUSED, unknown.reason, facts)
 
 
 def _purchase_in(facts: PaymentFacts | None) -> Purchase | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from kcfix.core.repair_apply import Outcome, Result
 from kcfix.core.repair_plan import Action, Step
+from kcfix.errors import worst_code
 
 _NOT_DONE = {
     Action.NOTHING: 0,
@@ -41,5 +42,5 @@ def applied_code(steps: Iterable[Step], results: Collection[Result], *, unknown_
     codes += [_OUTCOMES[r.outcome] for r in results]
     if unknown_ids:
         codes.append(3)
-    worst = max(codes, default=0)
+    worst = worst_code(codes)
     return 6 if worst and any(r.changed for r in results) else worst

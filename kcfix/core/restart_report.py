@@ -10,7 +10,7 @@ from kcfix.core.pin import Pin
 from kcfix.core.restart import Plan, Way
 from kcfix.core.restart_proof import Proof
 from kcfix.core.settlement import Settlement
-from kcfix.errors import KcfixError, NotFound, PartlyApplied, Refused, Unreachable
+from kcfix.errors import KcfixError, NotFound, PartlyApplied, Refused, Unreachable, worst_code
 
 
 class Outcome(enum.StrEnum):
@@ -93,5 +93,5 @@ def refused_code(plan: Plan) -> int:
 def exit_code(reports: Iterable[Report]) -> int:
     """The worst that holds; 6 as soon as something was changed and not all is well."""
     found = list(reports)
-    worst = max((r.code for r in found), default=0)
+    worst = worst_code(r.code for r in found)
     return PartlyApplied.code if worst and any(r.changed for r in found) else worst

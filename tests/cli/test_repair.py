@@ -175,6 +175,24 @@ def test_a_commit_without_an_answer_is_looked_up(
     assert set(night.announced()) == {own_purchase_id(PaymentId(night.ids[0]))}
 
 
+def test_after_a_lost_commit_the_workers_purchase_is_not_announced_under_kcfixs_id(
+    repair: Callable[..., Ran], night: Night
+) -> None:
+    database = night.database
+    database.lost_commit = "not made"
+    real = database.insert
+
+    def worker_next(orders: Sequence[Any], recheck: Any) -> Any:
+        results = real(orders, recheck)
+        database.purchase(night.paid[0])
+        return results
+
+    database.insert = worker_next  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (0, ["SETTLED"])
+    assert night.announced() == []
+
+
 @pytest.mark.parametrize("state", [SendState.REJECTED, SendState.UNKNOWN])
 def test_an_unannounced_purchase_is_finished_by_the_next_run(
     repair: Callable[..., Ran], night: Night, state: SendState
