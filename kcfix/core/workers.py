@@ -68,7 +68,7 @@ class Container:
     @property
     def drill(self) -> str | None:
         """Name of the drill that it belongs to, None for a container of a live system."""
-        return self.labels.get(DRILL_LABEL)
+        return self.labels.get(DRILL_LABEL) or None
 
     @property
     def running(self) -> bool:
