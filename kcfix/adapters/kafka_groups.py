@@ -30,6 +30,9 @@ from kcfix.adapters.kafka_protocol import (
 from kcfix.core.offsets import Group, GroupState, Member, TopicPartition
 from kcfix.errors import AccessDenied, Unreachable
 
+PATIENCE_SECONDS = 3.0
+"""How long a coordinator may take to come up or to move; a broker that has just started needs about one second."""
+
 OFFSETS_TOPIC = "__consumer_offsets"
 
 _STATES = {
@@ -67,6 +70,7 @@ def find_coordinators(link: Link, groups: Collection[str], deadline: Deadline) -
     failed: dict[str, int] = {}
     open_ = list(groups)
     batched = True
+    patience = Deadline(deadline.left(PATIENCE_SECONDS))
     while open_:
         answers = []
         if batched:
@@ -90,7 +94,7 @@ def find_coordinators(link: Link, groups: Collection[str], deadline: Deadline) -
             else:
                 found[answer.key] = answer.node_id
         open_ = [g for g, code in failed.items() if code in COORDINATOR_MOVING]
-        if open_ and not deadline.pause():
+        if open_ and not patience.pause():
             break
     return found, failed
 
@@ -117,16 +121,15 @@ def read_groups(link: Link, ids: Collection[str] | None) -> dict[str, Group]:
             return {g: Group(g, GroupState.NOT_FOUND) for g in sorted(ids or ())}
         if ids is not None:
             return _read_named(link, sorted(set(ids)), deadline)
-        listed, failures = _list_everywhere(link, deadline)
-        if failures and not listed:
-            raise unreachable("listing the groups", failures)
+        listed = _list_everywhere(link, deadline)
         by_node: dict[int, list[str]] = defaultdict(list)
         for group, entry in listed.items():
             by_node[entry.node].append(group)
         return dict(sorted(_describe(link, by_node, listed, deadline).items()))
 
 
-def _list_everywhere(link: Link, deadline: Deadline) -> tuple[dict[str, _Listed], list[LinkError]]:
+def _list_everywhere(link: Link, deadline: Deadline) -> dict[str, _Listed]:
+    """The groups of every broker. One that does not answer keeps its groups from us, and a part is not the whole."""
     nodes = link.metadata(deadline).brokers
     answers = link.ask_each({node: [ListGroupsRequest()] for node in nodes}, deadline)
     listed: dict[str, _Listed] = {}
@@ -136,7 +139,9 @@ def _list_everywhere(link: Link, deadline: Deadline) -> tuple[dict[str, _Listed]
             failures.append(answer)
         else:
             listed |= _listed(answer[0], node)
-    return listed, failures
+    if failures:
+        raise unreachable("listing the groups of every broker", failures)
+    return listed
 
 
 def _listed(answer: Any, node: int) -> dict[str, _Listed]:

@@ -60,8 +60,8 @@ def run(options: Options, services: Services) -> View:
     """
     report = read_topics(services.kafka, services.flow, services.now(), name=options.topic, internal=options.internal)
     warnings = [f"the topic {name} does not exist, though the flow needs it" for name in report.missing]
-    if not report.groups_known:
-        warnings.append("this user may not see the groups: who reads a topic is not known")
+    if report.groups_error:
+        warnings.append(f"who reads a topic is not known: {report.groups_error}")
     return View(
         schema="topics",
         sections=_overview(report) if options.topic is None else _one(report.topics[0], report),
@@ -121,7 +121,7 @@ def _kept(config: TopicConfig | None) -> str | None:
 
 
 def _groups(topic: TopicReport, report: TopicsReport) -> str:
-    if not report.groups_known:
+    if report.groups_error:
         return "?"
     shown = [_group_words(g) for g in topic.consumers[:SHOWN_GROUPS]]
     left = len(topic.consumers) - len(shown)
@@ -165,7 +165,7 @@ def _one(topic: TopicReport, report: TopicsReport) -> tuple[Section, ...]:
         f"groups: {_groups(topic, report)}",
     ]
     absent = sorted(set(topic.declared) - {g.group_id for g in topic.consumers})
-    if absent and report.groups_known:
+    if absent and not report.groups_error:
         facts.append(Cell(f"ought to read it, and does not: {', '.join(absent)}", Tone.WARN))
     facts += [
         Cell(f"{topic.name}-{p.info.partition}: {p.log.error}", Tone.WARN) for p in topic.partitions if p.log.error
@@ -196,7 +196,7 @@ def _json_row(topic: TopicReport, report: TopicsReport) -> dict[str, object]:
             }
             for g in topic.consumers
         ]
-        if report.groups_known
+        if not report.groups_error
         else None,
         "expected_groups": topic.declared,
         "partitions": [_json_partition(p) for p in topic.partitions],

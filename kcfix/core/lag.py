@@ -210,9 +210,17 @@ def read_lag(
     in_order = sorted(found.values(), key=lambda lag: order[lag.group.group_id])
     reports = _reports(kafka, declared, in_order, partitions_of, now, ages)
     if unknown:
-        known = {*expected_groups(flow), *kafka.groups(None)}
+        known = {*expected_groups(flow), *_all_groups(kafka)}
         unknown = {g: tuple(difflib.get_close_matches(g, sorted(known - {g}), n=2, cutoff=0.75)) for g in unknown}
     return LagReport(now, reports, unknown)
+
+
+def _all_groups(kafka: KafkaPort) -> Collection[str]:
+    """Every group that there is, to find one with a similar name; none where they can't be listed."""
+    try:
+        return kafka.groups(None)
+    except KcfixError:
+        return ()
 
 
 def _belongs(flow: Flow, group: Group) -> bool:

@@ -102,8 +102,8 @@ class TopicsReport:
 
     taken_at: datetime
     topics: tuple[TopicReport, ...]
-    groups_known: bool = True
-    """False: this user may not see the groups, so who reads what is not known."""
+    groups_error: str | None = None
+    """Why the groups could not be read, so that who reads what is not known."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -136,9 +136,9 @@ def read_topics(
         if log.log_end_offset and log.log_end_offset > (log.log_start_offset or 0)
     }
     times = _newest(kafka, last, logs)
-    consumers, groups_known = _consumers(kafka)
+    consumers, groups_error = _consumers(kafka)
     reports = tuple(_report(n, found.get(n), logs, times, configs.get(n), consumers.get(n, ()), flow) for n in names)
-    return TopicsReport(now, reports, groups_known)
+    return TopicsReport(now, reports, groups_error)
 
 
 def _newest(
@@ -195,16 +195,16 @@ def _configs(kafka: KafkaPort, names: Collection[str]) -> Mapping[str, TopicConf
         return {}
 
 
-def _consumers(kafka: KafkaPort) -> tuple[dict[str, tuple[Group, ...]], bool]:
-    """Groups by the topic that they read or read once; and whether groups could be seen at all."""
+def _consumers(kafka: KafkaPort) -> tuple[dict[str, tuple[Group, ...]], str | None]:
+    """Groups by the topic that they read or read once; or why groups could not be read."""
     try:
         groups = kafka.groups(None)
         committed = kafka.committed([g for g, found in groups.items() if found.error is None])
-    except AccessDenied:
-        return {}, False
+    except Unreachable as error:
+        return {}, error.message
     readers: dict[str, dict[str, Group]] = defaultdict(dict)
     for group_id, group in groups.items():
         reads = {topic for m in group.members for topic in (*m.subscription, *(tp.topic for tp in m.assignment))}
         for topic in reads | {where.topic for where in committed.get(group_id, {})}:
             readers[topic][group_id] = group
-    return {topic: tuple(found[g] for g in sorted(found)) for topic, found in readers.items()}, True
+    return {topic: tuple(found[g] for g in sorted(found)) for topic, found in readers.items()}, None

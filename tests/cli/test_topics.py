@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 import pytest
 
-from kcfix.core.offsets import TopicPartition
+from kcfix.core.offsets import Group, TopicPartition
 from kcfix.core.ports import TopicConfig
-from kcfix.errors import Unreachable
+from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
 from tests.conftest import NOW, Run
 from tests.fakes_kafka import FakeKafka
@@ -111,6 +112,21 @@ def test_a_partition_without_an_answer_is_unknown(run: Run, kafka: FakeKafka) ->
     ran = run("topics", TOPIC, kafka=kafka)
     assert "state: UNKNOWN" in ran.out
     assert f"{TOPIC}-1: no leader answered" in ran.out
+
+
+class Guarded(FakeKafka):
+    """A cluster that does not show its groups to this user."""
+
+    def groups(self, ids: Collection[str] | None = None) -> Mapping[str, Group]:
+        raise AccessDenied("listing the groups: the broker denies it", system="kafka")
+
+
+def test_groups_that_can_not_be_read_are_unknown_and_not_none(run: Run) -> None:
+    ran = run("topics", TOPIC, kafka=Guarded(now=NOW))
+    assert ran.code == 0
+    assert "groups: ?" in ran.out
+    assert "who reads a topic is not known: listing the groups: the broker denies it" in ran.err
+    assert run("topics", TOPIC, "-o", "json", kafka=Guarded(now=NOW)).document["data"][0]["groups"] is None
 
 
 def test_quiet_gives_names_only(run: Run, kafka: FakeKafka) -> None:
