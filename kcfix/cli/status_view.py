@@ -83,7 +83,7 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
     if any(u.remedy is Remedy.PERSON for u in payments.unpurchased):
         names = sorted({str(u.kind) for u in payments.unpurchased if u.remedy is Remedy.PERSON})
         notes.append(f"a person decides about {', '.join(names)}: repair says what it needs to know")
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("PAYMENT"),
         Column("AGE", right=True),
         Column("VERDICT"),
