@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from kcfix.cli.context import problem, services_of
-from kcfix.cli.lag_view import bare_lag, json_rows, json_summary, next_commands, sections, watch_line, watch_row
+from kcfix.cli.lag_json import json_rows, json_summary
+from kcfix.cli.lag_view import bare_lag, next_commands, sections
+from kcfix.cli.lag_watch import watch_line, watch_row
 from kcfix.core.lag import LagReport, over, read_lag
 from kcfix.core.times import format_time, parse_duration
 from kcfix.errors import NOT_WELL, OK, KcfixError, NotFound, Unreachable, UsageError

@@ -1,13 +1,13 @@
-"""What `lag` found, as tables and JSON."""
+"""What `lag` found, as tables for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from kcfix.core.lag import GroupReport, LagReport, LagRow
 from kcfix.core.offsets import GroupState, LagState
-from kcfix.core.times import format_duration, format_time
+from kcfix.core.times import format_duration
 from kcfix.flow import Flow
 from kcfix.render.view import Cell, Column, Line, Section, Table, Tone, Value
 
@@ -39,7 +39,7 @@ def sections(report: LagReport, *, one_table: bool) -> tuple[Section, ...]:
     groups = tuple(
         (
             g.group.group_id,
-            _state(g),
+            state_cell(g),
             _members(g),
             len(g.rows),
             _total(g),
@@ -67,7 +67,7 @@ def sections(report: LagReport, *, one_table: bool) -> tuple[Section, ...]:
 def _group_table(report: GroupReport, now: datetime) -> Table:
     """One group: its partitions, and below them what the figures mean."""
     group = report.group
-    title = f"{group.group_id}: {group.state}, {_member_words(report)}, {_total_words(report)}"
+    title = f"{group.group_id}: {group.state}, {member_words(report)}, {total_words(report)}"
     return Table(
         _COLUMNS,
         tuple(_cells(row, report) for row in report.rows),
@@ -105,7 +105,8 @@ def _state_cell(row: LagRow) -> Cell:
     return Cell(str(state), Tone.WARN if harmless or state is LagState.UNKNOWN else Tone.BAD)
 
 
-def _state(report: GroupReport) -> Cell:
+def state_cell(report: GroupReport) -> Cell:
+    """The group's state in its colour."""
     return Cell(str(report.group.state), _STATE_TONES.get(report.group.state, Tone.WARN))
 
 
@@ -113,7 +114,8 @@ def _members(report: GroupReport) -> int | str:
     return len(report.group.members) if report.group.members_known else "?"
 
 
-def _member_words(report: GroupReport) -> str:
+def member_words(report: GroupReport) -> str:
+    """How many members, in words."""
     if not report.group.members_known:
         return "members unknown"
     count = len(report.group.members)
@@ -130,7 +132,8 @@ def _total(report: GroupReport) -> str | int:
     return f"{bound}{known}" if bound else known
 
 
-def _total_words(report: GroupReport) -> str:
+def total_words(report: GroupReport) -> str:
+    """The lag of the whole group in words."""
     if not report.readable:
         return "lag unknown"
     unknown, count = report.lag.unknown_partitions, len(report.rows)
@@ -171,13 +174,13 @@ def _row_notes(report: GroupReport, now: datetime, *, name: bool = False) -> tup
 
 def _notes_of(row: LagRow, now: datetime) -> list[str]:
     lag = row.lag
-    waiting = _records(lag.retained_records or 0)
+    waiting = records_words(lag.retained_records or 0)
     notes: list[str] = []
     if lag.state is LagState.UNCOMMITTED and lag.retained_records:
         notes.append(f"nothing committed; a start at latest skips {waiting}, at earliest reads {waiting}")
     elif lag.state is LagState.LOST:
         notes.append(
-            f"{_records(lag.lost_records or 0)} deleted before the group read them; its offset lies before the log"
+            f"{records_words(lag.lost_records or 0)} deleted before the group read them; its offset lies before the log"
             f" start, so a start at latest skips {waiting}"
         )
     elif lag.state is LagState.AHEAD:
@@ -189,7 +192,7 @@ def _notes_of(row: LagRow, now: datetime) -> list[str]:
         notes.append(f"unknown: {lag.error}")
     if row.held_back:
         notes.append(
-            f"an open transaction holds back {_records(row.held_back)} from offset {lag.last_stable_offset}"
+            f"an open transaction holds back {records_words(row.held_back)} from offset {lag.last_stable_offset}"
             " (of readers of committed data)"
         )
     if row.unread.no_record:
@@ -203,7 +206,8 @@ def _notes_of(row: LagRow, now: datetime) -> list[str]:
     return notes
 
 
-def _records(count: int) -> str:
+def records_words(count: int) -> str:
+    """A number of records in words."""
     return "1 record" if count == 1 else f"{count} records"
 
 
@@ -232,110 +236,3 @@ def bare_lag(report: GroupReport) -> str:
     """The whole lag as a bare number; `-` where it is not known."""
     total = report.lag.total_lag_records if report.readable else None
     return "-" if total is None else str(total)
-
-
-# JSON
-
-
-def json_rows(report: LagReport) -> tuple[dict[str, object], ...]:
-    """One row for each partition of each group."""
-    states = {g.group.group_id: g.group.state for g in report.groups}
-    return tuple(_json_row(row, states[row.group]) for row in report.rows)
-
-
-def _json_row(row: LagRow, group_state: GroupState) -> dict[str, object]:
-    lag = row.lag
-    return {
-        "group": row.group,
-        "group_state": group_state,
-        "topic": lag.partition.topic,
-        "partition": lag.partition.partition,
-        "committed_offset": lag.committed_offset,
-        "log_start_offset": lag.log_start_offset,
-        "log_end_offset": lag.log_end_offset,
-        "last_stable_offset": lag.last_stable_offset,
-        "lag_records": lag.lag_records,
-        "lag_is_upper_bound": row.compacted or row.unread.no_record,
-        "state": lag.state,
-        "unprotected": lag.unprotected,
-        "retained_records": lag.retained_records,
-        "lost_records": lag.lost_records,
-        "skipped_by_latest_records": lag.skipped_by_latest,
-        "reread_by_earliest_records": lag.reread_by_earliest,
-        "held_back_by_transaction_records": row.held_back,
-        "age_seconds": row.unread.age,
-        "oldest_unread_at": row.unread.at,
-        "deleted_at": row.deleted_at,
-        "member": row.member.member_id if row.member else None,
-        "client_id": row.member.client_id if row.member else None,
-        "host": row.member.host if row.member else None,
-        "stale": row.stale,
-        "error": lag.error,
-    }
-
-
-def json_summary(report: LagReport, limit: int | None, above: Sequence[str]) -> dict[str, object]:
-    """Each group with its totals."""
-    groups = [_json_group(g) for g in report.groups]
-    return {"groups": groups, "max_lag_records": limit, "within_max_lag": None if limit is None else not above}
-
-
-def _json_group(report: GroupReport) -> dict[str, object]:
-    lag = report.lag
-    return {
-        "group": report.group.group_id,
-        "state": report.group.state,
-        "type": report.group.group_type or None,
-        "members": len(report.group.members) if report.group.members_known else None,
-        "lag_records": lag.total_lag_records if report.readable else None,
-        "known_lag_records": lag.known_lag_records if report.readable else None,
-        "partitions": len(report.rows),
-        "unknown_partitions": lag.unknown_partitions,
-        "unprotected_partitions": len(report.unprotected),
-        "skipped_by_latest_records": lag.skipped_by_latest,
-        "missing_topics": report.missing_topics,
-        "error": report.group.error,
-    }
-
-
-# --watch
-
-
-def watch_line(report: LagReport, group: GroupReport, before: LagReport | None, zone: tzinfo | None) -> Line:
-    """One group at one look, on one line."""
-    change = _change(report, group, before)
-    oldest = max((row.unread.age for row in group.rows if row.unread.age is not None), default=None)
-    parts: list[str | Cell] = [
-        f"{format_time(report.taken_at, zone)}  {group.group.group_id}  ",
-        _state(group),
-        f"  {_member_words(group)}  {_total_words(group)}",
-    ]
-    if change:
-        parts.append(f"  {change:+d}")
-    if oldest is not None:
-        parts.append(f"  oldest {format_duration(oldest)}")
-    if group.lag.skipped_by_latest:
-        parts.append(Cell(f"  a start at latest skips {_records(group.lag.skipped_by_latest)}", Tone.BAD))
-    return tuple(parts)
-
-
-def watch_row(report: LagReport, group: GroupReport, before: LagReport | None) -> dict[str, object]:
-    """The same for programs."""
-    ages = [row.unread.age for row in group.rows if row.unread.age is not None]
-    return {
-        "generated_at": report.taken_at,
-        **_json_group(group),
-        "lag_change_records": _change(report, group, before),
-        "age_seconds": max(ages, default=None),
-    }
-
-
-def _change(report: LagReport, group: GroupReport, before: LagReport | None) -> int | None:
-    """How the known lag changed since the look before; None at the first, or if what is known differs."""
-    for other in before.groups if before else ():
-        if (
-            other.group.group_id == group.group.group_id
-            and other.lag.unknown_partitions == group.lag.unknown_partitions
-        ):
-            return group.lag.known_lag_records - other.lag.known_lag_records
-    return None
