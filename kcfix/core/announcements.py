@@ -11,7 +11,7 @@ from kcfix.core.messages import PurchaseOffsets
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import KafkaPort
 from kcfix.core.snapshot import AnnouncementEvidence, Reading
-from kcfix.core.windows import since
+from kcfix.core.windows import kept_since, since
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 
@@ -32,6 +32,7 @@ def announcements(
     flow: Flow,
     offsets: Reading[PurchaseOffsets],
     facts: Mapping[PaymentId, PaymentFacts],
+    now: datetime,
 ) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
     """For each payment whose purchase nothing has followed: the announcements of it, whatever their key."""
     wanted = {i: p for i, f in facts.items() if (p := needs_announcement(f)) is not None}
@@ -43,13 +44,13 @@ def announcements(
     if not logs:
         return {i: Reading.unknown(f"topic {flow.purchase_created} does not exist") for i in wanted}
     try:
-        return _announcements(kafka(), offsets.value, flow, wanted)
+        return _announcements(kafka(), offsets.value, flow, wanted, now)
     except Unreachable as error:
         return {i: Reading.unknown(error.message) for i in wanted}
 
 
 def _announcements(
-    kafka: KafkaPort, offsets: PurchaseOffsets, flow: Flow, wanted: Mapping[PaymentId, Purchase]
+    kafka: KafkaPort, offsets: PurchaseOffsets, flow: Flow, wanted: Mapping[PaymentId, Purchase], now: datetime
 ) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
     logs = offsets.logs_of(flow.purchase_created)
     failed = {tp: log.error for tp, log in logs.items() if log.error is not None}
@@ -60,13 +61,15 @@ def _announcements(
     found = kafka.search(since(kafka, logs, earliest), [p.id.encode() for p in wanted.values()], anywhere=True)
     begins = kafka.record_times({tp: log.log_start_offset for tp, log in logs.items() if log.log_start_offset})
     cut_at = [None if t is None else t.timestamp for t in begins.values()]
+    kept = kept_since(kafka, flow.purchase_created, now) if cut_at else None
     events = [(record, event) for record in found.records if (event := parse_event(record)) is not None]
     return {
         i: Reading(
             AnnouncementEvidence(
                 purchase_id=purchase.id,
                 announcements=tuple(r for r, e in events if (e.purchase_id or "").lower() == purchase.id),
-                reaches_back=not found.failed and all(_before(begin, purchase.created_at) for begin in cut_at),
+                reaches_back=not found.failed
+                and all(_before(begin, purchase.created_at) or _before(kept, purchase.created_at) for begin in cut_at),
             )
         )
         for i, purchase in wanted.items()

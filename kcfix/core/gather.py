@@ -79,8 +79,8 @@ def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots
     facts = _after_the_offsets(facts, sources)
     by_id: Mapping[PaymentId, PaymentFacts] = facts.value or {}
     entries = containers.value.entries if containers.value else ()
-    evidence = message_evidence(sources.kafka, flow, offsets, by_id, entries)
-    announced = announcements(sources.kafka, flow, offsets, by_id)
+    evidence = message_evidence(sources.kafka, flow, offsets, by_id, entries, sources.now())
+    announced = announcements(sources.kafka, flow, offsets, by_id, sources.now())
     taken_at = sources.now()
     lags = {} if offsets.value is None else offsets.value.lags
 

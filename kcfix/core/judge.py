@@ -50,6 +50,9 @@ def _with_also(case: Case, verdict: Verdict) -> Verdict:
         also.append("its course is not in the courses table")
     if verdict.purchase is not None and not verdict.purchase.is_active:
         also.append("its purchase is not active")
+    looked = case.snapshot.announcement.value if case.snapshot.announcement else None
+    if looked is not None and not looked.announcements and not looked.reaches_back:
+        also.append("whether it was announced can't be told: the log does not reach back to its purchase")
     evidence = case.snapshot.evidence.value
     if evidence is not None:
         if verdict.kind is not VerdictKind.DEAD_LETTERED and evidence.dead_letters:

@@ -116,8 +116,10 @@ def expired(case: Case) -> Verdict | None:
     if not evidence.log_was_cut:
         return None
     begins = evidence.log_begins_at
-    if begins is not None and begins <= case.payment.paid_at:
+    if any(moment is not None and moment <= case.payment.paid_at for moment in (begins, evidence.kept_since)):
         return None
+    if begins is None and evidence.lag.retained_records:
+        return case.unknown(f"no message; when the retained log of {evidence.partition} begins could not be read")
     what = "holds no record any more" if begins is None else f"begins at {begins.isoformat(timespec='seconds')}"
     return case.verdict(VerdictKind.EXPIRED, f"no message; the retained log of {evidence.partition} {what}")
 

@@ -10,11 +10,19 @@ from datetime import datetime
 from kcfix.core.events import DeadLetter, Record, murmur2_partition, parse_dead_letter, parse_event
 from kcfix.core.heads import find_heads, head_needles
 from kcfix.core.logentry import LogEntry
-from kcfix.core.offsets import NOTHING_COMMITTED, Group, LogOffsets, PartitionLag, TopicPartition, partition_lag
+from kcfix.core.offsets import (
+    NOTHING_COMMITTED,
+    Group,
+    LogOffsets,
+    PartitionLag,
+    RecordTime,
+    TopicPartition,
+    partition_lag,
+)
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import KafkaPort, OffsetRange, SearchResult, Topic
 from kcfix.core.snapshot import FoundMessage, Head, MessageEvidence, Reading
-from kcfix.core.windows import BEFORE, message_ranges, since
+from kcfix.core.windows import BEFORE, kept_since, message_ranges, since
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 
@@ -57,6 +65,7 @@ def message_evidence(
     offsets: Reading[PurchaseOffsets],
     facts: Mapping[PaymentId, PaymentFacts],
     entries: Iterable[LogEntry],
+    now: datetime,
 ) -> dict[PaymentId, Reading[MessageEvidence]]:
     """The evidence on each payment that exists; an unreadable log is a Reading with its error."""
     paid = {i: f.payment.paid_at for i, f in facts.items() if f.payment is not None}
@@ -67,7 +76,7 @@ def message_evidence(
     if not offsets.value.lags:
         return {i: Reading.unknown(f"topic {flow.purchase_confirmed} does not exist") for i in paid}
     try:
-        return _evidence(kafka(), flow, offsets.value, paid, tuple(entries))
+        return _evidence(kafka(), flow, offsets.value, paid, tuple(entries), now)
     except Unreachable as error:
         return {i: Reading.unknown(error.message) for i in paid}
 
@@ -78,6 +87,7 @@ def _evidence(
     offsets: PurchaseOffsets,
     paid: Mapping[PaymentId, datetime],
     entries: tuple[LogEntry, ...],
+    now: datetime,
 ) -> dict[PaymentId, Reading[MessageEvidence]]:
     partition_of = {
         i: TopicPartition(flow.purchase_confirmed, murmur2_partition(i.encode(), len(offsets.lags))) for i in paid
@@ -87,7 +97,9 @@ def _evidence(
         moments[tp].append(paid[i])
     ranges = message_ranges(kafka, offsets.lags, moments)
     found = kafka.search(ranges, [i.encode() for i in paid])
-    begins = kafka.record_times(_cut_logs(offsets, moments))
+    cut = _cut_logs(offsets, moments)
+    begins = kafka.record_times(cut)
+    kept = kept_since(kafka, flow.purchase_confirmed, now) if cut else None
     standing = _standing_records(kafka, offsets, moments)
     letters, letters_error = _dead_letters(kafka, flow, offsets, paid, standing)
     heads = find_heads(standing, letters, entries)
@@ -96,9 +108,7 @@ def _evidence(
         messages[record.key or b""].append(FoundMessage(record, parse_event(record)))
     return {
         i: Reading(
-            _of_payment(
-                i, tp, offsets, found, ranges, tuple(messages[i.encode()]), begins, heads, letters, letters_error
-            )
+            _of_payment(i, tp, offsets, found, tuple(messages[i.encode()]), begins, kept, heads, letters, letters_error)
         )
         for i, tp in partition_of.items()
     }
@@ -109,9 +119,9 @@ def _of_payment(
     partition: TopicPartition,
     offsets: PurchaseOffsets,
     found: SearchResult,
-    ranges: tuple[OffsetRange, ...],
     messages: tuple[FoundMessage, ...],
-    begins: Mapping[TopicPartition, object],
+    begins: Mapping[TopicPartition, RecordTime | None],
+    kept: datetime | None,
     heads: Mapping[TopicPartition, Head],
     letters: tuple[DeadLetter, ...],
     letters_error: str | None,
@@ -125,7 +135,8 @@ def _of_payment(
         searched=tuple(r for r in found.searched if r.partition == partition),
         complete=partition not in found.failed,
         incomplete_reason=found.failed.get(partition),
-        log_begins_at=getattr(begin, "timestamp", None),
+        log_begins_at=begin.timestamp if begin else None,
+        kept_since=kept,
         log_was_cut=bool(lag.log_start_offset),
         head=heads.get(partition),
         dead_letters=tuple(d for d in letters if d.payment_id == payment_id),

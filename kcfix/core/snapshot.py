@@ -74,7 +74,9 @@ class MessageEvidence:
     """Whether the whole search went through; else `incomplete_reason` says why not."""
     incomplete_reason: str | None = None
     log_begins_at: datetime | None = None
-    """Time of the first retained record; None where the log was never cut or holds no record."""
+    """Time of the first retained record; None where the log was never cut, holds no record or could not be read."""
+    kept_since: datetime | None = None
+    """Since when retention has deleted no record; None where that is not known, or nothing was ever deleted."""
     log_was_cut: bool = False
     """Whether records have been deleted at its beginning (log start > 0)."""
     head: Head | None = None
@@ -91,7 +93,7 @@ class AnnouncementEvidence:
     purchase_id: str
     announcements: tuple[Record, ...]
     reaches_back: bool
-    """Whether the retained log of every partition begins before the purchase, and all was read."""
+    """Whether all that was sent since the purchase is still in the log of every partition, and all was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from kcfix.core.offsets import LogOffsets, PartitionLag, TopicPartition
 from kcfix.core.ports import KafkaPort, OffsetRange
+from kcfix.errors import KcfixError
 
 BEFORE = timedelta(minutes=10)
 AFTER = timedelta(hours=1)
@@ -56,6 +57,24 @@ def offsets_at(
     known = {tp: log.log_end_offset for tp, log in logs.items() if log.log_end_offset is not None}
     found = kafka.offsets_for_time(dict.fromkeys(known, time))
     return {tp: end if (offset := found.get(tp)) is None else offset for tp, end in known.items()}
+
+
+def kept_since(kafka: KafkaPort, topic: str, now: datetime) -> datetime | None:
+    """Since when retention has deleted no record of the topic; None where its settings do not tell.
+
+    Time deletes a segment only once its newest record is too old, so a partition that is empty, or begins late, may
+    still hold all that was written since. On a quiet topic that is the normal case. A limit of size deletes at any age.
+    """
+    try:
+        config = kafka.topic_configs([topic]).get(topic)
+    except KcfixError:
+        return None
+    if config is None or config.retention is None or config.retention_bytes is not None:
+        return None
+    try:
+        return now - config.retention if config.cleanup_policy == "delete" else None
+    except OverflowError:
+        return None
 
 
 def since(kafka: KafkaPort, logs: Mapping[TopicPartition, LogOffsets], time: datetime) -> tuple[OffsetRange, ...]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+
+import pytest
 
 from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
 from kcfix.core.judge import judge
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
+from kcfix.core.ports import TopicConfig
 from kcfix.core.verdict import VerdictKind
-from kcfix.errors import Unreachable
+from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
 from tests.core.snapshots import NOW
 from tests.fakes_database import FakeDatabase
-from tests.fakes_kafka import FakeKafka
+from tests.fakes_kafka import WEEK, FakeKafka
 
 GROUP = Flow().purchase_group
 
@@ -83,3 +86,50 @@ def test_settled_payments_are_read_once() -> None:
     database.purchase(database.payment(1))
     payment_snapshots([database.payments[0].id], sources(database, FakeKafka(now=NOW)))
     assert database.calls == ["facts"]
+
+
+def unannounced(kafka: FakeKafka) -> VerdictKind:
+    """The verdict on a payment whose purchase kcfix made just now, with purchase-created as the test left it."""
+    database = FakeDatabase(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    database.purchase(paid, own=True, created_at=NOW - timedelta(seconds=1))
+    return judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id]).kind
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["emptied", "first record since is younger"])
+def test_a_purchase_is_unannounced_also_where_retention_emptied_a_quiet_partition(later: bool) -> None:
+    kafka = FakeKafka(now=NOW)
+    kafka.put("purchase-created", "old", partition=1, at=NOW - timedelta(days=9))
+    kafka.delete_before(TopicPartition("purchase-created", 1), 1)
+    if later:
+        kafka.put("purchase-created", "new", partition=1, at=NOW)
+    assert unannounced(kafka) is VerdictKind.UNANNOUNCED
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(WEEK, retention=timedelta(0)),
+        replace(WEEK, retention=None, retention_unlimited=True),
+        replace(WEEK, retention=timedelta.max),
+        replace(WEEK, retention_bytes=1000),
+        replace(WEEK, cleanup_policy="compact,delete"),
+    ],
+)
+def test_settings_that_may_have_deleted_the_announcement_prove_nothing(config: TopicConfig) -> None:
+    kafka = FakeKafka(now=NOW)
+    kafka.put("purchase-created", "old", partition=1, at=NOW - timedelta(days=9))
+    kafka.delete_before(TopicPartition("purchase-created", 1), 1)
+    kafka.configs["purchase-created"] = config
+    assert unannounced(kafka) is VerdictKind.PURCHASED
+
+
+def test_retention_that_can_not_be_read_proves_nothing() -> None:
+    class Shy(FakeKafka):
+        def topic_configs(self, names: Collection[str]) -> Mapping[str, TopicConfig]:
+            raise AccessDenied("topic settings", system="kafka")
+
+    kafka = Shy(now=NOW)
+    kafka.put("purchase-created", "old", partition=1, at=NOW - timedelta(days=9))
+    kafka.delete_before(TopicPartition("purchase-created", 1), 1)
+    assert unannounced(kafka) is VerdictKind.PURCHASED

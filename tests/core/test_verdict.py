@@ -150,6 +150,12 @@ CASES: list[tuple[str, V, PaymentSnapshot]] = [
         V.NEVER_SENT,
         snapshot(seen=evidence(start=7, committed=8, log_begins_at=PAID_AT - minutes(5))),
     ),
+    (
+        "emptied by retention before the payment",
+        V.NEVER_SENT,
+        snapshot(seen=evidence(start=9, committed=9, kept_since=PAID_AT - timedelta(days=7))),
+    ),
+    ("where the log begins could not be read", V.UNKNOWN, snapshot(seen=evidence(start=7, committed=8))),
     ("neither recorded nor sent", V.NEVER_EMITTED, snapshot(facts(events=()))),
     (
         "only a row of another type",
