@@ -114,6 +114,21 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def worker_json(data: bytes | None) -> object:
+    """A record's value as the workers read it, `JSON.parse(value.toString())`: bytes that are no UTF-8 become U+FFFD.
+
+    Python alone would take a byte order mark, UTF-16 and NaN, on which a worker dies, and not the replaced bytes.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON to them.
+    """
+    return json.loads((data or b"").decode("utf-8", "replace"), parse_constant=_no_number)
+
+
+def _no_number(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
 def parse_event(record: Record) -> Event | None:
     """The event in a record; None where the value is no JSON object (null, empty, binary, malformed)."""
     return parse_value(record.value)
@@ -122,7 +137,7 @@ def parse_event(record: Record) -> Event | None:
 def parse_value(data: bytes | None) -> Event | None:
     """The event in a record's value; None where it is no JSON object."""
     try:
-        value = json.loads(data or b"")
+        value = worker_json(data)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -202,7 +217,7 @@ def _int(value: object) -> int | None:
 def parse_dead_letter(record: Record) -> DeadLetter | None:
     """The dead letter in a record; None where the value is no JSON object."""
     try:
-        value = json.loads(record.value or b"")
+        value = worker_json(record.value)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

@@ -104,7 +104,7 @@ def _copy(found: FoundMessage, flow: Flow) -> Message:
     record, event = found.record, found.event
     assert event is not None  # noqa: S101  only decoded records are copied
     headers = {name: value for name, value in record.headers if value is not None}
-    if set(headers) < HEADERS:
+    if not set(headers) >= HEADERS:
         made = {
             "eventId": event.event_id,
             "correlationId": event.correlation_id,

@@ -7,14 +7,13 @@ message that is owed must be read, one that the worker would fail on must not be
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from types import MappingProxyType
 
-from kcfix.core.events import Event, Record, parse_event
+from kcfix.core.events import Event, Record, parse_event, worker_json
 from kcfix.core.matching import match_facts
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import TIERS, Allocation, PaymentFacts, PaymentId, parse_uuid, worker_tier
@@ -79,7 +78,7 @@ def _undecodable(value: bytes) -> str:
     if not value:
         return "its value is empty: the consumer dies on it"
     try:
-        json.loads(value)
+        worker_json(value)
     except (ValueError, RecursionError):
         return "its value is not JSON: the consumer dies on it"
     return "its value is JSON and no event"

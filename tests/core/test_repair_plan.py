@@ -168,6 +168,14 @@ def test_an_event_built_from_the_payment_is_the_same_in_every_run() -> None:
     assert value_of(first)["metadata"] == {"courseId": COURSE, "sessionCount": 20}
 
 
+def test_headers_of_another_name_do_not_stand_for_those_that_are_missing() -> None:
+    bare = found(2)
+    odd = replace(bare, record=replace(bare.record, headers=(("traceparent", b"00"),)))
+    step = planned(snapshot(seen=evidence(odd), by=WORKING))
+    assert step.replay is not None
+    assert {"traceparent", "eventId", "correlationId", "eventType"} <= dict(step.replay.message.headers).keys()
+
+
 def test_headers_that_were_never_sent_are_made() -> None:
     bare = found(2)
     bare = replace(bare, record=replace(bare.record, headers=()))

@@ -72,6 +72,9 @@ def judged(record: Record, of: PaymentFacts | None = None) -> Settlement:
         (b"\xff\xfe\x00", Effect.FAILS, "not JSON"),
         (b"[" * 100_000, Effect.FAILS, "not JSON"),
         (b"[1]", Effect.FAILS, "no event"),
+        (b'\xef\xbb\xbf{"type": "PURCHASE_CONFIRMED"}', Effect.FAILS, "not JSON"),
+        (b'{"type": "PURCHASE_CONFIRMED", "amountCents": NaN}', Effect.FAILS, "not JSON"),
+        ('{"type": "PURCHASE_CONFIRMED"}'.encode("utf-16"), Effect.FAILS, "not JSON"),
     ],
 )
 def test_a_value_without_an_event_stops_unless_it_is_null(value: bytes | None, effect: Effect, words: str) -> None:
@@ -79,6 +82,13 @@ def test_a_value_without_an_event_stops_unless_it_is_null(value: bytes | None, e
         found = settlement(stage, record(value), Known())
         assert (found.effect, found.owed) == (effect, False)
         assert words in found.reason
+
+
+def test_bytes_that_are_no_utf_8_do_not_keep_the_worker_from_reading_an_event() -> None:
+    given = message()
+    assert given.value is not None
+    bad = replace(given, value=given.value[:-1] + b', "note": "\xff"}')
+    assert judged(bad).effect is Effect.SETTLES
 
 
 def test_an_undecodable_record_is_named_by_its_key() -> None:
