@@ -161,6 +161,17 @@ def parse_value(data: bytes | None) -> Event | None:
     )
 
 
+def undecodable(value: bytes) -> str:
+    """What is wrong with a value in which there is no event."""
+    if not value:
+        return "its value is empty: the consumer dies on it"
+    try:
+        worker_json(value)
+    except (ValueError, RecursionError):
+        return "its value is not JSON: the consumer dies on it"
+    return "its value is JSON and no event"
+
+
 def build_message(
     topic: str,
     body: Mapping[str, object],

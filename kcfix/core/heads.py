@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kcfix.core.events import DeadLetter, Record, parse_event
+from kcfix.core.events import DeadLetter, Record, parse_event, undecodable
 from kcfix.core.logentry import Level, LogEntry
 from kcfix.core.logparse import error_of, offset_of
 from kcfix.core.offsets import TopicPartition
@@ -38,10 +38,14 @@ def find_heads(
 
 def _head(partition: TopicPartition, record: Record, failures: Iterable[str]) -> Head:
     event = parse_event(record)
+    seen = tuple(failures)
+    if event is None and record.value is not None and not seen:
+        # Nobody needs to have seen it: the consumer dies on it, without a dead letter (docs/system.md 6, mode 4).
+        seen = (undecodable(record.value),)
     return Head(
         partition=partition,
         offset=record.offset,
         payment_id=event.payment_id if event else None,
         decodable=event is not None,
-        failures=tuple(failures),
+        failures=seen,
     )

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import islice
 from types import MappingProxyType
 
-from kcfix.core.events import Event, Record, parse_event, worker_json
+from kcfix.core.events import Event, Record, parse_event, undecodable
 from kcfix.core.matching import match_facts
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import TIERS, Allocation, PaymentFacts, PaymentId, parse_uuid, worker_tier
@@ -71,17 +71,6 @@ class Known:
 
 Judgement = tuple[Effect, str, bool]
 """Effect, reason, owed."""
-
-
-def _undecodable(value: bytes) -> str:
-    """What is wrong with a value in which there is no event."""
-    if not value:
-        return "its value is empty: the consumer dies on it"
-    try:
-        worker_json(value)
-    except (ValueError, RecursionError):
-        return "its value is not JSON: the consumer dies on it"
-    return "its value is JSON and no event"
 
 
 def _mark_fails(event: Event, known: Known) -> str | None:
@@ -202,7 +191,7 @@ def settlement(stage: Stage, record: Record, known: Known) -> Settlement:
     if event is None:
         key = parse_uuid(record.key.decode(errors="replace")) if record.key else None
         owner = PaymentId(key) if key else None
-        return replace(base, effect=Effect.FAILS, reason=_undecodable(record.value), payment_id=owner)
+        return replace(base, effect=Effect.FAILS, reason=undecodable(record.value), payment_id=owner)
     effect, reason, owed = JUDGES.get(stage.name, unchecked_message)(event, known)
     return replace(base, effect=effect, reason=reason, owed=owed, payment_id=payment_of(event))
 

@@ -51,11 +51,12 @@ class Head:
     """Whose it is; None where it can't be decoded."""
     decodable: bool
     failures: tuple[str, ...] = ()
-    """What it was seen to fail with there (dead letters, log lines), newest last. Empty: never seen to fail."""
+    """What the worker fails with there, newest last: as seen (dead letters, log lines), or because there is no event in
+    its value. Empty: never seen to fail."""
 
     @property
     def failing(self) -> bool:
-        """Whether it was seen to fail at this very offset."""
+        """Whether the worker fails at this very offset."""
         return bool(self.failures)
 
 

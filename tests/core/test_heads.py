@@ -1,0 +1,46 @@
+"""The record that a partition stands on: when it is known to stop the worker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kcfix.core.events import parse_dead_letter
+from kcfix.core.heads import find_heads
+from kcfix.core.judge import judge
+from kcfix.core.verdict import VerdictKind
+from tests.core.snapshots import PARTITION, dead_letter, evidence, found, record, snapshot
+
+
+def test_a_record_that_was_never_seen_to_fail_stops_nobody() -> None:
+    head = find_heads({PARTITION: record(5)}, (), ())[PARTITION]
+    assert not head.failing
+
+
+def test_a_dead_letter_of_another_offset_does_not_count() -> None:
+    assert not find_heads({PARTITION: record(5)}, (dead_letter(4),), ())[PARTITION].failing
+    assert find_heads({PARTITION: record(5)}, (dead_letter(5, "tier check"),), ())[PARTITION].failures == (
+        "dead letter: tier check",
+    )
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"\xef\xbb\xbf{}"])
+def test_a_value_without_an_event_fails_though_nobody_saw_it(value: bytes) -> None:
+    """The consumer dies on it without a dead letter, and its log may be gone."""
+    head = find_heads({PARTITION: record(5, value=value)}, (), ())[PARTITION]
+    assert head.failing
+    behind = judge(snapshot(seen=evidence(found(7), head=head)))
+    assert behind.kind is VerdictKind.BLOCKED
+    assert "a record that can't be decoded at offset 5" in behind.reason
+    own = judge(snapshot(seen=evidence(found(5, value=value), head=head)))
+    assert own.kind is VerdictKind.POISON
+
+
+def test_a_null_value_is_passed_by_the_worker() -> None:
+    null = replace(record(5), value=None)
+    assert not find_heads({PARTITION: null}, (), ())[PARTITION].failing
+
+
+def test_a_dead_letter_that_is_no_json_is_none() -> None:
+    assert parse_dead_letter(record(5, value=b"{")) is None
