@@ -76,7 +76,12 @@ class Link:
         with self._lock:
             deadline = time.monotonic() + self.timeout_seconds
             connection = self._begin_reading(deadline, "connecting")
-            connection.execute("ROLLBACK")
+            try:
+                with self.watched(connection, deadline - time.monotonic()):
+                    connection.execute("ROLLBACK")
+            except psycopg.Error as error:
+                self.drop()
+                raise statement_error(error, self.address, "connecting", self.timeout_seconds) from error
             yield connection
 
     @contextlib.contextmanager

@@ -1,0 +1,53 @@
+"""The connection to PostgreSQL where the line goes dead at an awkward moment; no server is needed."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import cast
+
+import psycopg
+import pytest
+
+from kcfix.adapters.postgres_address import parse_address
+from kcfix.adapters.postgres_link import Connection, Link
+from kcfix.errors import Unreachable
+
+
+class Line:
+    """A connection that has just begun a transaction; the answer to the next statement is an error, or never comes."""
+
+    def __init__(self, *, silent: bool) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.silent = silent
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def execute(self, statement: str) -> None:
+        if self.silent:
+            self.ours.recv(1)
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    def close(self) -> None:
+        self.closed = True
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_line_that_dies_before_a_transaction_is_no_answer_and_no_bug(
+    silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(silent=silent)
+    link = Link(
+        parse_address("postgresql://kcfix@db.example/kc_app", timeout_seconds=0.2, application_name="kcfix"), 0.2
+    )
+    monkeypatch.setattr(link, "_begin_reading", lambda deadline, doing: cast(Connection, line))
+    link._connection = cast(Connection, line)
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match=r"db\.example"), link.exclusive():
+        raise AssertionError("there is no connection to work with")
+    assert time.monotonic() - begun < 5
+    assert line.closed
