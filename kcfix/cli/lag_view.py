@@ -155,6 +155,9 @@ def _group_notes(report: GroupReport) -> tuple[Line, ...]:
         notes.append(Cell("it is rebalancing: who holds what is in motion, look again in some seconds", Tone.WARN))
     elif group.state is GroupState.EMPTY and report.lag.known_lag_records:
         notes.append(Cell("no consumer is in it: what waits is not being read", Tone.BAD))
+    if report.offsets_kept is not None:
+        kept = format_duration(report.offsets_kept)
+        notes.append(f"Kafka forgets what it committed {kept} after its last member left; only a member stops that")
     return tuple(notes)
 
 

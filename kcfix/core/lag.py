@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from kcfix.core.offsets import (
     Committed,
@@ -67,6 +67,8 @@ class GroupReport:
     stale: tuple[LagRow, ...] = ()
     missing_topics: tuple[str, ...] = ()
     """Declared topics that do not exist."""
+    offsets_kept: timedelta | None = None
+    """For an empty group: how long after its last member left Kafka forgets what it committed. None: not known."""
 
     @property
     def group(self) -> Group:
@@ -190,10 +192,28 @@ def read_lag(
     order = {g: number for number, g in enumerate(wanted or sorted(found))}
     in_order = sorted(found.values(), key=lambda lag: order[lag.group.group_id])
     reports = _reports(kafka, declared, in_order, partitions_of, now, ages)
+    if ages:
+        reports = _with_expiry(kafka, reports)
     if unknown:
         known = {*expected_groups(flow), *_all_groups(kafka)}
         unknown = {g: tuple(difflib.get_close_matches(g, sorted(known - {g}), n=2, cutoff=0.75)) for g in unknown}
     return LagReport(now, reports, unknown)
+
+
+def _with_expiry(kafka: KafkaPort, reports: tuple[GroupReport, ...]) -> tuple[GroupReport, ...]:
+    """The empty groups told how long their offsets live: one request, and none where every group has members."""
+
+    def may_expire(report: GroupReport) -> bool:
+        committed = any(row.lag.committed_offset is not None for row in report.rows)
+        return report.readable and report.group.state is GroupState.EMPTY and committed
+
+    if not any(map(may_expire, reports)):
+        return reports
+    try:
+        kept = timedelta(minutes=int(kafka.broker_config()["offsets.retention.minutes"]))
+    except (KcfixError, KeyError, ValueError, OverflowError):
+        return reports
+    return tuple(replace(report, offsets_kept=kept) if may_expire(report) else report for report in reports)
 
 
 def _all_groups(kafka: KafkaPort) -> Collection[str]:

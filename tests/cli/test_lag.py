@@ -47,6 +47,18 @@ def test_lag_shows_every_partition_and_what_a_start_would_skip(run: Run, kafka: 
     assert "  kcfix restart purchase-worker" in notes
 
 
+def test_lag_says_how_long_the_offsets_of_an_empty_group_live(run: Run, kafka: FakeKafka) -> None:
+    note = "Kafka forgets what it committed 7d after its last member left; only a member stops that"
+    assert note in run("lag", "-g", GROUP, kafka=kafka).lines
+    kafka.settings = {}
+    assert "forgets" not in run("lag", "-g", GROUP, kafka=kafka).out
+    kafka.settings = {"offsets.retention.minutes": "10080"}
+    kafka.join_worker(GROUP, TOPIC)
+    kafka.calls.clear()
+    assert "forgets" not in run("lag", "-g", GROUP, kafka=kafka).out
+    assert "broker_config" not in kafka.calls
+
+
 def test_lag_names_member_and_host(run: Run, kafka: FakeKafka) -> None:
     kafka.join_worker(GROUP, TOPIC, client_id="purchase-worker-1768478400000", host="172.18.0.9")
     ran = run("lag", "-g", GROUP, kafka=kafka)
