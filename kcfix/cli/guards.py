@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from kcfix.core.ports import IndexState
+from kcfix.core.repair_plan import Action, Step
 from kcfix.core.same_system import differences
-from kcfix.errors import Refused, Unreachable
+from kcfix.errors import KcfixError, Refused, Unreachable
 from kcfix.services import Services
+
+
+def unguarded(services: Services, steps: Iterable[Step]) -> tuple[str, ...]:
+    """A warning where purchases are to be inserted and no unique index stops a second one (docs/decisions.md 1)."""
+    if not any(step.action is Action.INSERT for step in steps):
+        return ()
+    try:
+        index = services.database.schema().unique_active_purchase
+    except KcfixError:
+        return ()
+    if index not in (IndexState.MISSING, IndexState.INVALID):
+        return ()
+    return (
+        f"unique_active_purchase is {index}: the worker and other runs of kcfix are kept out by its lock, but scripts "
+        "and course-service take none, and could make a second purchase at this very moment",
+    )
 
 
 def same_system(services: Services) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kcfix.cli.context import services_of
+from kcfix.cli.guards import unguarded
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import plan_view
 from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
@@ -89,7 +90,7 @@ def run(options: Options, services: Services) -> View:
     plan = _plan(given, options, services)
     if not options.apply:
         code = dry_run_code(plan.steps, unknown_ids=bool(given.malformed), exit_code=options.exit_code)
-        return plan_view(plan, given.malformed, options, services, code)
+        return plan_view(plan, given.malformed, options, services, code, unguarded(services, plan.steps))
     from kcfix.cli.repair_change import change
 
     return change(plan, given.malformed, options, services, lambda: _plan(given, options, services))

@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from kcfix.cli.guards import same_system
+from kcfix.cli.guards import same_system, unguarded
 from kcfix.cli.preview import show_plan
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import plan_view, result_view
@@ -39,8 +39,8 @@ def change(
     if not chosen:
         code = applied_code(plan.steps, (), unknown_ids=unknown_ids)
         return result_view(plan, {}, malformed, options, services, code)
-    warnings = same_system(services)
-    show_plan(services, plan_view(plan, malformed, options, services, 0))
+    warnings = (*same_system(services), *unguarded(services, chosen))
+    show_plan(services, plan_view(plan, malformed, options, services, 0, warnings))
     if not options.yes and not services.ask(_question(chosen, plan, options)):
         raise Refused("declined; nothing was changed")
     journal = services.journal.begin(

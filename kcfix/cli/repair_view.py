@@ -28,9 +28,16 @@ _TONES = {
 }
 
 
-def plan_view(plan: RepairPlan, malformed: Sequence[str], options: Options, services: Services, exit_code: int) -> View:
+def plan_view(
+    plan: RepairPlan,
+    malformed: Sequence[str],
+    options: Options,
+    services: Services,
+    exit_code: int,
+    warnings: Sequence[str] = (),
+) -> View:
     """The plan alone."""
-    return _view(plan, {}, malformed, options, services, exit_code, applied=False)
+    return _view(plan, {}, malformed, options, services, exit_code, applied=False, warnings=warnings)
 
 
 def result_view(

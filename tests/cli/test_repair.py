@@ -12,7 +12,7 @@ import pytest
 from kcfix.core.events import own_purchase_id, parse_event
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment, PaymentId
-from kcfix.core.ports import SendState
+from kcfix.core.ports import IndexState, SendState
 from kcfix.core.workers import ContainerState
 from kcfix.errors import Unreachable
 from tests.conftest import NOW, Ran, Run
@@ -114,6 +114,18 @@ def test_where_the_journal_cannot_be_written_nothing_is_changed(
     ran = repair(night.ids[0], *APPLY, environ={"KCFIX_STATE_DIR": str(blocked), "XDG_STATE_HOME": str(blocked)})
     assert ran.code == 5, ran.err
     assert night.database.purchases == []
+
+
+@pytest.mark.parametrize("words", [(), APPLY], ids=["dry run", "apply"])
+def test_an_insert_that_no_unique_index_guards_is_said(
+    repair: Callable[..., Ran], night: Night, words: tuple[str, ...]
+) -> None:
+    night.database.index = IndexState.MISSING
+    ran = repair(night.ids[0], *words, "-o", "json")
+    assert ran.code == 0
+    assert "unique_active_purchase is MISSING" in " ".join(ran.document["warnings"])
+    night.database.index = IndexState.VALID
+    assert not repair(night.ids[1], *words, "-o", "json").document["warnings"]
 
 
 def test_without_a_terminal_it_wants_yes(repair: Callable[..., Ran], night: Night) -> None:
