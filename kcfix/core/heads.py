@@ -46,6 +46,5 @@ def _head(partition: TopicPartition, record: Record, failures: Iterable[str]) ->
         partition=partition,
         offset=record.offset,
         payment_id=event.payment_id if event else None,
-        decodable=event is not None,
         failures=seen,
     )

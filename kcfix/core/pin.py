@@ -6,7 +6,7 @@ an endless loop. So: at the first message that is unsettled and that the worker 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from kcfix.core.offsets import PartitionLag, TopicPartition
@@ -182,8 +182,3 @@ def unchecked(lags: Iterable[PartitionLag]) -> tuple[Pin, ...]:
     The loss is that of a start at latest; what arrives while the worker restarts is at least not lost as well.
     """
     return tuple(replace(bare_pin(lag), checked=False) for lag in unprotected(lags))
-
-
-def protection(pinned: Iterable[Pin]) -> Mapping[TopicPartition, int]:
-    """What is to be committed, by partition; without those that need nothing."""
-    return {pin.partition: pin.offset for pin in pinned if pin.needed}

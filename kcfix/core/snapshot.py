@@ -49,7 +49,6 @@ class Head:
     offset: int
     payment_id: PaymentId | None
     """Whose it is; None where it can't be decoded."""
-    decodable: bool
     failures: tuple[str, ...] = ()
     """What the worker fails with there, newest last: as seen (dead letters, log lines), or because there is no event in
     its value. Empty: never seen to fail."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -88,10 +88,6 @@ def judged(found: WithoutPurchase, sources: Sources, overdue: timedelta, *, limi
     verdicts = {i: judge(snapshot, overdue=overdue) for i, snapshot in snapshots.items()}
     rows = tuple(Unpurchased(payment, verdicts.get(payment.id)) for payment in payments)
     return PaymentsFacts(found.since, rows, found.in_flight, found.cut)
-
-
-ReadLogs = Callable[[Container], Sequence[LogEntry] | None]
-"""Newest lines of a container since its start, in time order; None where they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

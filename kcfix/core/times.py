@@ -105,15 +105,6 @@ def format_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
     return shown.strftime("%Y-%m-%d %H:%M:%S") + suffix
 
 
-def rfc3339(moment: datetime) -> str:
-    """A moment for programs: UTC, to the millisecond.
-
-    >>> rfc3339(datetime(2026, 1, 1, 12, tzinfo=UTC))
-    '2026-01-01T12:00:00.000Z'
-    """
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def format_duration(duration: timedelta | None) -> str:
     """A duration for people in its two largest units; `-` for None.
 
@@ -136,11 +127,3 @@ def format_duration(duration: timedelta | None) -> str:
         parts.pop(0)
     shown = [f"{count}{unit}" for count, unit in parts[:2] if count]
     return sign + ("".join(shown) or "0s")
-
-
-def format_age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, for people: `3m ago`, `in 5s`; `-` for None."""
-    if moment is None:
-        return "-"
-    age = now - moment
-    return f"in {format_duration(-age)}" if age < timedelta(0) else f"{format_duration(age)} ago"

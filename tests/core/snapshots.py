@@ -140,7 +140,7 @@ def evidence(
 
 def head(offset: int, *failures: str, payment_id: PaymentId | None = PAYMENT) -> Head:
     """The record at the committed offset."""
-    return Head(PARTITION, offset, payment_id, payment_id is not None, failures)
+    return Head(PARTITION, offset, payment_id, failures)
 
 
 def dead_letter(offset: int, reason: str = "tier check") -> DeadLetter:

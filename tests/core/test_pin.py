@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kcfix.core.offsets import Committed, LogOffsets, PartitionLag, TopicPartition, partition_lag
 from kcfix.core.payments import PaymentId
-from kcfix.core.pin import LISTED, Pin, beyond_stops, pins, protection, ranges, unchecked, unprotected, unreadable
+from kcfix.core.pin import LISTED, Pin, beyond_stops, pins, ranges, unchecked, unprotected, unreadable
 from kcfix.core.ports import OffsetRange
 from kcfix.core.settlement import Effect, Settlement
 
@@ -130,7 +130,6 @@ def test_a_commit_outside_the_log_protects_nothing(committed: int | None, is_unp
 def test_an_empty_partition_is_unprotected_and_is_pinned_at_its_end() -> None:
     (pin,) = pins([lag(0, 0)], ())
     assert (pin.offset, pin.needed) == (0, True)
-    assert protection([pin]) == {TP: 0}
     assert ranges([lag(0, 0), lag(2, 5)]) == (OffsetRange(TP, 2, 5),)
 
 

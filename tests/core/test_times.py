@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcfix.core.times import format_age, format_duration, format_time, parse_duration, parse_time
+from kcfix.core.times import format_duration, format_time, parse_duration, parse_time
 from kcfix.errors import UsageError
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -85,8 +85,3 @@ def test_times_are_shown_with_their_offset() -> None:
 )
 def test_durations_are_shown_in_two_units(seconds: float, shown: str) -> None:
     assert format_duration(timedelta(seconds=seconds)) == shown
-
-
-def test_ages_look_both_ways() -> None:
-    assert format_age(NOW - timedelta(minutes=3), NOW) == "3m ago"
-    assert format_age(NOW + timedelta(seconds=5), NOW) == "in 5s"
