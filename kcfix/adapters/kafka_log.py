@@ -11,6 +11,7 @@ from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_batches import Batch, UnreadableBatchError, decode, unpacked, walk
 from kcfix.adapters.kafka_errors import LEADER_MOVING, OFFSET_OUT_OF_RANGE, LinkError, error_name
 from kcfix.adapters.kafka_link import Link
+from kcfix.adapters.kafka_needles import Needles
 from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets, why_no_leader
 from kcfix.adapters.kafka_protocol import FetchRequest
 from kcfix.core.events import Record
@@ -183,7 +184,7 @@ def search(
     merged: dict[TopicPartition, list[_Reader]] = defaultdict(list)
     for wanted in sorted(ranges, key=lambda r: (r.partition, r.start, r.end)):
         merged[wanted.partition].append(_Reader(wanted.partition, wanted.start, wanted.end))
-    wanted_bytes = frozenset(n for n in needles if n)
+    wanted_bytes = Needles(needles)
     found: dict[tuple[TopicPartition, int], Record] = {}
     searched: list[OffsetRange] = []
     failed: dict[TopicPartition, str] = {}
@@ -224,15 +225,14 @@ def search(
     )
 
 
-def _matching(batch: Batch, where: TopicPartition, needles: frozenset[bytes], *, anywhere: bool) -> Iterator[Record]:
+def _matching(batch: Batch, where: TopicPartition, needles: Needles, *, anywhere: bool) -> Iterator[Record]:
     if batch.is_control:
         return
-    body = bytes(unpacked(batch))
-    if not any(needle in body for needle in needles):
+    if not needles.within(bytes(unpacked(batch))):
         return
     for record in decode(batch, where):
-        if record.key in needles or (
-            anywhere and any(n in part for n in needles for part in (record.key or b"", record.value or b""))
+        if record.key in needles.all or (
+            anywhere and any(needles.within(part) for part in (record.key, record.value) if part)
         ):
             yield record
 
