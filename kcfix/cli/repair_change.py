@@ -50,8 +50,6 @@ def change(
         s.payment_id: Result(s.payment_id, Outcome.LEFT, f"left: beyond --max {options.limit}", False)
         for s in plan.changing
     }
-    # The world may have moved while the question stood there: plan again, and do only what is still the same.
-    going = _still_same(chosen, plan_again(), results)
     applying = Applying(
         flow=services.flow,
         database=lambda: services.database,
@@ -66,7 +64,8 @@ def change(
         results=results,
     )
     try:
-        applying.run(going)
+        # The world may have moved while the question stood there: plan again, and do only what is still the same.
+        applying.run(_still_same(chosen, plan_again(), results))
     except BaseException as error:
         code = 6 if any(r.changed for r in results.values()) else 5
         with contextlib.suppress(Exception):
@@ -88,15 +87,28 @@ def _still_same(chosen: Sequence[Step], fresh: RepairPlan, results: Results) -> 
     going = []
     for step in chosen:
         again = now[step.payment_id]
-        if again.action is step.action:
+        if _what(again) == _what(step):
             going.append(again)
             continue
         settled = again.verdict.kind is VerdictKind.PURCHASED
-        text = f"since the plan was made it became {again.verdict.kind}: {again.verdict.reason}"
+        if again.action is step.action:
+            text = f"since the plan was made it became another one: {again.why}"
+        else:
+            text = f"since the plan was made it became {again.verdict.kind}: {again.verdict.reason}"
         results[step.payment_id] = Result(
             step.payment_id, Outcome.SETTLED if settled else Outcome.CHANGED, text, False, again.verdict.purchase
         )
     return going
+
+
+def _what(step: Step) -> tuple[object, ...]:
+    """What a step would do, as far as the operator saw it."""
+    return (
+        step.action,
+        (step.order.student_id, step.order.course_id, step.order.tier) if step.order else None,
+        step.replay.event.event_id if step.replay else None,
+        step.purchase.id if step.purchase else None,
+    )
 
 
 def _question(chosen: Sequence[Step], plan: RepairPlan, options: Options) -> str:

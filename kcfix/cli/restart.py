@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -128,13 +129,18 @@ def _containers(services: Services) -> tuple[dict[str, tuple[Container, ...]], t
                 f"several Compose projects look alike: {', '.join(discovery.alike)}",
                 hint="choose one with --project",
             )
-        workers = {
-            worker: tuple(services.docker.inspect(c.id) for c in boxes) for worker, boxes in discovery.workers.items()
-        }
+        workers = {worker: tuple(_there(services, boxes)) for worker, boxes in discovery.workers.items()}
     except Unreachable as error:
         return {}, (), error.message
     siblings = [c for boxes in (*workers.values(), *discovery.infrastructure.values()) for c in boxes]
     return workers, tuple(siblings), ""
+
+
+def _there(services: Services, boxes: tuple[Container, ...]) -> Iterator[Container]:
+    """Those that still exist, as they are now."""
+    for box in boxes:
+        with suppress(NotFound):
+            yield services.docker.inspect(box.id)
 
 
 def _stages(options: Options, services: Services, by_worker: dict[str, tuple[Container, ...]]) -> Sequence[Stage]:

@@ -14,7 +14,7 @@ from kcfix.core.offsets import Member
 from kcfix.core.workers import Container
 from kcfix.flow import Stage
 
-STAMP_DELAY = timedelta(seconds=2)
+STAMP_DELAY = timedelta(milliseconds=500)
 """How much later than the process itself Docker may stamp the start of its container (measured: 37 ms on a busy host).
 A process that lived for less before it was restarted has hardly joined a group."""
 

@@ -73,7 +73,8 @@ def blocked(case: Case) -> Verdict | None:
 def waiting(case: Case) -> Verdict | None:
     """Rows 13 to 17: where its message lies to the committed offset, or to the starts of the worker."""
     evidence, snapshot = _evidence(case), case.snapshot
-    young = snapshot.taken_at - case.payment.paid_at < case.overdue
+    # A time in the future (two clocks, a wrong one) is as far off as one in the past: it keeps nothing in flight.
+    young = -case.overdue <= snapshot.taken_at - case.payment.paid_at < case.overdue
     message = latest_message(evidence)
     if message is None:
         return case.verdict(VerdictKind.IN_FLIGHT, "paid less than a minute ago") if young else None
@@ -84,7 +85,7 @@ def waiting(case: Case) -> Verdict | None:
     starts = snapshot.workers.starts
     group = snapshot.workers.group.value
     joined_before = written is not None and any(s < written for s in starts[-1:])
-    fresh = age is not None and age < case.overdue
+    fresh = age is not None and -case.overdue <= age < case.overdue
     if young or (fresh and group is not None and group.members and (ahead or (lag.unprotected and joined_before))):
         return case.verdict(VerdictKind.IN_FLIGHT, f"{place}, not yet overdue", message=message)
     if ahead:

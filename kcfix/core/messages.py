@@ -92,26 +92,66 @@ def _evidence(
     partition_of = {
         i: TopicPartition(flow.purchase_confirmed, murmur2_partition(i.encode(), len(offsets.lags))) for i in paid
     }
-    moments: dict[TopicPartition, list[datetime]] = defaultdict(list)
-    for i, tp in partition_of.items():
-        moments[tp].append(paid[i])
-    ranges = message_ranges(kafka, offsets.lags, moments)
-    found = kafka.search(ranges, [i.encode() for i in paid])
-    cut = _cut_logs(offsets, moments)
+    found = _search(kafka, offsets, paid, partition_of)
+    messages = _by_key(found)
+    strays = _strays(kafka, offsets, {i: paid[i] for i in paid if i.encode() not in messages}, partition_of)
+    messages |= _by_key(strays)
+    for i in paid:
+        # A message that lies elsewhere is judged by the partition where it lies.
+        for message in messages.get(i.encode(), ()):
+            partition_of[i] = TopicPartition(message.record.topic, message.record.partition)
+    cut = _cut_logs(offsets, set(partition_of.values()))
     begins = kafka.record_times(cut)
     kept = kept_since(kafka, flow.purchase_confirmed, now) if cut else None
-    standing = _standing_records(kafka, offsets, moments)
+    standing = _standing_records(kafka, offsets, set(partition_of.values()))
     letters, letters_error = _dead_letters(kafka, flow, offsets, paid, standing)
     heads = find_heads(standing, letters, entries)
-    messages: dict[bytes, list[FoundMessage]] = defaultdict(list)
-    for record in found.records:
-        messages[record.key or b""].append(FoundMessage(record, parse_event(record)))
+    looked = SearchResult((), (*found.searched, *strays.searched), {**strays.failed, **found.failed})
     return {
         i: Reading(
-            _of_payment(i, tp, offsets, found, tuple(messages[i.encode()]), begins, kept, heads, letters, letters_error)
+            _of_payment(
+                i, tp, offsets, looked, tuple(messages.get(i.encode(), ())), begins, kept, heads, letters, letters_error
+            )
         )
         for i, tp in partition_of.items()
     }
+
+
+def _search(
+    kafka: KafkaPort,
+    offsets: PurchaseOffsets,
+    paid: Mapping[PaymentId, datetime],
+    partition_of: Mapping[PaymentId, TopicPartition],
+) -> SearchResult:
+    """The messages of these payments, each looked for in the partition of its key."""
+    moments: dict[TopicPartition, list[datetime]] = defaultdict(list)
+    for i, moment in paid.items():
+        moments[partition_of[i]].append(moment)
+    return kafka.search(message_ranges(kafka, offsets.lags, moments), [i.encode() for i in paid])
+
+
+def _strays(
+    kafka: KafkaPort,
+    offsets: PurchaseOffsets,
+    missing: Mapping[PaymentId, datetime],
+    partition_of: Mapping[PaymentId, TopicPartition],
+) -> SearchResult:
+    """The same in the other partitions: there lies what was sent before partitions were added, or by another client."""
+    moments: dict[TopicPartition, list[datetime]] = defaultdict(list)
+    for i, moment in missing.items():
+        for tp in offsets.lags:
+            if tp != partition_of[i]:
+                moments[tp].append(moment)
+    if not moments:
+        return SearchResult((), (), {})
+    return kafka.search(message_ranges(kafka, offsets.lags, moments), [i.encode() for i in missing])
+
+
+def _by_key(found: SearchResult) -> dict[bytes, list[FoundMessage]]:
+    messages: dict[bytes, list[FoundMessage]] = defaultdict(list)
+    for record in found.records:
+        messages[record.key or b""].append(FoundMessage(record, parse_event(record)))
+    return dict(messages)
 
 
 def _of_payment(
@@ -133,8 +173,8 @@ def _of_payment(
         lag=lag,
         messages=messages,
         searched=tuple(r for r in found.searched if r.partition == partition),
-        complete=partition not in found.failed,
-        incomplete_reason=found.failed.get(partition),
+        complete=not (unread := _unread(found, partition, messages)),
+        incomplete_reason=unread,
         log_begins_at=begin.timestamp if begin else None,
         kept_since=kept,
         log_was_cut=bool(lag.log_start_offset),
@@ -142,6 +182,13 @@ def _of_payment(
         dead_letters=tuple(d for d in letters if d.payment_id == payment_id),
         dead_letters_error=letters_error,
     )
+
+
+def _unread(found: SearchResult, partition: TopicPartition, messages: tuple[FoundMessage, ...]) -> str | None:
+    """Why the search was not whole: a payment whose message was not found may have it in any partition not read."""
+    if partition in found.failed or messages:
+        return found.failed.get(partition)
+    return next(iter(found.failed.values()), None)
 
 
 def _cut_logs(offsets: PurchaseOffsets, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
 
+from kcfix.core.events import murmur2_partition
 from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
 from kcfix.core.judge import judge
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
-from kcfix.core.ports import TopicConfig
+from kcfix.core.ports import OffsetRange, SearchResult, TopicConfig
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
@@ -133,3 +134,37 @@ def test_retention_that_can_not_be_read_proves_nothing() -> None:
     kafka.put("purchase-created", "old", partition=1, at=NOW - timedelta(days=9))
     kafka.delete_before(TopicPartition("purchase-created", 1), 1)
     assert unannounced(kafka) is VerdictKind.PURCHASED
+
+
+@pytest.mark.parametrize("partitions", [3, 6])
+def test_a_message_that_does_not_lie_where_its_key_leads_is_found(partitions: int) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(dict.fromkeys(Flow().topics, partitions), now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    database.event(paid)
+    home = murmur2_partition(paid.id.encode(), partitions)
+    stray = TopicPartition("purchase-confirmed", (home + 1) % partitions)
+    kafka.put("purchase-confirmed", paid.id, at=paid.paid_at, partition=stray.partition)
+    kafka.commit_as_worker(GROUP, {stray: 1})
+    snapshot = payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id]
+    assert snapshot.evidence.value is not None
+    assert snapshot.evidence.value.partition == stray
+    assert judge(snapshot).kind is VerdictKind.SKIPPED
+
+
+def test_a_partition_that_can_not_be_read_leaves_unknown_what_was_not_found() -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    home = murmur2_partition(paid.id.encode(), 3)
+    elsewhere = TopicPartition("purchase-confirmed", (home + 1) % 3)
+    kafka.put("purchase-confirmed", "x", at=paid.paid_at, partition=elsewhere.partition)
+    real = kafka.search
+
+    def cut(ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False) -> SearchResult:
+        wanted = tuple(ranges)
+        found = real(wanted, needles, anywhere=anywhere)
+        failed = {r.partition: "time is up" for r in wanted if r.partition == elsewhere}
+        return SearchResult(found.records, found.searched, failed)
+
+    kafka.search = cut  # type: ignore[method-assign]
+    verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
+    assert (verdict.kind, "time is up" in verdict.reason) == (VerdictKind.UNKNOWN, True)

@@ -122,10 +122,10 @@ def test_a_container_that_runs_is_not_yet_a_worker_that_works() -> None:
 
 
 def test_a_client_that_started_just_before_dockers_stamp_is_no_ghost() -> None:
-    stamped_late = container("purchase-worker", started_at=START + timedelta(seconds=6))
+    stamped_late = container("purchase-worker", started_at=START + timedelta(seconds=5.3))
     seen = observed(containers={"purchase-worker": (stamped_late,)})
     assert seen.workers[0].work.state is WorkState.IDLE
-    older = container("purchase-worker", started_at=START + timedelta(seconds=9))
+    older = container("purchase-worker", started_at=START + timedelta(seconds=6))
     assert observed(containers={"purchase-worker": (older,)}).workers[0].work.state is WorkState.UNPROVEN
 
 
