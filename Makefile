@@ -6,7 +6,8 @@ SHELL := /bin/bash
 .PHONY: help demo test setup unit real lint types bench docs lock clean
 
 PYTHON := .venv/bin/python
-PYTEST := $(PYTHON) -m pytest
+# Two at a time: the tests on real servers mostly wait for joins, and each worker brings up its own drills.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
