@@ -94,8 +94,13 @@ class JournalFiles:
             ) from error
 
     def _lines(self) -> Iterator[str]:
-        for path in sorted(self._folder.glob("*.jsonl")):
-            with path.open(encoding="utf-8", errors="replace") as file:
+        # Not glob: it takes a folder that may not be read, or is none, for an empty one.
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return
+        for name in sorted(n for n in names if n.endswith(".jsonl")):
+            with (self._folder / name).open(encoding="utf-8", errors="replace") as file:
                 yield from file
 
 

@@ -39,6 +39,14 @@ def test_history_without_any_change_says_so(run: Run) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "no run has changed anything\n", "")
 
 
+def test_a_journal_that_is_no_folder_is_not_taken_for_an_empty_one(run: Run, folder: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file")
+    ran = run("history")
+    assert (ran.code, ran.out) == (4, "")
+    assert "can't read the journal" in ran.err
+
+
 def test_a_step_is_on_disk_before_intend_returns(folder: Path) -> None:
     record = begin(journal_in(folder))
     step = record.intend({"step": "insert", "payment_id": "00000000-0000-4000-8000-000000000001"})
