@@ -16,6 +16,9 @@ from kcfix.errors import Unreachable
 from kcfix.render.view import Cell, Column, Line, Problem, Table, Text, Tone, View
 from kcfix.services import Services
 
+LONGEST = 60
+"""Letters of a word that is no id which a table shows; a UUID has 36."""
+
 TOLD = 20
 """Payments whose reasons are told in full; of more, the table and `-o json` tell."""
 
@@ -77,7 +80,8 @@ def _view(
     )
     rows = [_row(step, results.get(step.payment_id), services) for step in plan.steps]
     rows += [
-        (word, Cell("NOT_FOUND", Tone.BAD), Cell("NOT_FOUND", Tone.BAD), None, None, None, None) for word in malformed
+        (_short(word), Cell("NOT_FOUND", Tone.BAD), Cell("NOT_FOUND", Tone.BAD), None, None, None, None)
+        for word in malformed
     ]
     sections: list[Table | Text] = [Table(columns, tuple(rows), empty="no payment was given")]
     told = _told(plan, results)
@@ -94,21 +98,28 @@ def _view(
         warnings=tuple(warnings),
         next=_next(plan, results, options, services, applied=applied),
         ids=_ids(plan, results, applied=applied),
-        errors=_silent(plan),
+        errors=_silent(plan, results),
         exit_code=exit_code,
         changed=any(r.changed for r in results.values()),
     )
 
 
-def _silent(plan: RepairPlan) -> tuple[Problem, ...]:
-    """The systems that did not answer, each once, in the words of the first payment that it left unknown."""
+def _short(word: str) -> str:
+    return word if len(word) <= LONGEST else f"{word[:LONGEST]}…"
+
+
+def _silent(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Problem, ...]:
+    """The systems that did not answer, or failed a change, each once, in the words of the first payment left by it."""
     said: dict[str, None] = {}
     for snapshot in plan.snapshots.by_payment.values():
         for reading in (snapshot.facts, snapshot.evidence if snapshot.facts.value else None):
             if reading is not None and reading.error is not None:
                 said[reading.error] = None
     unknown = any(s.action is Action.UNKNOWN for s in plan.steps)
-    return tuple(Problem(Unreachable.code, Unreachable.kind, message) for message in said) if unknown else ()
+    if not unknown:
+        said.clear()
+    said.update(dict.fromkeys(r.text for r in results.values() if r.outcome is Outcome.FAILED))
+    return tuple(Problem(Unreachable.code, Unreachable.kind, message) for message in said)
 
 
 def _row(step: Step, result: Result | None, services: Services) -> tuple[Cell | str | None, ...]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from kcfix.core.payments import PaymentId, parse_uuid
 
-_QUOTES = "\"'`"
+_AROUND = "\"'`\ufeff"
+"""Stripped off a word: quotes, and the mark of the byte order that some editors put before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def parse_ids(words: Iterable[str]) -> GivenIds:
     malformed: dict[str, None] = {}
     for word in words:
         for part in re.split(r"[\s,;]+", word):
-            bare = part.strip(_QUOTES)
+            bare = part.strip(_AROUND)
             if not bare:
                 continue
             parsed = parse_uuid(bare)

@@ -228,6 +228,7 @@ def test_a_lock_that_is_held_is_a_silent_system(repair: Callable[..., Ran], nigh
     ran = repair(night.ids[0], *APPLY, "-o", "json")
     assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
     assert "lock" in ran.document["data"][0]["outcome_text"]
+    assert [(e["code"], "lock" in e["message"]) for e in ran.document["errors"]] == [(4, True)]
 
 
 def test_a_replay_that_is_not_seen_in_time_is_unknown_and_not_sent_again(
@@ -259,6 +260,21 @@ def test_ids_in_any_shape_are_understood(repair: Callable[..., Ran], night: Nigh
     assert ran.code == 3
     assert [(r["payment_id"], r["verdict"]) for r in ran.document["data"]][:2] == [(i, "NEVER_SENT") for i in night.ids]
     assert "\x1b" not in repair("-", stdin=words).out
+
+
+def test_a_mark_of_the_byte_order_before_the_first_id_is_no_part_of_it(
+    repair: Callable[..., Ran], night: Night
+) -> None:
+    ran = repair("-", "-o", "json", stdin=f"\ufeff{night.ids[0]}\r\n")
+    assert [(r["payment_id"], r["verdict"]) for r in ran.document["data"]] == [(night.ids[0], "NEVER_SENT")]
+
+
+def test_a_word_as_long_as_a_file_does_not_fill_the_screen(repair: Callable[..., Ran]) -> None:
+    word = "x" * 5_000
+    ran = repair(word)
+    assert ran.code == 3
+    assert max(map(len, ran.out.splitlines())) < 200
+    assert repair(word, "-o", "json").document["data"][0]["payment_id"] == word
 
 
 def test_no_ids_at_all(repair: Callable[..., Ran]) -> None:
