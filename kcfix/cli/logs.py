@@ -168,9 +168,13 @@ def _write(reading: Reading, options: Options, services: Services, warnings: lis
                 zone, exact = services.zone, options.exact
                 out.write(text_line(line, label, width=reading.width, zone=zone, exact=exact, bare=services.quiet))
 
+        shown = 0
         for line in reading.lines():
             show(line)
+            shown += 1
         reading.tell_errors()
+        if not shown and out.is_text and not (options.follow or services.quiet):
+            tell(services, "no such line")
         if options.follow:
             coming = reading.coming()
             for line in (Folded(e) for e in coming if e is not None) if options.raw else folded(coming):

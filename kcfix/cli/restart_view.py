@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 
+from kcfix.cli.invocation import invocation
 from kcfix.cli.restart_rows import datum
 from kcfix.core.pin import Pin
 from kcfix.core.restart import Plan, Way
@@ -169,11 +169,9 @@ def commands_in(hint: str) -> list[str]:
 
 
 def in_context(text: str, services: Services) -> str:
-    """The text with its kcfix commands as they have to be typed in this context."""
-    context = services.settings.context
-    if not context or context == "default":
-        return text
-    return re.sub(r"\bkcfix (?=repair|restart|logs|status)", f"kcfix -C {shlex.quote(context)} ", text)
+    """The text with its kcfix commands as they have to be typed to mean the same system as this run."""
+    typed = invocation(services)
+    return re.sub(r"\bkcfix (?=repair|restart|logs|status)", lambda _: f"{typed} ", text)
 
 
 def problems(reports: Sequence[Report], services: Services) -> Iterable[Problem]:

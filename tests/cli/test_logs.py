@@ -162,6 +162,13 @@ def test_lines_can_be_chosen(run: Run, arguments: list[str], messages: list[str]
     assert all(text.startswith(start) for text, start in zip(ran.lines, messages, strict=True))
 
 
+def test_a_choice_that_no_line_meets_is_told_beside_the_output(run: Run) -> None:
+    ran = run("logs", "--grep", "no such words", docker=engine())
+    assert (ran.code, ran.out) == (0, "")
+    assert "no such line" in ran.err
+    assert run("logs", "-q", "--grep", "no such words", docker=engine()).err == ""
+
+
 def test_a_choice_looks_further_back_than_the_newest_lines(run: Run) -> None:
     noise = [app(PURCHASE, 10 + n / 100, f"line {n}") for n in range(2000)]
     ran = run("logs", "purchase", "--payment", PAYMENT, "-q", docker=FakeDocker.of(ALL, [*STORY, *noise]))
