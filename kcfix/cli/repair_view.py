@@ -96,7 +96,7 @@ def _view(
         data=data,
         summary=_summary(plan, results, malformed, applied=applied, run_id=run_id),
         warnings=tuple(warnings),
-        next=_next(plan, results, options, services, applied=applied),
+        next=_next(plan, results, options, services, applied=applied) if applied or not options.apply else (),
         ids=_ids(plan, results, applied=applied),
         errors=_silent(plan, results),
         exit_code=exit_code,
@@ -211,7 +211,8 @@ def _summary_lines(
     elif plan.changing:
         text = ", ".join(f"{n} {action}" for action, n in Counter(s.action for s in plan.changing).items())
         left = max(0, len(plan.changing) - options.limit)
-        lines.append(f"Planned: {text}. {f'{left} beyond --max would be left. ' if left else ''}Nothing was changed.")
+        end = "" if options.apply else " Nothing was changed."
+        lines.append(f"Planned: {text}.{f' {left} beyond --max would be left.' if left else ''}{end}")
     else:
         lines.append("Nothing to be changed by kcfix. Nothing was changed.")
     return tuple(lines)

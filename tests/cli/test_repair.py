@@ -100,6 +100,15 @@ def test_apply_inserts_announces_and_reads_back(repair: Callable[..., Ran], nigh
     assert len(night.kafka.sent) == 2
 
 
+def test_the_plan_shown_before_a_change_does_not_claim_that_nothing_was_changed(
+    repair: Callable[..., Ran], night: Night
+) -> None:
+    ran = repair(*night.ids, *APPLY)
+    assert "Planned: 2 INSERT." in ran.err
+    assert "Nothing was changed" not in ran.err
+    assert "--apply" not in ran.err
+
+
 def test_the_run_is_journalled_with_its_reason(repair: Callable[..., Ran], run: Run, night: Night) -> None:
     repair(night.ids[0], *APPLY, "--reason", "worker was down")
     [row] = run("history", "-o", "json").document["data"]
