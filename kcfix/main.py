@@ -137,6 +137,10 @@ class _Run:
         if self._services is not None:
             warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
             view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
+        if self._services is not None:
+            from kcfix.cli.invocation import view_as_called
+
+            view = view_as_called(view, self._services)
         style = self._style()
         for warning in view.warnings:
             self._say(f"warning: {warning}")
@@ -167,6 +171,10 @@ class _Run:
 
     def _fail(self, error: Exception) -> int:
         known = _translated(error)
+        if known.hint and self._services is not None:
+            from kcfix.cli.invocation import as_called
+
+            known.hint = as_called(known.hint, self._services)
         self._say(known.message, known.hint)
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcfix.cli.invocation import view_as_called
 from kcfix.core.redact import redact
 from kcfix.render.formats import Envelope, write
 from kcfix.render.style import Format, Style
@@ -19,5 +20,5 @@ def show_plan(services: Services, view: View) -> None:
         quiet=False,
         scrub=lambda text: redact(text, services.secrets),
     )
-    write(view, Envelope(services.now(), services.settings.context), style, services.stderr)
+    write(view_as_called(view, services), Envelope(services.now(), services.settings.context), style, services.stderr)
     services.stderr.flush()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from kcfix.cli.invocation import invocation
+from kcfix.cli.money import amount
 from kcfix.cli.repair_options import Options
-from kcfix.core.payments import Payment, PaymentId
+from kcfix.core.payments import PaymentId
 from kcfix.core.repair_apply import Outcome, Result
 from kcfix.core.repair_plan import Action, RepairPlan, Step, Strategy
 from kcfix.core.times import format_time
@@ -132,14 +132,10 @@ def _row(step: Step, result: Result | None, services: Services) -> tuple[Cell | 
         Cell(step.verdict.kind, Tone.GOOD if step.verdict.kind is VerdictKind.PURCHASED else Tone.PLAIN),
         done,
         format_time(payment.paid_at, services.zone) if payment else None,
-        _amount(payment) if payment else None,
+        amount(payment.amount_minor, payment.currency) if payment else None,
         payment.student_id if payment else None,
         payment.course_id if payment else None,
     )
-
-
-def _amount(payment: Payment) -> str:
-    return f"{payment.amount_minor / 100:.2f} {payment.currency}"
 
 
 def _told(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Line, ...]:
@@ -229,7 +225,7 @@ def _ids(plan: RepairPlan, results: Mapping[PaymentId, Result], *, applied: bool
 def _next(
     plan: RepairPlan, results: Mapping[PaymentId, Result], options: Options, services: Services, *, applied: bool
 ) -> tuple[str, ...]:
-    kcfix = invocation(services)
+    kcfix = "kcfix"
     strategy = "" if options.strategy is Strategy.AUTO else f" --strategy {options.strategy}"
     later = " --announce-later" if options.announce_later else ""
 

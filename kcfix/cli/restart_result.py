@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kcfix.cli.restart_rows import datum, milestones
-from kcfix.cli.restart_view import TOLD, commands_in, in_context, messages_table, problems
+from kcfix.cli.restart_view import TOLD, commands_in, messages_table, problems
 from kcfix.core.milestones import Seen
 from kcfix.core.restart_report import SETTLED, Outcome, Report
 from kcfix.core.times import format_time
@@ -39,8 +39,8 @@ def result_view(
         data=[datum(r) for r in reports],
         summary={"applied": True, "workers": len(reports), "run_id": run_id},
         warnings=tuple(warnings),
-        errors=() if cut_short else tuple(problems(reports, services)),
-        next=_result_next(reports, services, cut_short=cut_short),
+        errors=() if cut_short else tuple(problems(reports)),
+        next=_result_next(reports, cut_short=cut_short),
         ids=tuple(r.worker for r in reports if r.outcome in SETTLED),
         exit_code=code,
         changed=any(r.changed for r in reports),
@@ -105,7 +105,7 @@ def _milestone(seen: Seen, services: Services) -> str:
     return f"{format_time(seen.last, services.zone)}  {seen.rule.title}{times}"
 
 
-def _result_next(reports: Sequence[Report], services: Services, *, cut_short: bool) -> tuple[str, ...]:
+def _result_next(reports: Sequence[Report], *, cut_short: bool) -> tuple[str, ...]:
     commands: list[str] = []
     for report in reports:
         for hint in report.next:
@@ -118,4 +118,4 @@ def _result_next(reports: Sequence[Report], services: Services, *, cut_short: bo
         ids = dict.fromkeys(s.payment_id for s in gone if s.payment_id and s.owed)
         if ids and report.plan.stage.name == "purchase":
             commands.append(f"kcfix repair {' '.join(list(ids)[:TOLD])}")
-    return tuple(in_context(c, services) for c in dict.fromkeys(commands))
+    return tuple(dict.fromkeys(commands))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
-from kcfix.cli.invocation import invocation
 from kcfix.cli.restart_rows import datum
 from kcfix.core.pin import Pin
 from kcfix.core.restart import Plan, Way
@@ -39,8 +37,8 @@ def plan_view(reports: Sequence[Report], services: Services, code: int) -> View:
         sections=tuple(sections),
         data=[datum(r) for r in reports],
         summary={"applied": False, "workers": len(reports)},
-        errors=tuple(problems(reports, services)) if code else (),
-        next=_plan_next(reports, services),
+        errors=tuple(problems(reports)) if code else (),
+        next=_plan_next(reports),
         ids=tuple(r.worker for r in reports if r.plan.changes),
         exit_code=code,
     )
@@ -149,7 +147,7 @@ def messages_table(title: str, messages: Iterable[Settlement], more: int = 0) ->
     return Table(columns, rows, title=f"{title}{where}", notes=(f"and {more} more: -o json",) if more > 0 else ())
 
 
-def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]:
+def _plan_next(reports: Sequence[Report]) -> tuple[str, ...]:
     commands: list[str] = []
     for report in reports:
         plan = report.plan
@@ -160,7 +158,7 @@ def _plan_next(reports: Sequence[Report], services: Services) -> tuple[str, ...]
                 commands.append(f"kcfix restart {plan.stage.worker} --apply")
             if plan.up_line:
                 commands.append(plan.up_line)
-    return tuple(in_context(c, services) for c in dict.fromkeys(commands))
+    return tuple(dict.fromkeys(commands))
 
 
 def commands_in(hint: str) -> list[str]:
@@ -168,25 +166,17 @@ def commands_in(hint: str) -> list[str]:
     return [part.strip() for part in hint.split(", then ")]
 
 
-def in_context(text: str, services: Services) -> str:
-    """The text with its kcfix commands as they have to be typed to mean the same system as this run."""
-    typed = invocation(services)
-    return re.sub(r"\bkcfix (?=repair|restart|logs|status)", lambda _: f"{typed} ", text)
-
-
-def problems(reports: Sequence[Report], services: Services) -> Iterable[Problem]:
+def problems(reports: Sequence[Report]) -> Iterable[Problem]:
     """What kept kcfix from doing something about a worker, as the document shows it."""
     for report in reports:
         plan = report.plan
         if report.error is not None:
             error = report.error
-            hint = in_context(error.hint, services) if error.hint else None
-            yield Problem(error.code, error.kind, f"{report.worker}: {error.message}", hint)
+            yield Problem(error.code, error.kind, f"{report.worker}: {error.message}", error.hint)
         elif report.changed:
             continue
         elif plan.refusal is not None:
-            hint = in_context(plan.refusal.hint, services) if plan.refusal.hint else None
-            yield Problem(report.code, "refused", f"{report.worker}: {plan.refusal.reason}", hint)
+            yield Problem(report.code, "refused", f"{report.worker}: {plan.refusal.reason}", plan.refusal.hint)
         elif plan.way is Way.MISSING:
             yield Problem(
                 report.code, "not_found", f"{report.worker} has no container, so nothing was restarted", plan.up_line

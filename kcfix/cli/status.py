@@ -106,7 +106,7 @@ def run(options: Options, services: Services) -> View:
         summary=summary(observed),
         warnings=tuple(warnings),
         errors=tuple(problem(error) for error in errors),
-        next=next_steps(observed, invocation(services)),
+        next=next_steps(observed),
         ids=payments.ids if payments else (),
         exit_code=Unreachable.code if silent else OK if all_well(observed) else NOT_WELL,
     )

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
+from kcfix.cli.money import amount
 from kcfix.core.offsets import GroupLag
 from kcfix.core.remedy import Remedy
 from kcfix.core.status import Health, Observed, Unpurchased, WorkerFacts, worst
@@ -79,7 +80,7 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
     if payments.unpurchased:
         notes.append(f"together: {_money_text(money(payments.unpurchased))}")
     if payments.in_flight:
-        notes.append(f"{payments.in_flight} younger than a minute and on their way")
+        notes.append(f"{payments.in_flight} younger than a minute, not judged yet")
     if any(u.remedy is Remedy.PERSON for u in payments.unpurchased):
         names = sorted({str(u.kind) for u in payments.unpurchased if u.remedy is Remedy.PERSON})
         notes.append(f"a person decides about {', '.join(names)}: repair says what it needs to know")
@@ -97,7 +98,7 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
             u.payment.id,
             format_duration(observed.taken_at - u.payment.paid_at),
             Cell(str(u.kind or "-"), Tone.WARN if u.remedy is Remedy.PERSON else Tone.BAD),
-            f"{_major(u.payment.amount_minor)} {u.payment.currency}",
+            amount(u.payment.amount_minor, u.payment.currency),
             format_time(u.payment.paid_at, zone),
             *((u.verdict.reason if u.verdict else None,) if reasons else ()),
         )
@@ -114,12 +115,8 @@ def money(payments: tuple[Unpurchased, ...]) -> Mapping[str, int]:
     return dict(sorted(sums.items()))
 
 
-def _major(minor: int) -> str:
-    return f"{minor / 100:,.2f}"
-
-
 def _money_text(sums: Mapping[str, int]) -> str:
-    return ", ".join(f"{_major(minor)} {currency}" for currency, minor in sums.items())
+    return ", ".join(amount(minor, currency) for currency, minor in sums.items())
 
 
 def _workers_health(observed: Observed) -> Health:

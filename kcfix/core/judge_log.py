@@ -25,8 +25,12 @@ def _evidence(case: Case) -> MessageEvidence:
 
 
 def latest_message(evidence: MessageEvidence) -> FoundMessage | None:
-    """The copy of the message that a group would read last: a replay lies behind the original. None without any."""
-    return evidence.messages[-1] if evidence.messages else None
+    """The copy that a group would read last (a replay lies behind the original); None without any.
+
+    A record that only carries the payment's key, and is no event of it, counts where there is nothing better.
+    """
+    own = [m for m in evidence.messages if m.event is not None and m.record.key == (m.event.payment_id or "").encode()]
+    return next(reversed(own or evidence.messages), None)
 
 
 def _place(message: FoundMessage) -> str:

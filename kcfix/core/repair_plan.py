@@ -169,7 +169,10 @@ def _unknown(step: Step, snapshot: PaymentSnapshot, wishes: Wishes) -> Step:
     if wished and payment is not None and kafka_is_silent and step.verdict.purchase is None:
         note = "it stays unannounced, without trainer and sessions, until a later run announces it"
         return replace(_insert(step, snapshot, "Kafka does not answer"), notes=(note,))
-    return replace(step, action=Action.UNKNOWN, why="kcfix does not act on what it could not find out")
+    why = "kcfix does not act on what it could not find out"
+    if kafka_is_silent and payment is not None and step.verdict.purchase is None:
+        why += "; if it can't wait for Kafka: --strategy insert --announce-later"
+    return replace(step, action=Action.UNKNOWN, why=why)
 
 
 def _supply(step: Step, snapshot: PaymentSnapshot, wishes: Wishes, flow: Flow) -> Step:

@@ -166,16 +166,16 @@ def _strangers(plan: Plan, group: Group) -> tuple[str, ...]:
     return (f"{who} is none of these containers: unless it is a ghost, the group can't become empty",)
 
 
+LAST_RESORT = "get that system to answer first; --accept-skip restarts all the same and loses what waits unprotected"
+
+
 def _blind(plan: Plan, why: str, accept_skip: bool) -> Plan:
     """Nothing may be concluded about the offsets."""
     worker = plan.stage.worker
     if not accept_skip or plan.way in (Way.MISSING, Way.ELSEWHERE):
+        last = "" if plan.way in (Way.MISSING, Way.ELSEWHERE) else f"; {LAST_RESORT}"
         return replace(
-            plan,
-            refusal=No(
-                f"whether a start of {worker} skips messages can't be told: {why}",
-                None if plan.way in (Way.MISSING, Way.ELSEWHERE) else f"kcfix restart {worker} --accept-skip",
-            ),
+            plan, refusal=No(f"whether a start of {worker} skips messages can't be told: {why}{last}", "kcfix status")
         )
     loss = (
         f"{why}: this is a plain restart that protects nothing",
@@ -187,14 +187,14 @@ def _blind(plan: Plan, why: str, accept_skip: bool) -> Plan:
 
 def _unchecked(plan: Plan, bare: Sequence[PartitionLag], why: str) -> Plan:
     """The partitions are known and the messages can't be judged."""
-    worker = plan.stage.worker
     which = ", ".join(str(lag.partition) for lag in bare)
     if not plan.accept_skip:
         return replace(
             plan,
             refusal=No(
-                f"{which} has no usable committed offset, and which messages there are settled can't be checked: {why}",
-                f"kcfix restart {worker} --accept-skip",
+                f"{which} has no usable committed offset, and which messages there are settled can't be checked: {why}"
+                f"; {LAST_RESORT}",
+                "kcfix status",
             ),
         )
     count = sum(lag.retained_records or 0 for lag in bare)

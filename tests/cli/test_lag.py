@@ -266,3 +266,8 @@ def test_watch_waits_for_a_group_of_the_flow_and_not_for_a_stranger(run: Run) ->
 @pytest.mark.parametrize("argv", [("--every", "5s"), ("--watch", "--every", "soon"), ("--watch", "--every", "1ms")])
 def test_a_senseless_pause_is_wrong_usage(run: Run, kafka: FakeKafka, argv: tuple[str, ...]) -> None:
     assert run("lag", *argv, kafka=kafka).code == 2
+
+
+def test_the_next_command_is_for_the_system_that_was_asked(run: Run, kafka: FakeKafka) -> None:
+    ran = run("--project", "kc-other", "lag", "--group", GROUP, kafka=kafka)
+    assert ran.lines[-1].strip() == "kcfix --project kc-other restart purchase-worker"

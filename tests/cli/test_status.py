@@ -88,7 +88,7 @@ def test_payments_without_a_purchase_are_listed_oldest_first_with_verdict_and_ne
     assert ran.code == 1
     assert ran.out.index(old) < ran.out.index(young)
     assert "NEVER_SENT" in ran.out
-    assert "1 younger than a minute and on their way" in ran.out
+    assert "1 younger than a minute, not judged yet" in ran.out
     assert "7,200.00 INR" in ran.out
     assert ran.lines[-1] == f"  kcfix repair {old} {young}"
 

@@ -221,3 +221,11 @@ def test_further_facts_are_said_too() -> None:
     verdict = judge(snapshot(seen=evidence(found(5), found(7), dead_letters=(dead_letter(5),))))
     assert verdict.kind is V.PENDING
     assert verdict.also == ("1 dead letter", "2 copies of its message")
+
+
+@pytest.mark.parametrize("junk", [b"{", b"", b'{"type":"PURCHASE_CONFIRMED"}'])
+def test_junk_under_the_payments_key_does_not_hide_its_message(junk: bytes) -> None:
+    verdict = judge(snapshot(seen=evidence(found(2), found(7, value=junk))))
+    assert verdict.kind is V.SKIPPED
+    assert verdict.message is not None
+    assert verdict.message.record.offset == 2

@@ -303,7 +303,7 @@ def test_nothing_is_touched_where_payments_or_offsets_can_t_be_read(
         try:
             ran = restart(kcfix)
             assert ran.code == 5, ran.err
-            assert "--accept-skip" in ran.document["errors"][0]["hint"]
+            assert "--accept-skip" in ran.document["errors"][0]["message"]
             assert not running(system, engine)
         finally:
             mend(system, fault)
