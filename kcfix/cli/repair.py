@@ -24,7 +24,7 @@ from kcfix.services import Services
 def command(
     ctx: typer.Context,
     payment_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="PAYMENT_ID...", help="Payments to look at; `-` reads standard input.")
+        list[str] | None, typer.Argument(metavar="PAYMENT_ID", help="Payments to look at; `-` reads standard input.")
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", "--execute", help="Do it. Without it nothing is changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing (this is the default).")] = False,
@@ -39,18 +39,20 @@ def command(
         bool, typer.Option("--announce-later", help="With --strategy insert: insert although Kafka does not answer.")
     ] = False,
     limit: Annotated[
-        int, typer.Option("--max", min=1, help="Change at most so many payments, the oldest first.")
+        int, typer.Option("--max", min=1, metavar="N", help="Change at most so many payments, the oldest first.")
     ] = 100,
-    wait: Annotated[str, typer.Option(help="How long to watch for the purchase after a replay.")] = "30s",
-    reason: Annotated[str, typer.Option(help="Why, for the journal.")] = "",
+    wait: Annotated[
+        str, typer.Option(metavar="SPAN", help="How long to watch for the purchase after a replay.")
+    ] = "30s",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.")] = "",
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="SPAN", help="Leave younger payments alone.", show_default="60s")
+        str, typer.Option("--older-than", metavar="SPAN", help="Leave younger payments alone.", show_default="1m")
     ] = "",
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Dry run: exit with 1 if there is something to do or to decide.")
     ] = False,
 ) -> View:
-    """A dry run by default: it reads the payment, its purchase, its message and the worker, and says what it would do.
+    """It reads each payment, its purchase, its message and the worker, and says what is the case and what it would do.
 
     With --apply it does that, checks every precondition again inside the change, and reads back what became of it.
     Running it twice changes nothing the second time.
