@@ -98,7 +98,7 @@ def test_a_stopped_worker_leaves_an_empty_group_and_payments_that_wait(kcfix: Kc
     assert kcfix("drill", "buy", "4", "-q").code == 0
     assert waiting(kcfix) == before + 4
     ran = kcfix("lag", "--group", FLOW.purchase_group)
-    assert "  kcfix restart purchase-worker" in ran.lines
+    assert f"  kcfix -C drill:{whole.name} restart purchase-worker" in ran.lines
     assert kcfix("lag", "--group", FLOW.purchase_group, "--max-lag", "3").code == 1
 
 
