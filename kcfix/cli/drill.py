@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from kcfix.clean import clean
 from kcfix.cli.context import services_of
+from kcfix.cli.drill_view import drill_option, status_view
 from kcfix.errors import UsageError
 from kcfix.render.view import Cell, Column, Table, Text, Tone, View
-
-if TYPE_CHECKING:
-    from kcfix.drill.state import Drill
-    from kcfix.drill.status import Status
 
 app = typer.Typer()
 
@@ -67,7 +64,7 @@ def up(
         raise UsageError(f"processed_events has the shapes A, B and C, not {processed_events!r}") from None
     options = Options(_name(ctx, name), kafka=kafka, processed_events=shape, unique_index=not no_unique_index)
     made = bring_up(options, _progress(ctx))
-    return _status_view(look(made.name))
+    return status_view(look(made.name))
 
 
 @app.command()
@@ -103,7 +100,7 @@ def status(ctx: typer.Context, name: Name = None) -> View:
     """
     from kcfix.drill.status import status as look
 
-    return _status_view(look(_name(ctx, name)))
+    return status_view(look(_name(ctx, name)))
 
 
 @app.command()
@@ -192,7 +189,7 @@ def break_(
             *((Table((Column("PAYMENT"), Column("WHAT")), tuple(payments)),) if payments else ()),
         ),
         data=[{"fault": fault, "since": made.since, "payment_ids": made.payments, "poison_payment_ids": made.poison}],
-        next=(f"kcfix {_option(which)} status", f"kcfix drill mend {fault}{_name_option(which)}"),
+        next=(f"kcfix {drill_option(which)} status", f"kcfix drill mend {fault}{_name_option(which)}"),
         ids=(*made.payments, *made.poison),
         changed=True,
     )
@@ -256,10 +253,6 @@ def _name(ctx: typer.Context, name: str | None) -> str:
     return context.removeprefix("drill:") if context.startswith("drill:") else "drill"
 
 
-def _option(name: str) -> str:
-    return "-C drill" if name == "drill" else f"-C drill:{name}"
-
-
 def _name_option(name: str) -> str:
     return "" if name == "drill" else f" --name {name}"
 
@@ -274,80 +267,3 @@ def _progress(ctx: typer.Context) -> Callable[[str], None]:
             services.stderr.flush()
 
     return say
-
-
-def _status_view(found: Status) -> View:
-    from kcfix.drill.faults import broken
-
-    made = found.drill
-    faults_now = [b.name for b in broken(made)]
-    rows = tuple(
-        (
-            part.service,
-            part.container,
-            Cell(part.state, Tone.GOOD if part.running else Tone.BAD),
-            f"127.0.0.1:{part.port}" if part.port else None,
-            part.restarts,
-            part.exit_code,
-        )
-        for part in found.parts
-    )
-    columns = (
-        Column("SERVICE"),
-        Column("CONTAINER"),
-        Column("STATE"),
-        Column("PUBLISHED"),
-        Column("RESTARTS", right=True, priority=1),
-        Column("EXIT", right=True, priority=1),
-    )
-    return View(
-        schema="drill-status",
-        sections=(Text(_facts(made, faults_now)), Table(columns, rows)),
-        data=[
-            {
-                "name": made.name,
-                "project": made.project,
-                "network": made.network,
-                "kafka_version": made.kafka_version,
-                "processed_events": made.processed_events,
-                "unique_index": made.unique_index,
-                "brokers": made.brokers,
-                "address_map": made.address_map,
-                "dsn": made.shown_dsn,
-                "data_folder": made.data_folder,
-                "context_file": made.context_file,
-                "faults": faults_now,
-                "containers": [
-                    {
-                        "service": part.service,
-                        "container": part.container,
-                        "state": part.state,
-                        "exit_code": part.exit_code,
-                        "restart_count": part.restarts,
-                        "port": part.port,
-                    }
-                    for part in found.parts
-                ],
-                "ports": {part.service: part.port for part in found.parts if part.port},
-            }
-        ],
-        next=(f"kcfix {_option(made.name)} status",),
-        ids=tuple(part.container for part in found.parts),
-    )
-
-
-def _facts(made: Drill, faults_now: list[str]) -> tuple[str | Cell, ...]:
-    index = "with" if made.unique_index else "without"
-    facts: list[str | Cell] = [
-        Cell(
-            f"drill {made.name}: Kafka {made.kafka_version}, processed_events {made.processed_events}, {index} unique "
-            "index",
-            Tone.STRONG,
-        ),
-        *(f"brokers   {advertised} (reached at {where})" for advertised, where in made.address_map.items()),
-        f"database  {made.shown_dsn}",
-        f"folder    {made.data_folder}",
-    ]
-    if faults_now:
-        facts.append(Cell(f"broken    {', '.join(faults_now)}", Tone.WARN))
-    return tuple(facts)

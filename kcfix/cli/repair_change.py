@@ -48,7 +48,7 @@ def change(
     )
     results: Results = {
         s.payment_id: Result(s.payment_id, Outcome.LEFT, f"left: beyond --max {options.limit}", False)
-        for s in plan.changing
+        for s in plan.changing[options.limit :]
     }
     applying = Applying(
         flow=services.flow,

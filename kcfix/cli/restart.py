@@ -13,7 +13,7 @@ import typer
 
 from kcfix.cli.context import services_of
 from kcfix.cli.restart_view import plan_view
-from kcfix.core.restart import Plan, plan_restart
+from kcfix.core.restart import Plan, Way, plan_restart
 from kcfix.core.restart_read import situation
 from kcfix.core.restart_report import Report, exit_code
 from kcfix.core.snapshot import Reading
@@ -90,7 +90,7 @@ def run(options: Options, services: Services) -> View:
     reports = tuple(Report(plan) for plan in plans)
     if options.dry_run:
         # A dry run ends with 0, or as the run itself would where a system keeps it from saying anything.
-        silent = all(plan.view is None for plan in plans)
+        silent = all(plan.view is None or plan.way is Way.ELSEWHERE for plan in plans)
         return plan_view(reports, services, Unreachable.code if silent else 0)
     if not any(wanted(plan, options) for plan in plans):
         return plan_view(reports, services, exit_code(reports))

@@ -106,9 +106,15 @@ class Applying:
         orders = [s.order for s in steps if s.order is not None]
         ids = [
             self.journal.intend(
-                {"step": "insert", "payment_id": o.payment_id, "purchase_id": o.purchase_id, "tier": o.tier}
+                {
+                    "step": "insert",
+                    "payment_id": o.payment_id,
+                    "purchase_id": o.purchase_id,
+                    "tier": o.tier,
+                    "before": _before(step),
+                }
             )
-            for o in orders
+            for step, o in zip(steps, orders, strict=True)
         ]
         for step in steps:
             self._note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
@@ -239,7 +245,15 @@ class Applying:
 
     def _send(self, kind: str, steps: Sequence[Step], messages: Sequence[Message]) -> tuple[SendResult, ...]:
         ids = [
-            self.journal.intend({"step": kind, "payment_id": s.payment_id, "topic": m.topic, "headers": _headers(m)})
+            self.journal.intend(
+                {
+                    "step": kind,
+                    "payment_id": s.payment_id,
+                    "topic": m.topic,
+                    "headers": _headers(m),
+                    "before": _before(s),
+                }
+            )
             for s, m in zip(steps, messages, strict=True)
         ]
         try:
@@ -254,6 +268,16 @@ class Applying:
                 {"state": result.state, "partition": result.partition, "offset": result.offset, "error": result.error},
             )
         return results
+
+
+def _before(step: Step) -> dict[str, object]:
+    """The world that the step was planned on, for whoever reads the journal."""
+    facts = step.facts
+    return {
+        "verdict": step.verdict.kind,
+        "status": facts.payment.status if facts and facts.payment else None,
+        "purchases": [p.id for p in facts.purchases] if facts else None,
+    }
 
 
 def _headers(message: Message) -> dict[str, str]:

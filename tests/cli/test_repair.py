@@ -113,6 +113,10 @@ def test_the_run_is_journalled_with_its_reason(repair: Callable[..., Ran], run: 
     repair(night.ids[0], *APPLY, "--reason", "worker was down")
     [row] = run("history", "-o", "json").document["data"]
     assert (row["command"], row["reason"], row["exit_code"]) == ("repair", "worker was down", 0)
+    [whole] = run("history", row["run"], "-o", "json").document["data"]
+    steps = [step["what"] for step in whole["step_list"]]
+    assert [(s["step"], s["payment_id"]) for s in steps] == [("insert", night.ids[0]), ("announce", night.ids[0])]
+    assert {str(s["before"]) for s in steps} == {str({"verdict": "NEVER_SENT", "status": "succeeded", "purchases": []})}
 
 
 def test_where_the_journal_cannot_be_written_nothing_is_changed(
