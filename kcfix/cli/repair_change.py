@@ -95,6 +95,7 @@ def _still_same(chosen: Sequence[Step], fresh: RepairPlan, results: Results) -> 
             text = f"since the plan was made it became another one: {again.why}"
         else:
             text = f"since the plan was made it became {again.verdict.kind}: {again.verdict.reason}"
+            text += "" if settled else "; run it again"
         results[step.payment_id] = Result(
             step.payment_id, Outcome.SETTLED if settled else Outcome.CHANGED, text, False, again.verdict.purchase
         )

@@ -293,7 +293,8 @@ def test_two_operators_at_once_make_one_purchase(system: Drill, kcfix: Kcfix, da
     ids = buy(system, 8, unsent=True, at=ago(minutes=5))
     with ThreadPoolExecutor(3) as pool:
         runs = list(pool.map(lambda _: apply(kcfix, *ids), range(3)))
-    assert {r.code for r in runs} <= {0, 4, 6}, [r.err for r in runs]
+    # 5: what one planned, another had done, or was doing, when it looked again.
+    assert {r.code for r in runs} <= {0, 4, 5, 6}, [r.err for r in runs]
     assert apply(kcfix, *ids).code == 0
     assert [purchases(database, i) for i in ids] == [1] * 8
 
