@@ -229,3 +229,9 @@ def test_junk_under_the_payments_key_does_not_hide_its_message(junk: bytes) -> N
     assert verdict.kind is V.SKIPPED
     assert verdict.message is not None
     assert verdict.message.record.offset == 2
+
+
+def test_a_payment_from_the_future_is_not_in_flight_for_ever() -> None:
+    row = payment(confirmed_at=NOW + minutes(30))
+    assert judge(snapshot(facts(row))).kind is V.NEVER_SENT
+    assert judge(snapshot(facts(payment(confirmed_at=NOW + timedelta(seconds=5))))).kind is V.IN_FLIGHT
