@@ -27,6 +27,18 @@ def unguarded(services: Services, steps: Iterable[Step]) -> tuple[str, ...]:
     )
 
 
+def may_change(services: Services, *, reason: str, yes: bool) -> None:
+    """Return if this run may change something: a protected context wants a reason, and somebody has to say yes.
+
+    Raises:
+        Refused: it may not. Nothing was changed.
+    """
+    if services.settings.protected and not reason:
+        raise Refused("this context is protected: a change needs --reason", hint='add --reason "why"')
+    if not yes and not (services.stdin.isatty() and services.stderr.isatty()):
+        raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
+
+
 def same_system(services: Services) -> tuple[str, ...]:
     """Warnings where it could not be checked that kcfix talks to the workers' own Kafka and database; empty if it does.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kcfix.cli.context import services_of
-from kcfix.cli.guards import unguarded
+from kcfix.cli.guards import may_change, unguarded
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import plan_view
 from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
@@ -16,7 +16,7 @@ from kcfix.core.repair_codes import dry_run_code
 from kcfix.core.repair_plan import RepairPlan, Strategy, plan_repair
 from kcfix.core.times import parse_duration
 from kcfix.core.worker_lines import newest_lines
-from kcfix.errors import Refused, UsageError
+from kcfix.errors import UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
 
@@ -87,7 +87,7 @@ def run(options: Options, services: Services) -> View:
     """Plan, and with `apply` carry it out."""
     given = _given(options, services)
     if options.apply:
-        _may_change(options, services)
+        may_change(services, reason=options.reason, yes=options.yes)
     services.progress("reading payments, messages and workers")
     plan = _plan(given, options, services)
     if not options.apply:
@@ -107,13 +107,6 @@ def _given(options: Options, services: Services) -> GivenIds:
             "no payment id was given", hint="kcfix repair PAYMENT_ID, or `kcfix status -q | kcfix repair -`"
         )
     return parse_ids(words)
-
-
-def _may_change(options: Options, services: Services) -> None:
-    if services.settings.protected and not options.reason:
-        raise Refused("this context is protected: a change needs --reason", hint='add --reason "why"')
-    if not options.yes and not (services.stdin.isatty() and services.stderr.isatty()):
-        raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
 
 
 def sources(services: Services) -> Sources:

@@ -46,9 +46,10 @@ def change(
     journal = services.journal.begin(
         command="repair", context=services.settings.context, argv=services.argv, reason=options.reason
     )
+    beyond = f"left: beyond --max {options.limit}"
     results: Results = {
-        s.payment_id: Result(s.payment_id, Outcome.LEFT, f"left: beyond --max {options.limit}", False)
-        for s in plan.changing[options.limit :]
+        s.payment_id: Result(s.payment_id, Outcome.LEFT, "not reached" if n < options.limit else beyond, False)
+        for n, s in enumerate(plan.changing)
     }
     applying = Applying(
         flow=services.flow,
@@ -69,8 +70,9 @@ def change(
     except BaseException as error:
         code = 6 if any(r.changed for r in results.values()) else 5
         with contextlib.suppress(Exception):
-            show_plan(services, result_view(plan, results, malformed, options, services, code, journal.id))
             journal.end(code, {"outcomes": _counts(results), "cut_short_by": type(error).__name__})
+        with contextlib.suppress(Exception):
+            show_plan(services, result_view(plan, results, malformed, options, services, code, journal.id))
         if code == 6 and isinstance(error, KcfixError):
             raise PartlyApplied(
                 f"the run was cut short: {error.message}", hint="run the same command again: it finds out and finishes"

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kcfix.cli.guards import same_system
+from kcfix.cli.guards import may_change, same_system
 from kcfix.cli.preview import show_plan
 from kcfix.cli.restart_result import result_view
 from kcfix.cli.restart_view import plan_view
@@ -14,7 +14,7 @@ from kcfix.core.journal import Run
 from kcfix.core.restart import Plan, Way
 from kcfix.core.restart_apply import Applying
 from kcfix.core.restart_report import Report, exit_code
-from kcfix.errors import Conflict, Refused
+from kcfix.errors import Conflict, PartlyApplied, Refused
 from kcfix.render.view import View
 from kcfix.services import Services
 
@@ -30,10 +30,7 @@ def change(reports: Sequence[Report], options: Options, services: Services) -> V
     """
     from kcfix.cli.restart import read_plans, wanted
 
-    if services.settings.protected and not options.reason:
-        raise Refused("this context is protected: a change needs --reason", hint='add --reason "why"')
-    if not options.yes and not (services.stdin.isatty() and services.stderr.isatty()):
-        raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
+    may_change(services, reason=options.reason, yes=options.yes)
     warnings = same_system(services)
     show_plan(services, plan_view(reports, services, 0))
     if not options.yes:
@@ -51,9 +48,9 @@ def change(reports: Sequence[Report], options: Options, services: Services) -> V
     except BaseException as error:
         # Whatever ends the run, the operator must learn what was done, and above all what stands still now.
         with contextlib.suppress(Exception):
-            view = result_view(reports, services, 6, run_id=journal.id, cut_short=True)
-            show_plan(services, view)
-            journal.end(view.exit_code, {"outcomes": _outcomes(reports), "cut_short_by": type(error).__name__})
+            journal.end(PartlyApplied.code, {"outcomes": _outcomes(reports), "cut_short_by": type(error).__name__})
+        with contextlib.suppress(Exception):
+            show_plan(services, result_view(reports, services, PartlyApplied.code, run_id=journal.id, cut_short=True))
         raise
     code = exit_code(reports)
     journal.end(code, {"outcomes": _outcomes(reports)})

@@ -68,7 +68,7 @@ class Recorder(Protocol):
 
 @dataclass
 class Applying:
-    """One run. `results` is filled as it goes, so that it can be shown on every way out."""
+    """One run. `results` is changed as it goes, so that it can be shown on every way out."""
 
     flow: Flow
     database: Callable[[], DatabasePort]
@@ -85,8 +85,6 @@ class Applying:
 
     def run(self, steps: Sequence[Step]) -> None:
         """Do the changing steps: inserts with their announcements, announcements, then replays."""
-        for step in steps:
-            self.results.setdefault(step.payment_id, Result(step.payment_id, Outcome.LEFT, "not reached", False))
         inserts = [s for s in steps if s.action is Action.INSERT]
         for first in range(0, len(inserts), BATCH):
             batch = inserts[first : first + BATCH]

@@ -14,7 +14,7 @@ from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports import IndexState, SendState
 from kcfix.core.workers import ContainerState
-from kcfix.errors import Unreachable
+from kcfix.errors import Refused, Unreachable
 from tests.conftest import NOW, Ran, Run
 from tests.fakes_database import FakeDatabase, payment_id
 from tests.fakes_docker import FakeDocker, container
@@ -367,3 +367,62 @@ def test_options_that_contradict_each_other_are_usage(repair: Callable[..., Ran]
     assert repair(night.ids[0], "--announce-later").code == 2
     assert repair(night.ids[0], "--max", "0").code == 2
     assert repair(night.ids[0], "--wait", "soon").code == 2
+
+
+@pytest.mark.parametrize(("ends", "code"), [(KeyboardInterrupt(), 130), (Refused("a table is gone"), 5)])
+def test_a_run_that_ends_before_its_first_step_is_closed_in_the_journal(
+    repair: Callable[..., Ran], run: Run, night: Night, ends: BaseException, code: int
+) -> None:
+    repair(*night.ids)
+    readings = len(night.database.calls)
+    night.database.calls.clear()
+    real = night.database.facts
+
+    def facts(*args: Any, **more: Any) -> Any:
+        if len(night.database.calls) >= readings:
+            raise ends
+        return real(*args, **more)
+
+    night.database.facts = facts  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY)
+    assert ran.code == code
+    assert "not reached" in ran.err
+    assert night.database.purchases == []
+    [row] = run("history", "-o", "json").document["data"]
+    assert (row["finished"], row["exit_code"]) == (True, 5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("KAFKA_BROKERS", "other-kafka.example:9092", "brokers other-kafka.example:9092"),
+        (
+            "POSTGRES_URL",
+            "postgresql://u:made-up-secret@other.example:5432/kc_app",
+            "database other.example:5432/kc_app",
+        ),
+    ],
+)
+def test_another_system_than_the_workers_is_refused_unless_the_settings_say_so(
+    repair: Callable[..., Ran], night: Night, tmp_path: Path, setting: str, value: str, says: str
+) -> None:
+    environment = {
+        "SERVICE_NAME": "purchase-worker",
+        "KAFKA_BROKERS": "kafka.example:9092",
+        "POSTGRES_URL": "postgresql://u:p@db.example:5432/kc_app",
+        setting: value,
+    }
+    worker = container(state=ContainerState.EXITED, environment=environment)
+    night.docker.boxes = {worker.id: worker}
+    mine = ("--brokers", "kafka.example:9092", "--dsn", "postgresql://u:p@db.example:5432/kc_app")
+    ran = repair(night.ids[0], *APPLY, *mine)
+    assert ran.code == 5
+    assert "another system than the workers" in ran.err
+    assert says in ran.err
+    assert "made-up-secret" not in ran.out + ran.err
+    assert night.database.purchases == []
+    assert repair(night.ids[0], *mine).code == 0
+
+    folder = tmp_path / "work"
+    (folder / "kcfix.toml").write_text("allow_other_system = true\n")
+    assert repair(night.ids[0], *APPLY, *mine).code == 0
