@@ -80,7 +80,7 @@ def run(tmp_path: Path) -> Run:
 
     def call(
         *argv: str,
-        stdin: str = "",
+        stdin: str | Terminal = "",
         tty: bool = False,
         environ: Mapping[str, str] | None = None,
         now: datetime = NOW,
@@ -98,7 +98,7 @@ def run(tmp_path: Path) -> Run:
                 **(environ or {}),
             },
             folder=folder,
-            stdin=Terminal(stdin, tty=tty),
+            stdin=stdin if isinstance(stdin, Terminal) else Terminal(stdin, tty=tty),
             stdout=out,
             stderr=err,
             now=lambda: now,

@@ -170,7 +170,7 @@ class World:
 
     # kcfix
 
-    def services(self, folder: Path, *, stdin: str = "", tty: bool = False) -> Services:
+    def services(self, folder: Path, *, stdin: str = "", tty: bool = False, guarded: bool = False) -> Services:
         folder.mkdir(exist_ok=True)
         return Services(
             environ={
@@ -178,7 +178,7 @@ class World:
                 "TERM": "dumb",
                 "COLUMNS": "80",
                 "KCFIX_DSN": "postgresql://db.example/kc_app",
-                "KCFIX_ALLOW_OTHER_SYSTEM": "true",
+                "KCFIX_ALLOW_OTHER_SYSTEM": "false" if guarded else "true",
             },
             folder=folder,
             stdin=Terminal(stdin, tty=tty),
@@ -192,8 +192,9 @@ class World:
             database=self.database,
         )
 
-    def run(self, folder: Path, *argv: str, stdin: str = "", tty: bool = False) -> Ran:
-        services = self.services(folder, stdin=stdin, tty=tty)
+    def run(self, folder: Path, *argv: str, stdin: str = "", tty: bool = False, guarded: bool = False) -> Ran:
+        """Run kcfix; `guarded`: it has to be the workers' own system."""
+        services = self.services(folder, stdin=stdin, tty=tty, guarded=guarded)
         code = main(argv, services)
         assert isinstance(services.stdout, io.StringIO)
         assert isinstance(services.stderr, io.StringIO)

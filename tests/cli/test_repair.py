@@ -15,8 +15,8 @@ from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports import IndexState, SendState
 from kcfix.core.workers import ContainerState
 from kcfix.errors import Refused, Unreachable
-from tests.conftest import NOW, Ran, Run
-from tests.fakes_database import FakeDatabase, payment_id
+from tests.conftest import NOW, Ran, Run, Terminal
+from tests.fakes_database import FakeDatabase, course_id, payment_id
 from tests.fakes_docker import FakeDocker, container
 from tests.fakes_kafka import FakeKafka
 
@@ -426,3 +426,24 @@ def test_another_system_than_the_workers_is_refused_unless_the_settings_say_so(
     folder = tmp_path / "work"
     (folder / "kcfix.toml").write_text("allow_other_system = true\n")
     assert repair(night.ids[0], *APPLY, *mine).code == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"status": "refunded"}, "REFUNDED"),
+        ({"metadata": {"courseId": course_id(1), "sessionCount": 30}}, "tier 30"),
+    ],
+)
+def test_what_changed_while_the_question_stood_there_is_not_done(
+    repair: Callable[..., Ran], night: Night, fields: dict[str, Any], says: str
+) -> None:
+    class Answer(Terminal):
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+            night.database.change(PaymentId(night.ids[0]), **fields)
+            return "y\n"
+
+    ran = repair(night.ids[0], "--apply", "-o", "json", tty=True, stdin=Answer(tty=True))
+    assert (ran.code, outcomes(ran)) == (5, ["CHANGED"])
+    assert says in ran.document["data"][0]["outcome_text"]
+    assert night.database.purchases == []

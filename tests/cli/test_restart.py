@@ -444,3 +444,11 @@ def test_the_journal_has_the_old_offsets_before_each_effect(world: World, tmp_pa
     assert lines.count('"intend"') == lines.count('"done"') == 4
     assert "stuck" in lines
     assert TOPIC in lines
+
+
+def test_a_worker_of_another_system_is_left_alone(world: World, tmp_path: Path) -> None:
+    other = replace(world.box, environment={**world.box.environment, "KAFKA_BROKERS": "other-kafka.example:9092"})
+    world.docker.boxes[world.box.id] = other
+    ran = world.run(tmp_path, "--brokers", "kafka.example:9092", "restart", "purchase", "--yes", guarded=True)
+    assert (ran.code, world.docker.done, world.kafka.commits) == (5, [], [])
+    assert "another system than the workers" in ran.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from kcfix.core.events import parse_dead_letter
 from kcfix.core.heads import find_heads
 from kcfix.core.judge import judge
+from kcfix.core.logparse import parse
 from kcfix.core.verdict import VerdictKind
-from tests.core.snapshots import PARTITION, dead_letter, evidence, found, record, snapshot
+from kcfix.core.workers import RawLine, Stream
+from tests.core.snapshots import NOW, PARTITION, dead_letter, evidence, found, record, snapshot
 
 
 def test_a_record_that_was_never_seen_to_fail_stops_nobody() -> None:
@@ -44,3 +47,21 @@ def test_a_null_value_is_passed_by_the_worker() -> None:
 
 def test_a_dead_letter_that_is_no_json_is_none() -> None:
     assert parse_dead_letter(record(5, value=b"{")) is None
+
+
+@pytest.mark.parametrize(("offset", "failing"), [(5, True), (4, False)])
+def test_a_failure_in_the_log_counts_only_at_this_very_offset(offset: int, failing: bool) -> None:
+    text = json.dumps(
+        {
+            "level": "error",
+            "message": "[KafkaConsumer] Message processing failed",
+            "topic": PARTITION.topic,
+            "partition": PARTITION.partition,
+            "offset": str(offset),
+            "error": "tier check",
+        }
+    )
+    entry = parse(RawLine("purchase-worker", NOW, Stream.STDOUT, text))
+    head = find_heads({PARTITION: record(5)}, (), (entry,))[PARTITION]
+    assert head.failing is failing
+    assert head.failures == (("tier check",) if failing else ())
