@@ -26,7 +26,7 @@ setup: ## Install and fetch what the other targets need
 
 unit: ## The tests that need no server and no Docker
 	@scripts/setup python
-	$(PYTEST) -m "not real"
+	$(PYTEST) --dist worksteal --ignore tests/real -m "not real"
 
 real: ## The tests against real Kafka, PostgreSQL and Docker
 	@scripts/setup all
