@@ -58,31 +58,69 @@ def _answer(read: object) -> Reading[Any]:
     return Reading(read)
 
 
-def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all payments of one look share, read once: the purchase group, its offsets and its containers."""
+
+    offsets: Reading[PurchaseOffsets]
+    containers: Reading[WorkerContainers]
+    workers: PurchaseWorkers
+
+    @property
+    def entries(self) -> tuple[LogEntry, ...]:
+        """What the purchase-worker's containers logged; empty where that could not be read."""
+        return self.containers.value.entries if self.containers.value else ()
+
+
+def payment_snapshots(
+    ids: Collection[PaymentId], sources: Sources, *, courses: Mapping[PaymentId, str] | None = None
+) -> Snapshots:
     """A snapshot of each payment. Never raises Unreachable: what did not answer is in the snapshots.
+
+    A payment counts for the course that `courses` gives it (a person's word), as in `DatabasePort.facts`.
 
     Raises:
         Refused: the database lacks a table that is needed.
     """
     wanted = tuple(dict.fromkeys(ids))
-    flow = sources.flow
     tasks: dict[str, Callable[[], object]] = {
-        "database": lambda: sources.database().facts(wanted),
-        "kafka": lambda: purchase_offsets(sources.kafka(), flow),
-        "docker": sources.purchase_containers,
+        "database": lambda: sources.database().facts(wanted, courses=courses),
+        **_surrounding_tasks(sources),
     }
     read = run_readings(tasks, LONGEST_SECONDS)
+    around = _surroundings(read, sources)
     facts: Reading[Mapping[PaymentId, PaymentFacts]] = _answer(read["database"])
+    facts = _after_the_offsets(facts, sources, courses)
+    return snapshots_of(wanted, facts, around, sources)
+
+
+def read_surroundings(sources: Sources) -> Surroundings:
+    """The offsets and the containers as they are now. What did not answer is a Reading that says so."""
+    return _surroundings(run_readings(_surrounding_tasks(sources), LONGEST_SECONDS), sources)
+
+
+def _surrounding_tasks(sources: Sources) -> dict[str, Callable[[], object]]:
+    return {"kafka": lambda: purchase_offsets(sources.kafka(), sources.flow), "docker": sources.purchase_containers}
+
+
+def _surroundings(read: Mapping[str, object], sources: Sources) -> Surroundings:
     offsets: Reading[PurchaseOffsets] = _answer(read["kafka"])
     containers: Reading[WorkerContainers] = _answer(read["docker"])
-    workers = purchase_workers(flow, offsets, containers, sources.now())
-    facts = _after_the_offsets(facts, sources)
+    return Surroundings(offsets, containers, purchase_workers(sources.flow, offsets, containers, sources.now()))
+
+
+def snapshots_of(
+    ids: Collection[PaymentId],
+    facts: Reading[Mapping[PaymentId, PaymentFacts]],
+    around: Surroundings,
+    sources: Sources,
+) -> Snapshots:
+    """Snapshots of payments whose facts were read after the offsets of `around`: one search of the log for all."""
     by_id: Mapping[PaymentId, PaymentFacts] = facts.value or {}
-    entries = containers.value.entries if containers.value else ()
-    evidence = message_evidence(sources.kafka, flow, offsets, by_id, entries, sources.now())
-    announced = announcements(sources.kafka, flow, offsets, by_id, sources.now())
+    flow, offsets, now = sources.flow, around.offsets, sources.now()
+    evidence = message_evidence(sources.kafka, flow, offsets, by_id, around.entries, now)
+    announced = announcements(sources.kafka, flow, offsets, by_id, now)
     taken_at = sources.now()
-    lags = {} if offsets.value is None else offsets.value.lags
 
     def facts_of(payment_id: PaymentId) -> Reading[PaymentFacts]:
         found = by_id.get(payment_id)
@@ -96,17 +134,17 @@ def payment_snapshots(ids: Collection[PaymentId], sources: Sources) -> Snapshots
                 facts=facts_of(i),
                 evidence=evidence.get(i, Reading.unknown("its message was not looked for")),
                 announcement=announced.get(i),
-                workers=workers,
+                workers=around.workers,
             )
-            for i in wanted
+            for i in ids
         },
-        workers,
-        lags,
+        around.workers,
+        {} if offsets.value is None else offsets.value.lags,
     )
 
 
 def _after_the_offsets(
-    facts: Reading[Mapping[PaymentId, PaymentFacts]], sources: Sources
+    facts: Reading[Mapping[PaymentId, PaymentFacts]], sources: Sources, courses: Mapping[PaymentId, str] | None
 ) -> Reading[Mapping[PaymentId, PaymentFacts]]:
     """The facts, with those of payments without a purchase read once more.
 
@@ -121,7 +159,7 @@ def _after_the_offsets(
     if facts.value is None or not lacking:
         return facts
     try:
-        return Reading({**facts.value, **sources.database().facts(lacking)})
+        return Reading({**facts.value, **sources.database().facts(lacking, courses=courses)})
     except Unreachable as error:
         return Reading.unknown(error.message)
 

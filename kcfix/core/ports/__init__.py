@@ -1,0 +1,57 @@
+"""What the core asks of Docker, Kafka and PostgreSQL, one file each.
+
+Every call has a deadline that the adapter got from the settings. Every call may raise `Unreachable` (no answer, or
+not in time: nothing is known) or `AccessDenied` (a right is missing). Only the calls under "changes" change anything.
+"""
+
+from __future__ import annotations
+
+from kcfix.core.ports.database import (
+    DatabaseIdentity,
+    DatabasePort,
+    IndexState,
+    InsertOrder,
+    InsertResult,
+    InsertState,
+    Recheck,
+    SchemaFacts,
+    StudentCourse,
+)
+from kcfix.core.ports.docker import (
+    DockerPort,
+)
+from kcfix.core.ports.kafka import (
+    Broker,
+    Cluster,
+    KafkaPort,
+    OffsetRange,
+    PartitionInfo,
+    SearchResult,
+    SendResult,
+    SendState,
+    Topic,
+    TopicConfig,
+)
+
+__all__ = [
+    "Broker",
+    "Cluster",
+    "DatabaseIdentity",
+    "DatabasePort",
+    "DockerPort",
+    "IndexState",
+    "InsertOrder",
+    "InsertResult",
+    "InsertState",
+    "KafkaPort",
+    "OffsetRange",
+    "PartitionInfo",
+    "Recheck",
+    "SchemaFacts",
+    "SearchResult",
+    "SendResult",
+    "SendState",
+    "StudentCourse",
+    "Topic",
+    "TopicConfig",
+]

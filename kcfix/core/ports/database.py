@@ -1,0 +1,155 @@
+"""What the core asks of PostgreSQL."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
+
+
+class IndexState(enum.StrEnum):
+    """Whether the unique index on active purchases protects against doubles."""
+
+    VALID = "VALID"
+    INVALID = "INVALID"
+    """Left by a failed CREATE INDEX CONCURRENTLY: it protects nothing."""
+    MISSING = "MISSING"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseIdentity:
+    """The database that answered. Never holds a password."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    server_version: str
+    now: datetime
+    """The server's clock."""
+    read_only: bool
+    """A standby, or a session that can't write."""
+    system_identifier: str | None = None
+    """pg_control_system(); None where the role may not ask."""
+
+    @property
+    def label(self) -> str:
+        """host:port/name, to be shown."""
+        return f"{self.host}:{self.port}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFacts:
+    """What the live schema is: it can be any mix (docs/system.md 1.0)."""
+
+    tables: frozenset[str]
+    """Which of payments, purchases, events, allocations, sessions, courses (kcfix's names) are there."""
+    unique_active_purchase: IndexState
+    event_id_type: str | None = None
+    """Type of processed_events.event_id: uuid or text; None if the table is missing."""
+    correlation_id_type: str | None = None
+
+
+class InsertState(enum.StrEnum):
+    """Fate of one insert."""
+
+    INSERTED = "INSERTED"
+    EXISTS = "EXISTS"
+    """kcfix's own purchase id was already there: an earlier run made it."""
+    REFUSED = "REFUSED"
+    """The re-check inside the transaction found the world changed; `reason` says how."""
+    UNKNOWN = "UNKNOWN"
+    """The commit was sent and not answered."""
+    FAILED = "FAILED"
+    """Rolled back: a lock time-out, or an error of the server; `reason` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsertOrder:
+    """A purchase to be inserted, with the facts that it was planned on."""
+
+    payment_id: PaymentId
+    purchase_id: str
+    student_id: str
+    course_id: str
+    tier: int
+    metadata: Mapping[str, object]
+    expiry_date: str | None
+    """As the worker would write it: metadata.expiryDate or None."""
+    lock_keys: tuple[int, ...]
+    """The worker's advisory locks to be held, sorted."""
+    planned_on: PaymentFacts
+
+
+@dataclass(frozen=True, slots=True)
+class InsertResult:
+    """Fate of one order."""
+
+    payment_id: PaymentId
+    state: InsertState
+    reason: str | None = None
+    facts: PaymentFacts | None = None
+    """As re-read inside the transaction; None where it never got there."""
+
+
+Recheck = Callable[[InsertOrder, PaymentFacts], str | None]
+"""Given the order and the facts re-read under the lock: None to go on, else the reason not to."""
+
+
+StudentCourse = tuple[str, str]
+"""Student id and course id, both lower case."""
+
+
+class DatabasePort(Protocol):
+    """PostgreSQL. All reads run in read-only transactions."""
+
+    def identity(self) -> DatabaseIdentity:
+        """The database that holds the purchases."""
+
+    def payments_identity(self) -> DatabaseIdentity:
+        """The database that holds the payments: mostly the same one."""
+
+    def schema(self) -> SchemaFacts:
+        """What tables and indexes there are."""
+
+    def facts(
+        self, ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        """Everything about these payments, each id present, in a fixed number of queries and one snapshot.
+
+        A payment counts for the course that `courses` gives it (a person's `--course`), else for the course of the
+        purchase that kcfix itself once made for it, else for the one that its metadata names.
+
+        Raises:
+            Unreachable: a table that is needed is missing (the message names it and the database), or no answer.
+        """
+
+    def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
+        """Succeeded payments paid in [since, until) that may lack a purchase, oldest first, at most `limit`.
+
+        A superset: whether one is missing is decided on its facts. Left out are only payments that are the sole
+        succeeded one of their student and course and have a purchase made after them (5 s tolerance).
+        """
+
+    def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
+        """Allocations of each student and course (lower-case ids), oldest first; empty where there are none."""
+
+    def sessions(self, allocation_ids: Collection[str]) -> Mapping[str, int]:
+        """How many sessions each allocation has; 0 where it has none or does not exist."""
+
+    # changes
+
+    def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
+        """Insert purchases, at most 200 and one per student and course, in one transaction at READ COMMITTED.
+
+        First takes the advisory locks, in sorted order, each with lock_timeout; then re-reads the facts in later
+        statements and asks `recheck`; then inserts what passed, and commits. One result per order, in order.
+        """
+
+    def close(self) -> None:
+        """Close every connection."""

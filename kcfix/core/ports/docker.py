@@ -1,0 +1,47 @@
+"""What the core asks of the Docker Engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from kcfix.core.workers import Container, RawLine
+
+
+class DockerPort(Protocol):
+    """The Docker engine."""
+
+    def containers(self) -> tuple[Container, ...]:
+        """All containers, running or not, inspected, sorted by name. Those of drills are among them."""
+
+    def inspect(self, container_id: str) -> Container:
+        """One container as it is now. Raises NotFound."""
+
+    def logs(
+        self,
+        container_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> Iterator[RawLine]:
+        """Lines in Docker's order. `follow` goes on until the container stops or the caller does."""
+
+    def now(self) -> datetime:
+        """The engine's clock (`docker info`'s SystemTime)."""
+
+    # changes
+
+    def stop(self, container_id: str, *, grace: timedelta) -> None:
+        """SIGTERM, then SIGKILL after the grace. Raises OutcomeUnknown when the engine did not answer in time."""
+
+    def start(self, container_id: str) -> None:
+        """Start a stopped container. Raises Refused with the engine's reason, OutcomeUnknown without an answer."""
+
+    def restart(self, container_id: str, *, grace: timedelta) -> None:
+        """Stop and start in one call of the engine."""
+
+    def close(self) -> None:
+        """Close every connection."""
