@@ -11,7 +11,8 @@ Its rows and their builders are those of `Rows`, so that a test names only what 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
     DatabaseIdentity,
+    HeldPurchase,
     IndexState,
     InsertOrder,
     InsertResult,
@@ -131,6 +133,16 @@ class FakeDatabase(Rows):
         self._called("insert")
         with self._alone:
             return self._insert(orders, recheck)
+
+    @contextmanager
+    def holding(self, purchases: Sequence[HeldPurchase]) -> Iterator[frozenset[str]]:
+        """See `DatabasePort`."""
+        self._called("holding")
+        with self._alone:
+            if self.held_locks & {key for purchase in purchases for key in purchase.lock_keys}:
+                raise Unreachable("lock time-out: another session holds the worker's lock", system="database")
+            wanted = {purchase.purchase_id for purchase in purchases}
+            yield frozenset(p.id for p in self.purchases if p.is_active and p.id in wanted)
 
     def close(self) -> None:
         """See `DatabasePort`."""

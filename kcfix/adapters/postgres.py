@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from kcfix.adapters.postgres_address import parse_address
 from kcfix.adapters.postgres_candidates import read_candidates, read_candidates_apart
 from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, read_sessions
+from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
@@ -16,6 +17,7 @@ from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
     DatabaseIdentity,
     DatabasePort,
+    HeldPurchase,
     InsertOrder,
     InsertResult,
     Recheck,
@@ -108,6 +110,12 @@ class Postgres:
         with self._places("reading the schema") as (here, payments):
             schemas = here.schema, payments.schema
         return Insertion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
+
+    def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[frozenset[str]]:
+        """See `DatabasePort`."""
+        with self._place(self._link, "reading the schema") as here:
+            schema = here.schema
+        return hold(self._link, schema, purchases)
 
     def close(self) -> None:
         """See `DatabasePort`."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from kcfix.cli.shapes import Document, MapOf, Maybe
 from kcfix.core.milestones import Milestone
 from kcfix.core.offsets import GroupState
-from kcfix.core.repair_apply import Outcome as RepairOutcome
 from kcfix.core.repair_plan import Action
+from kcfix.core.repair_result import Outcome as RepairOutcome
 from kcfix.core.restart import Way
 from kcfix.core.restart_report import Outcome as RestartOutcome
 from kcfix.core.verdict import VerdictKind

@@ -11,15 +11,15 @@ from kcfix.cli.preview import show_plan
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import plan_view, result_view
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_apply import Applying, Outcome, Result
+from kcfix.core.repair_apply import Applying
 from kcfix.core.repair_codes import applied_code
 from kcfix.core.repair_plan import RepairPlan, Step
+from kcfix.core.repair_result import Outcome, Result, Results
+from kcfix.core.repair_run import RepairRun
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import KcfixError, PartlyApplied, Refused
 from kcfix.render.view import View
 from kcfix.services import Services
-
-Results = dict[PaymentId, Result]
 
 
 def change(
@@ -28,8 +28,11 @@ def change(
     options: Options,
     services: Services,
     plan_again: Callable[[], RepairPlan],
+    origin: Mapping[str, object] | None = None,
 ) -> View:
     """Carry out the plan, the oldest payments first, at most `options.limit` of them.
+
+    `origin` is what the journal is to say of where the plan came from.
 
     Raises:
         Refused: nothing was changed. PartlyApplied: something was, and the run could not go on.
@@ -41,7 +44,7 @@ def change(
         return result_view(plan, {}, malformed, options, services, code)
     warnings = (*same_system(services), *unguarded(services, chosen))
     show_plan(services, plan_view(plan, malformed, options, services, 0, warnings))
-    if not options.yes and not services.ask(_question(chosen, plan, options)):
+    if not options.yes and not _agreed(chosen, plan, options, services):
         raise Refused("declined; nothing was changed")
     journal = services.journal.begin(
         command="repair", context=services.settings.context, argv=services.argv, reason=options.reason
@@ -64,13 +67,17 @@ def change(
         progress=services.progress,
         results=results,
     )
+    summary = dict(origin or {})
     try:
         # The world may have moved while the question stood there: plan again, and do only what is still the same.
-        applying.run(_still_same(chosen, plan_again(), results))
+        steps = _still_same(chosen, plan_again(), results)
+        with services.bar(len(steps)) as bar:
+            applying.progress = bar.say
+            RepairRun(applying, options.rate, bar.advance).run(steps)
     except BaseException as error:
         code = 6 if any(r.changed for r in results.values()) else 5
         with contextlib.suppress(Exception):
-            journal.end(code, {"outcomes": _counts(results), "cut_short_by": type(error).__name__})
+            journal.end(code, {**summary, "outcomes": _counts(results), "cut_short_by": type(error).__name__})
         with contextlib.suppress(Exception):
             show_plan(services, result_view(plan, results, malformed, options, services, code, journal.id))
         if code == 6 and isinstance(error, KcfixError):
@@ -79,7 +86,7 @@ def change(
             ) from error
         raise
     code = applied_code(plan.steps, tuple(results.values()), unknown_ids=unknown_ids)
-    journal.end(code, {"outcomes": _counts(results)})
+    journal.end(code, {**summary, "outcomes": _counts(results)})
     return result_view(plan, results, malformed, options, services, code, journal.id, warnings)
 
 
@@ -114,11 +121,19 @@ def _what(step: Step) -> tuple[object, ...]:
     )
 
 
+def _agreed(chosen: Sequence[Step], plan: RepairPlan, options: Options, services: Services) -> bool:
+    """Whether a person agrees: with yes to one payment, with their number to several."""
+    question = _question(chosen, plan, options)
+    if len(chosen) > 1:
+        return services.ask_count(question, len(chosen))
+    return services.ask(f"{question} Go ahead?")
+
+
 def _question(chosen: Sequence[Step], plan: RepairPlan, options: Options) -> str:
     counts = ", ".join(f"{n} {action.lower()}" for action, n in sorted(Counter(s.action for s in chosen).items()))
     left = len(plan.changing) - len(chosen)
     rest = f" The {left} newest are left (--max {options.limit})." if left else ""
-    return f"Change {len(chosen)} payment{'s' if len(chosen) != 1 else ''}: {counts}.{rest} Go ahead?"
+    return f"Change {len(chosen)} payment{'s' if len(chosen) != 1 else ''}: {counts}.{rest}"
 
 
 def _counts(results: Mapping[PaymentId, Result]) -> dict[str, int]:

@@ -1,12 +1,15 @@
-"""What `kcfix repair` was asked, as plain values."""
+"""What `kcfix repair` was asked, as plain values, and which wishes go together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from kcfix.core.payments import TIERS, PaymentId, parse_uuid
 from kcfix.core.repair_plan import Strategy, Wishes
+from kcfix.core.ruling import Ruling
 from kcfix.core.verdict import OVERDUE
+from kcfix.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +18,77 @@ class Options:
 
     ids: tuple[str, ...]
     """Words as they were given; `-` stands for standard input."""
+    from_file: str | None = None
+    missing: bool = False
+    """All payments that `kcfix missing` finds between `since` and `until`."""
+    since: datetime | None = None
+    until: datetime | None = None
     apply: bool = False
     yes: bool = False
     strategy: Strategy = Strategy.AUTO
     announce_later: bool = False
+    course_id: str | None = None
+    tier: int | None = None
     limit: int = 100
+    rate: float | None = None
+    """Payments a second, at most."""
     wait: timedelta = timedelta(seconds=30)
     reason: str = ""
     exit_code: bool = False
     overdue: timedelta = OVERDUE
     """Younger payments are on their way, and left alone."""
+    plan_file: str | None = None
+    """Where to write the plan."""
 
     @property
     def wishes(self) -> Wishes:
-        """What bears on the plan."""
+        """What bears on the plan, but for a person's word."""
         return Wishes(self.strategy, self.announce_later, self.overdue)
+
+    def ruling(self, payment_id: PaymentId) -> Ruling | None:
+        """A person's word about the one payment of the run; None where none was given."""
+        if self.course_id is None and self.tier is None:
+            return None
+        return Ruling(payment_id, self.course_id, self.tier)
+
+
+def checked_course(text: str) -> str | None:
+    """The course that was named; None for none. Raises UsageError."""
+    if not text:
+        return None
+    course = parse_uuid(text)
+    if course is None:
+        raise UsageError(f"--course {text!r} is no UUID")
+    return course
+
+
+def checked_tier(tier: int | None) -> int | None:
+    """The tier that was named. Raises UsageError."""
+    if tier not in (None, *TIERS):
+        raise UsageError(f"--tier must be one of {', '.join(map(str, TIERS))}")
+    return tier
+
+
+def check(options: Options) -> Options:
+    """The options, if they go together.
+
+    Raises:
+        UsageError: they do not. Nothing was asked.
+    """
+    ruled = options.course_id is not None or options.tier is not None
+    sources = bool(options.ids) + (options.from_file is not None) + options.missing
+    wrong = {
+        "--announce-later goes with --strategy insert": options.announce_later
+        and options.strategy is not Strategy.INSERT,
+        "--course and --tier go with --reason": ruled and options.apply and not options.reason.strip(),
+        "--course and --tier are for one payment at a time, named by its id": ruled
+        and (len(options.ids) != 1 or options.ids == ("-",) or options.missing or options.from_file is not None),
+        "--since and --until go with --missing": not options.missing
+        and (options.since is not None or options.until is not None),
+        "payments are given by ids, by --from-file or by --missing: one of them": sources > 1,
+        "--plan only writes a plan; apply it with --apply-plan": options.plan_file is not None and options.apply,
+    }
+    for text, holds in wrong.items():
+        if holds:
+            raise UsageError(text)
+    return options

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from kcfix.cli.money import amount
 from kcfix.cli.repair_options import Options
+from kcfix.cli.repair_rows import malformed_row, repair_row
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_apply import Outcome, Result
 from kcfix.core.repair_plan import Action, RepairPlan, Step, Strategy
+from kcfix.core.repair_result import Outcome, Result
 from kcfix.core.times import format_time
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
@@ -38,9 +40,10 @@ def plan_view(
     services: Services,
     exit_code: int,
     warnings: Sequence[str] = (),
+    saved: int | None = None,
 ) -> View:
-    """The plan alone."""
-    return _view(plan, {}, malformed, options, services, exit_code, applied=False, warnings=warnings)
+    """The plan alone. `saved`: how many of its steps were written to the file that `options` names."""
+    return _view(plan, {}, malformed, options, services, exit_code, applied=False, warnings=warnings, saved=saved)
 
 
 def result_view(
@@ -68,6 +71,7 @@ def _view(
     applied: bool,
     run_id: str | None = None,
     warnings: Sequence[str] = (),
+    saved: int | None = None,
 ) -> View:
     columns = (
         Column("PAYMENT"),
@@ -87,9 +91,12 @@ def _view(
     told = _told(plan, results)
     if told:
         sections.append(Text(told))
-    sections.append(Text(_summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)))
-    data = [_datum(step, results.get(step.payment_id)) for step in plan.steps]
-    data += [_malformed_datum(word) for word in malformed]
+    lines = _summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)
+    if saved is not None:
+        lines = (*lines, f"The plan, {saved} payment{'s' if saved != 1 else ''}, is in {options.plan_file}.")
+    sections.append(Text(lines))
+    data = [repair_row(step, results.get(step.payment_id)) for step in plan.steps]
+    data += [malformed_row(word) for word in malformed]
     return View(
         schema="repair",
         sections=tuple(sections),
@@ -226,8 +233,14 @@ def _next(
     plan: RepairPlan, results: Mapping[PaymentId, Result], options: Options, services: Services, *, applied: bool
 ) -> tuple[str, ...]:
     kcfix = "kcfix"
+    if not applied and options.plan_file is not None:
+        return (shlex.join([kcfix, "repair", "--apply-plan", options.plan_file]),)
     strategy = "" if options.strategy is Strategy.AUTO else f" --strategy {options.strategy}"
     later = " --announce-later" if options.announce_later else ""
+    if options.course_id is not None or options.tier is not None:
+        later += f" --course {options.course_id}" if options.course_id else ""
+        later += f" --tier {options.tier}" if options.tier else ""
+        later += " --reason " + shlex.quote(options.reason or "who said so")
 
     def repair(steps: Sequence[Step], more: str) -> str:
         return f"{kcfix} repair {' '.join(s.payment_id for s in steps)}{more}"
@@ -246,51 +259,3 @@ def _next(
     if any(s.action is Action.UNKNOWN for s in plan.steps):
         commands.append(f"{kcfix} status")
     return tuple(commands)
-
-
-def _datum(step: Step, result: Result | None) -> dict[str, object]:
-    payment = step.facts.payment if step.facts else None
-    message = step.verdict.message.record if step.verdict.message else None
-    purchase = (result.purchase if result else None) or step.verdict.purchase
-    return {
-        "payment_id": step.payment_id,
-        "verdict": step.verdict.kind,
-        "detail": step.verdict.detail,
-        "reason": step.verdict.reason,
-        "also": step.verdict.also,
-        "action": step.action,
-        "why": step.why,
-        "notes": step.notes,
-        "outcome": result.outcome if result else None,
-        "outcome_text": result.text if result else None,
-        "changed": result.changed if result else False,
-        "purchase_id": purchase.id if purchase else step.order.purchase_id if step.order and not result else None,
-        "tier": step.order.tier if step.order else payment.tier if payment else None,
-        "event_id": step.replay.event.event_id if step.replay else None,
-        "topic": message.topic if message else None,
-        "partition": message.partition if message else None,
-        "offset": message.offset if message else None,
-        "status": payment.status if payment else None,
-        "paid_at": payment.paid_at if payment else None,
-        "amount_minor": payment.amount_minor if payment else None,
-        "currency": payment.currency if payment else None,
-        "student_id": payment.student_id if payment else None,
-        "course_id": payment.course_id if payment else None,
-    }
-
-
-def _malformed_datum(word: str) -> dict[str, object]:
-    """The row of a word that can't be an id: it has every name that the others have."""
-    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "tier", "event_id", "topic", "partition", "offset")
-    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id")
-    return {
-        "payment_id": word,
-        "verdict": VerdictKind.NOT_FOUND,
-        "reason": "no UUID",
-        "also": (),
-        "action": Action.NOT_FOUND,
-        "why": "no payment has such an id",
-        "notes": (),
-        "changed": False,
-        **dict.fromkeys((*unknown, *payment)),
-    }

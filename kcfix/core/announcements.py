@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from kcfix.core.events import parse_event
+from kcfix.core.events import Record, parse_event
 from kcfix.core.matching import TOLERANCE, match_facts
 from kcfix.core.messages import PurchaseOffsets
+from kcfix.core.offsets import NOTHING_COMMITTED, TopicPartition, partition_lag
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import KafkaPort
 from kcfix.core.snapshot import AnnouncementEvidence, Reading
@@ -63,17 +64,26 @@ def _announcements(
     cut_at = [None if t is None else t.timestamp for t in begins.values()]
     kept = kept_since(kafka, flow.purchase_created, now) if cut_at else None
     events = [(record, event) for record in found.records if (event := parse_event(record)) is not None]
-    return {
-        i: Reading(
-            AnnouncementEvidence(
-                purchase_id=purchase.id,
-                announcements=tuple(r for r, e in events if (e.purchase_id or "").lower() == purchase.id),
-                reaches_back=not found.failed
-                and all(_before(begin, purchase.created_at) or _before(kept, purchase.created_at) for begin in cut_at),
-            )
+
+    def of(purchase: Purchase) -> AnnouncementEvidence:
+        mine = tuple(r for r, e in events if (e.purchase_id or "").lower() == purchase.id)
+        whole = not found.failed and all(
+            _before(begin, purchase.created_at) or _before(kept, purchase.created_at) for begin in cut_at
         )
-        for i, purchase in wanted.items()
-    }
+        return AnnouncementEvidence(purchase.id, mine, whole, _waits(mine, offsets))
+
+    return {i: Reading(of(purchase)) for i, purchase in wanted.items()}
+
+
+def _waits(announcements: Iterable[Record], offsets: PurchaseOffsets) -> bool | None:
+    """Whether the allocation group has still to read one of them."""
+    found: list[bool | None] = []
+    for record in announcements:
+        where = TopicPartition(record.topic, record.partition)
+        lag = partition_lag(where, offsets.allocation_committed.get(where, NOTHING_COMMITTED), offsets.logs.get(where))
+        usable = lag.committed_offset if lag.unprotected is False else None
+        found.append(None if usable is None else record.offset >= usable)
+    return True if True in found else None if None in found else False
 
 
 def _before(log_begins_at: datetime | None, moment: datetime) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from kcfix.core import judge_log, judge_tables
-from kcfix.core.matching import match_facts
+from kcfix.core.matching import match_facts, own_course
+from kcfix.core.ruling import Ruling
 from kcfix.core.snapshot import PaymentSnapshot
 from kcfix.core.verdict import OVERDUE, Case, Verdict, VerdictKind
 
@@ -17,8 +18,11 @@ ROWS = (*judge_tables.ROWS, *judge_log.ROWS)
 """The rows after NO_COURSE, in the order of the table."""
 
 
-def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE) -> Verdict:
-    """The verdict on one payment. `overdue`: how old a payment must be before its missing purchase is a finding."""
+def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ruling | None = None) -> Verdict:
+    """The verdict on one payment. `overdue`: how old a payment must be before its missing purchase is a finding.
+
+    With a `ruling` the snapshot's facts must have been read for the ruling's course.
+    """
     facts = snapshot.facts.value
     if facts is None:
         return Verdict(snapshot.payment_id, VerdictKind.UNKNOWN, f"the database did not answer: {snapshot.facts.error}")
@@ -32,8 +36,17 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE) -> Verdict
     if not payment.succeeded:
         return Verdict(payment.id, VerdictKind.NOT_SUCCEEDED, f"the payment's status is {payment.status}")
     matching = match_facts(facts)
-    case = Case(snapshot, facts, payment, matching, matching.purchase_of(payment.id), overdue)
-    if payment.course_id is None:
+    case = Case(
+        snapshot,
+        facts,
+        payment,
+        matching,
+        matching.purchase_of(payment.id),
+        overdue,
+        course_id=(ruling.course_id if ruling else None) or own_course(facts) or payment.course_id,
+        tier=payment.tier or (ruling.tier if ruling else None),
+    )
+    if case.course_id is None:
         return case.verdict(VerdictKind.NO_COURSE, "its metadata names no usable courseId, so no event was ever sent")
     for row in ROWS:
         found = row(case)

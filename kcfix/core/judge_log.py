@@ -52,12 +52,12 @@ def poison(case: Case) -> Verdict | None:
 
 
 def would_fail(case: Case) -> Verdict | None:
-    if case.payment.tier is None:
+    if case.tier is None:
         stated = case.payment.stated_tier
         text = "states no tier" if stated is None else f"states tier {stated}"
         return case.verdict(VerdictKind.BAD_TIER, f"the payment {text}; it must be 10, 20 or 30")
     if case.facts.course_known is False:
-        return case.verdict(VerdictKind.UNKNOWN_COURSE, f"course {case.payment.course_id} is not in the courses table")
+        return case.verdict(VerdictKind.UNKNOWN_COURSE, f"course {case.course_id} is not in the courses table")
     return None
 
 

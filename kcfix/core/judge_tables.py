@@ -55,6 +55,8 @@ def _second_kind(payment: Payment, other: Payment) -> str:
 def wrong_tier(case: Case) -> Verdict | None:
     if case.purchase is None or case.payment.stated_tier in (None, case.purchase.tier):
         return None
+    if case.payment.tier is None and case.purchase.id == own_purchase_id(case.payment.id):
+        return None  # a person gave the tier, because the payment states none that there is
     paid, got = case.payment.stated_tier, case.purchase.tier
     return case.verdict(VerdictKind.WRONG_TIER, f"paid for {paid} sessions, the purchase {case.purchase.id} has {got}")
 

@@ -69,3 +69,12 @@ def match(payments: Iterable[Payment], purchases: Iterable[Purchase]) -> Matchin
 def match_facts(facts: PaymentFacts) -> Matching:
     """The matching for the student and course of this payment."""
     return match(facts.siblings, facts.purchases)
+
+
+def own_course(facts: PaymentFacts) -> str | None:
+    """The course of the purchase that kcfix itself made for this payment, None if it made none.
+
+    A person may have named it (docs/decisions.md 3, `--course`): the payment then still names none.
+    """
+    own = own_purchase_id(facts.payment_id)
+    return next((p.course_id for p in facts.purchases if p.id == own), None)

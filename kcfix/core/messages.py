@@ -12,6 +12,7 @@ from kcfix.core.heads import find_heads, head_needles
 from kcfix.core.logentry import LogEntry
 from kcfix.core.offsets import (
     NOTHING_COMMITTED,
+    Committed,
     Group,
     LogOffsets,
     PartitionLag,
@@ -37,6 +38,8 @@ class PurchaseOffsets:
     topics: Mapping[str, Topic]
     logs: Mapping[TopicPartition, LogOffsets]
     """Of the purchase-confirmed, purchase-created and dead-letter topics."""
+    allocation_committed: Mapping[TopicPartition, Committed]
+    """What the allocation group has committed; partitions without a commit are left out."""
 
     def logs_of(self, topic: str) -> dict[TopicPartition, LogOffsets]:
         """Partitions of one topic; empty where it does not exist."""
@@ -46,7 +49,8 @@ class PurchaseOffsets:
 def purchase_offsets(kafka: KafkaPort, flow: Flow) -> PurchaseOffsets:
     """The group and the offsets, committed ones before the log ends, so that no lag can be negative by a race."""
     topics = kafka.topics()
-    committed = kafka.committed([flow.purchase_group]).get(flow.purchase_group, {})
+    all_committed = kafka.committed([flow.purchase_group, flow.allocation_group])
+    committed = all_committed.get(flow.purchase_group, {})
     wanted = (flow.purchase_confirmed, flow.purchase_created, flow.dead_letters)
     partitions = [TopicPartition(t, p.partition) for t in wanted if t in topics for p in topics[t].partitions]
     logs = kafka.log_offsets(partitions)
@@ -56,7 +60,7 @@ def purchase_offsets(kafka: KafkaPort, flow: Flow) -> PurchaseOffsets:
         if tp.topic == flow.purchase_confirmed
     }
     group = kafka.groups([flow.purchase_group])[flow.purchase_group]
-    return PurchaseOffsets(group, lags, topics, logs)
+    return PurchaseOffsets(group, lags, topics, logs, all_committed.get(flow.allocation_group, {}))
 
 
 def message_evidence(

@@ -23,6 +23,8 @@ class Remedy(enum.StrEnum):
     """Insert only: a replay would fail as the message did."""
     ANNOUNCE = "ANNOUNCE"
     """Send the PURCHASE_CREATED that is missing."""
+    ANNOUNCE_AGAIN = "ANNOUNCE_AGAIN"
+    """Left alone unless `--strategy announce` is named: then a further PURCHASE_CREATED."""
     PERSON = "PERSON"
     """Left alone: a person decides."""
     NOT_FOUND = "NOT_FOUND"
@@ -39,7 +41,7 @@ REMEDIES: Mapping[VerdictKind, Remedy] = {
     VerdictKind.SECOND_PAYMENT: Remedy.PERSON,
     VerdictKind.WRONG_TIER: Remedy.PERSON,
     VerdictKind.UNANNOUNCED: Remedy.ANNOUNCE,
-    VerdictKind.NO_ALLOCATION: Remedy.PERSON,
+    VerdictKind.NO_ALLOCATION: Remedy.ANNOUNCE_AGAIN,
     VerdictKind.PENDING_ALLOCATION: Remedy.PERSON,
     VerdictKind.NO_SESSIONS: Remedy.PERSON,
     VerdictKind.PURCHASED: Remedy.SETTLED,
@@ -61,14 +63,14 @@ REMEDIES: Mapping[VerdictKind, Remedy] = {
 PERSON_ADVICE: Mapping[VerdictKind, str] = {
     VerdictKind.REFUNDED: "the money went back; nothing is owed",
     VerdictKind.NOT_SUCCEEDED: "nothing was paid, as far as the payments table knows",
-    VerdictKind.NO_COURSE: "a person must find out which course was paid for",
+    VerdictKind.NO_COURSE: "a person must find out which course was paid for, and say --course",
     VerdictKind.DUPLICATE_PURCHASES: "a person must decide which of the purchases stays",
     VerdictKind.SECOND_PAYMENT: "a person must decide: pay back, upgrade, or another cycle",
     VerdictKind.WRONG_TIER: "a person must decide which tier is owed",
-    VerdictKind.NO_ALLOCATION: "the purchase is there; look at `kcfix logs allocation-worker --errors`",
+    VerdictKind.NO_ALLOCATION: "no trainer yet: see `kcfix logs allocation-worker --errors`, or --strategy announce",
     VerdictKind.PENDING_ALLOCATION: "the purchase is there; free a trainer, or a person allocates one",
     VerdictKind.NO_SESSIONS: "the purchase is there; look for missing coordinates in the student's profile",
-    VerdictKind.BAD_TIER: "a person must find out how many sessions were paid for",
-    VerdictKind.UNKNOWN_COURSE: "a person must find out which course was paid for",
+    VerdictKind.BAD_TIER: "a person must find out how many sessions were paid for, and say --tier",
+    VerdictKind.UNKNOWN_COURSE: "a person must find out which course was paid for, and say --course",
 }
 """What to tell the operator about a payment that is left to a person."""

@@ -1,4 +1,4 @@
-"""Carries out a repair plan: inserts, announces, replays, and reads back what became of each (docs/decisions.md 3).
+"""Carries out some steps of a repair plan: inserts, announces, replays (docs/decisions.md 3).
 
 Each step is journalled before its effect and guarded by a precondition that is checked inside the change. Killed at
 any point, the next run finds out from the tables and the log what happened and finishes; it never needs the journal.
@@ -6,54 +6,25 @@ any point, the next run finds out from the tables and the log what happened and 
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from kcfix.core.announce import announcement
-from kcfix.core.events import Message, own_purchase_id
+from kcfix.core.events import Message, advisory_lock_key, own_purchase_id
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, InsertResult, InsertState, KafkaPort, SendResult, SendState
-from kcfix.core.repair_plan import Action, Step, recheck
+from kcfix.core.ports import DatabasePort, HeldPurchase, InsertResult, InsertState, KafkaPort, SendResult, SendState
+from kcfix.core.repair_order import recheck
+from kcfix.core.repair_plan import Action, Step
+from kcfix.core.repair_result import Outcome, Result, Results
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 from kcfix.flow import Flow
 
-BATCH = 200
-"""Payments in one inserting transaction (docs/decisions.md 3)."""
 POLL = timedelta(milliseconds=500)
-
-
-class Outcome(enum.StrEnum):
-    """What became of one payment."""
-
-    SETTLED = "SETTLED"
-    """Read back: it has its purchase, and the purchase is announced."""
-    UNANNOUNCED = "UNANNOUNCED"
-    """It has its purchase, which is not announced, or not surely: the next run finishes it."""
-    UNSEEN = "UNSEEN"
-    """Sent, or its commit was, and the purchase was not seen in time: it may yet appear."""
-    CHANGED = "CHANGED"
-    """The world changed since it was planned: nothing was done about it."""
-    FAILED = "FAILED"
-    """Nothing was done about it: a system failed or did not answer."""
-    LEFT = "LEFT"
-    """Nothing was tried: it is beyond --max, or the run ended before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What was done about one payment, and how it stands."""
-
-    payment_id: PaymentId
-    outcome: Outcome
-    text: str
-    changed: bool
-    """Whether something was changed for it, or may have been."""
-    purchase: Purchase | None = None
 
 
 class Recorder(Protocol):
@@ -68,7 +39,7 @@ class Recorder(Protocol):
 
 @dataclass
 class Applying:
-    """One run. `results` is changed as it goes, so that it can be shown on every way out."""
+    """One run."""
 
     flow: Flow
     database: Callable[[], DatabasePort]
@@ -81,15 +52,11 @@ class Applying:
     """How long to watch for the purchases after a replay."""
     announce: bool
     progress: Callable[[str], None]
-    results: dict[PaymentId, Result]
+    results: Results
 
-    def run(self, steps: Sequence[Step]) -> None:
-        """Do the changing steps: inserts with their announcements, announcements, then replays."""
-        inserts = [s for s in steps if s.action is Action.INSERT]
-        for first in range(0, len(inserts), BATCH):
-            batch = inserts[first : first + BATCH]
-            self.progress(f"inserting {first + 1} to {first + len(batch)} of {len(inserts)} purchases")
-            self._insert(batch)
+    def do(self, steps: Sequence[Step]) -> None:
+        """Do these steps, at most 200: inserts with their announcements, announcements, then replays."""
+        self._insert([s for s in steps if s.action is Action.INSERT])
         self._announce([s for s in steps if s.action is Action.ANNOUNCE])
         self._replay([s for s in steps if s.action is Action.REPLAY])
 
@@ -101,6 +68,9 @@ class Applying:
     # inserts
 
     def _insert(self, steps: Sequence[Step]) -> None:
+        if not steps:
+            return
+        self.progress("inserting")
         orders = [s.order for s in steps if s.order is not None]
         ids = [
             self.journal.intend(
@@ -180,9 +150,11 @@ class Applying:
                 text = "inserted; to be announced by a later run (kcfix repair, once Kafka is back)"
                 self._note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
             return
-        self.progress(f"announcing {len(made)} purchases")
-        messages = [announcement(step.payment_id, purchase, self.flow, self.now()) for step, purchase in made]
-        results = self._send("announce", [s for s, _ in made], messages)
+        self.progress("announcing")
+        with self._held(made) as there:
+            made = [(step, purchase) for step, purchase in made if purchase.id in there]
+            messages = [announcement(step.payment_id, purchase, self.flow, self.now()) for step, purchase in made]
+            results = self._send("announce", [s for s, _ in made], messages) if made else ()
         for (step, purchase), sent in zip(made, results, strict=True):
             inserted = step.action is Action.INSERT
             if sent.state is SendState.ACKNOWLEDGED:
@@ -195,12 +167,33 @@ class Applying:
                 text = f"{'inserted, ' if inserted else ''}{doubt}: {sent.error}; the next run finishes it"
                 self._note(step, Outcome.UNANNOUNCED, text, changed=changed, purchase=purchase)
 
+    @contextmanager
+    def _held(self, made: Sequence[tuple[Step, Purchase]]) -> Iterator[frozenset[str]]:
+        """Within the block nobody who takes the worker's lock can change these purchases; gives those that are there.
+
+        So what is announced exists: an undo deletes an unannounced purchase under the same lock.
+        """
+        with ExitStack() as stack:
+            there: frozenset[str] = frozenset()
+            why = "its purchase is no longer there, or no longer active: not announced"
+            state = Outcome.CHANGED
+            try:
+                there = stack.enter_context(self.database().holding([_held(s, p) for s, p in made]))
+            except KcfixError as error:
+                why, state = f"not announced: {error.message}; the next run finishes it", Outcome.UNANNOUNCED
+            for step, purchase in made:
+                if purchase.id not in there:
+                    inserted = step.action is Action.INSERT
+                    text = f"inserted; {why}" if inserted else why
+                    self._note(step, state, text, changed=inserted, purchase=purchase)
+            yield there
+
     # replays
 
     def _replay(self, steps: Sequence[Step]) -> None:
         if not steps:
             return
-        self.progress(f"replaying {len(steps)} events")
+        self.progress("replaying")
         messages = [s.replay.message for s in steps if s.replay is not None]
         results = self._send("replay", steps, messages)
         waiting: dict[PaymentId, tuple[Step, str]] = {}
@@ -238,7 +231,7 @@ class Applying:
                     self._note(step, Outcome.UNSEEN, text, changed=True)
                 return
             if waiting:
-                self.progress(f"waiting for the worker: {len(waiting)} to go")
+                self.progress(f"waiting for the worker ({len(waiting)} to go)")
                 self.sleep(POLL.total_seconds())
 
     def _send(self, kind: str, steps: Sequence[Step], messages: Sequence[Message]) -> tuple[SendResult, ...]:
@@ -276,6 +269,11 @@ def _before(step: Step) -> dict[str, object]:
         "status": facts.payment.status if facts and facts.payment else None,
         "purchases": [p.id for p in facts.purchases] if facts else None,
     }
+
+
+def _held(step: Step, purchase: Purchase) -> HeldPurchase:
+    keys = {advisory_lock_key(purchase.student_id, purchase.course_id), *(step.order.lock_keys if step.order else ())}
+    return HeldPurchase(purchase.id, tuple(sorted(keys)))
 
 
 def _headers(message: Message) -> dict[str, str]:

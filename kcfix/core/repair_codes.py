@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from kcfix.core.repair_apply import Outcome, Result
 from kcfix.core.repair_plan import Action, Step
+from kcfix.core.repair_result import Outcome, Result
 from kcfix.errors import worst_code
 
 _NOT_DONE = {
@@ -19,6 +19,7 @@ _OUTCOMES = {
     Outcome.SETTLED: 0,
     Outcome.UNANNOUNCED: 4,
     Outcome.UNSEEN: 6,
+    Outcome.UNVERIFIED: 6,
     Outcome.CHANGED: 5,
     Outcome.FAILED: 4,
     Outcome.LEFT: 5,

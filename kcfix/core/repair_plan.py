@@ -6,20 +6,21 @@ Planning changes nothing and asks nothing. The same function plans again right b
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from kcfix.core.events import advisory_lock_key, own_purchase_id
 from kcfix.core.judge import judge
 from kcfix.core.matching import match_facts
-from kcfix.core.payments import Payment, PaymentFacts, PaymentId, Purchase, metadata_mapping
+from kcfix.core.payments import Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import InsertOrder
 from kcfix.core.remedy import PERSON_ADVICE, REMEDIES, Remedy
+from kcfix.core.repair_order import insert_order
 from kcfix.core.replay import Origin, Replay, replay_of
+from kcfix.core.ruling import Ruling
 from kcfix.core.snapshot import PaymentSnapshot, Snapshots
 from kcfix.core.verdict import OVERDUE, Verdict, VerdictKind
-from kcfix.flow import PURCHASE_CONFIRMED, Flow
+from kcfix.flow import Flow
 
 
 class Strategy(enum.StrEnum):
@@ -28,6 +29,8 @@ class Strategy(enum.StrEnum):
     AUTO = "auto"
     REPLAY = "replay"
     INSERT = "insert"
+    ANNOUNCE = "announce"
+    """No purchase is made; a PURCHASE_CREATED is sent for one that has no allocation."""
 
 
 class Action(enum.StrEnum):
@@ -60,6 +63,13 @@ class Wishes:
     announce_later: bool = False
     """Insert although Kafka does not answer; a later run announces."""
     overdue: timedelta = OVERDUE
+    ruling: Ruling | None = None
+    """A person's word about the one payment of the run."""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person gave what the payment lacks: the worker can't know it, so nothing is left to the worker."""
+        return self.ruling is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,10 @@ class Step:
     notes: tuple[str, ...] = ()
     """What the operator must know before it is applied."""
 
+    def refused(self, why: str) -> Step:
+        """The same payment, left alone."""
+        return replace(self, action=Action.REFUSE, why=why, order=None, replay=None, purchase=None, notes=())
+
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
@@ -94,7 +108,7 @@ class RepairPlan:
 
 def plan_repair(snapshots: Snapshots, wishes: Wishes, flow: Flow) -> RepairPlan:
     """The plan for all payments of the snapshots. At most one payment of a student and course is changed in a run."""
-    judged = {i: judge(s, overdue=wishes.overdue) for i, s in snapshots.by_payment.items()}
+    judged = {i: judge(s, overdue=wishes.overdue, ruling=wishes.ruling) for i, s in snapshots.by_payment.items()}
     steps = [_step(snapshot, judged[i], wishes, flow) for i, snapshot in snapshots.by_payment.items()]
     return RepairPlan(tuple(_one_a_pair(sorted(steps, key=_by_age))), snapshots)
 
@@ -109,15 +123,12 @@ def _one_a_pair(steps: Iterable[Step]) -> Iterable[Step]:
     taken: dict[tuple[str, str], PaymentId] = {}
     for step in steps:
         payment = step.facts.payment if step.facts else None
-        if step.action in (Action.REPLAY, Action.INSERT) and payment and payment.course_id:
-            first = taken.setdefault((payment.student_id, payment.course_id), step.payment_id)
+        course = step.order.course_id if step.order else payment.course_id if payment else None
+        if step.action in (Action.REPLAY, Action.INSERT) and payment and course:
+            first = taken.setdefault((payment.student_id, course), step.payment_id)
             if first != step.payment_id:
-                yield replace(
-                    step,
-                    action=Action.REFUSE,
-                    why=f"payment {first} of the same student and course comes first; this is then a second one",
-                    order=None,
-                    replay=None,
+                yield step.refused(
+                    f"payment {first} of the same student and course comes first; this is then a second one"
                 )
                 continue
         yield step
@@ -134,25 +145,57 @@ def _step(snapshot: PaymentSnapshot, verdict: Verdict, wishes: Wishes, flow: Flo
         case Remedy.NOT_FOUND:
             return replace(step, action=Action.NOT_FOUND, why="check the id, and whether this is the right database")
         case Remedy.PERSON:
-            return replace(step, action=Action.REFUSE, why=PERSON_ADVICE[verdict.kind])
+            return step.refused(PERSON_ADVICE[verdict.kind])
         case Remedy.ANNOUNCE:
             return replace(
                 step, action=Action.ANNOUNCE, why="send the missing PURCHASE_CREATED", purchase=verdict.purchase
             )
+        case Remedy.ANNOUNCE_AGAIN:
+            return _announce_again(step, snapshot, wishes)
         case Remedy.UNKNOWN:
             return _unknown(step, snapshot, wishes)
         case Remedy.WAIT:
-            if wishes.strategy is Strategy.INSERT:
+            if wishes.strategy is Strategy.INSERT or wishes.by_hand:
                 note = "its message still waits: the worker will find the purchase, and may announce it once more"
-                return replace(_insert(step, snapshot, "named by --strategy"), notes=(note,))
+                why = _by_hand(wishes) if wishes.by_hand else "named by --strategy"
+                return replace(_insert(step, snapshot, wishes, why), notes=(note,))
             return replace(step, action=Action.WAIT, why="get the worker going: it will read the message")
         case Remedy.INSERT:
-            if wishes.strategy is Strategy.REPLAY:
-                return replace(step, action=Action.REFUSE, why="a replay would fail as its message does")
+            if wishes.strategy in (Strategy.REPLAY, Strategy.ANNOUNCE):
+                return step.refused(_NO_OTHER_WAY[wishes.strategy])
             note = "its partition still stands on this message until the worker gets past it"
-            return replace(_insert(step, snapshot, "the worker fails on its message"), notes=(note,))
+            return replace(_insert(step, snapshot, wishes, "the worker fails on its message"), notes=(note,))
         case Remedy.SUPPLY:
             return _supply(step, snapshot, wishes, flow)
+
+
+_NO_OTHER_WAY = {
+    Strategy.REPLAY: "a replay would fail as its message does",
+    Strategy.ANNOUNCE: "there is no purchase to be announced",
+}
+
+
+def _by_hand(wishes: Wishes) -> str:
+    assert wishes.ruling is not None  # noqa: S101  only asked where there is one
+    return f"a person's word ({wishes.ruling.words}), which the worker can't know"
+
+
+def _announce_again(step: Step, snapshot: PaymentSnapshot, wishes: Wishes) -> Step:
+    """An announced purchase without allocation: once more only by name, and not while the first copy still waits."""
+    if wishes.strategy is not Strategy.ANNOUNCE:
+        return step.refused(PERSON_ADVICE[step.verdict.kind])
+    looked = snapshot.announcement.value if snapshot.announcement else None
+    if looked is None:
+        error = snapshot.announcement.error if snapshot.announcement else "it was not looked up"
+        return replace(step, action=Action.UNKNOWN, why=f"whether its announcement still waits is unknown: {error}")
+    if looked.waits:
+        why = "its announcement still waits for the allocation-worker: get that going first"
+        return step.refused(why)
+    notes = ["if no trainer is free, each further announcement makes the allocation-worker add pending rows"]
+    if looked.waits is None:
+        notes.append("whether the first announcement was read is not known: no committed offset protects its partition")
+    why = "send PURCHASE_CREATED once more: named by --strategy"
+    return replace(step, action=Action.ANNOUNCE, why=why, purchase=step.verdict.purchase, notes=tuple(notes))
 
 
 def _payment(step: Step) -> tuple[PaymentFacts, Payment]:
@@ -168,7 +211,7 @@ def _unknown(step: Step, snapshot: PaymentSnapshot, wishes: Wishes) -> Step:
     wished = wishes.announce_later and wishes.strategy is Strategy.INSERT
     if wished and payment is not None and kafka_is_silent and step.verdict.purchase is None:
         note = "it stays unannounced, without trainer and sessions, until a later run announces it"
-        return replace(_insert(step, snapshot, "Kafka does not answer"), notes=(note,))
+        return replace(_insert(step, snapshot, wishes, "Kafka does not answer"), notes=(note,))
     why = "kcfix does not act on what it could not find out"
     if kafka_is_silent and payment is not None and step.verdict.purchase is None:
         why += "; if it can't wait for Kafka: --strategy insert --announce-later"
@@ -176,16 +219,22 @@ def _unknown(step: Step, snapshot: PaymentSnapshot, wishes: Wishes) -> Step:
 
 
 def _supply(step: Step, snapshot: PaymentSnapshot, wishes: Wishes, flow: Flow) -> Step:
+    if wishes.strategy is Strategy.ANNOUNCE:
+        return step.refused(_NO_OTHER_WAY[Strategy.ANNOUNCE])
+    if wishes.by_hand:
+        if wishes.strategy is Strategy.REPLAY:
+            return step.refused(f"no replay: {_by_hand(wishes)}")
+        return _insert(step, snapshot, wishes, _by_hand(wishes))
     facts, payment = _payment(step)
     replay = replay_of(snapshot, facts, payment, flow)
     against = (*replay.problems, *_against_replay(snapshot, facts))
     match wishes.strategy:
         case Strategy.INSERT:
-            return _insert(step, snapshot, "named by --strategy")
+            return _insert(step, snapshot, wishes, "named by --strategy")
         case Strategy.REPLAY if against:
-            return replace(step, action=Action.REFUSE, why="no replay: " + "; ".join(against))
+            return step.refused("no replay: " + "; ".join(against))
         case Strategy.AUTO if against:
-            return _insert(step, snapshot, "; ".join(against))
+            return _insert(step, snapshot, wishes, "; ".join(against))
         case _:
             origin = {
                 Origin.TOPIC: "the event in the topic",
@@ -220,71 +269,14 @@ def _against_replay(snapshot: PaymentSnapshot, facts: PaymentFacts) -> list[str]
     return against
 
 
-def _insert(step: Step, snapshot: PaymentSnapshot, why: str) -> Step:
+def _insert(step: Step, snapshot: PaymentSnapshot, wishes: Wishes, why: str) -> Step:
     facts, payment = _payment(step)
-    if payment.tier is None:
-        return replace(step, action=Action.REFUSE, why=PERSON_ADVICE[VerdictKind.BAD_TIER])
-    if facts.course_known is False or payment.course_id is None:
-        return replace(step, action=Action.REFUSE, why=PERSON_ADVICE[VerdictKind.UNKNOWN_COURSE])
-    order = insert_order(snapshot, facts, payment, payment.course_id, payment.tier)
-    return replace(step, action=Action.INSERT, why=f"insert a purchase of tier {payment.tier}: {why}", order=order)
-
-
-def insert_order(
-    snapshot: PaymentSnapshot, facts: PaymentFacts, payment: Payment, course_id: str, tier: int
-) -> InsertOrder:
-    """The purchase as the worker would have written it (docs/system.md 1.2), under kcfix's own id."""
-    evidence = snapshot.evidence.value
-    events = [m.event for m in evidence.messages if m.event is not None] if evidence else []
-    payloads = [metadata_mapping(e.payload) for e in facts.events if e.event_type == PURCHASE_CONFIRMED]
-    event_metadata: Mapping[str, object] = {}
-    for metadata in (*(e.metadata for e in reversed(events)), *(p.get("metadata") for p in payloads)):
-        if isinstance(metadata, Mapping):
-            event_metadata = metadata
-            break
-    metadata = {
-        **metadata_mapping(payment.metadata),
-        **event_metadata,
-        "purchaseTier": tier,
-        "sessionCount": tier,
-        "courseId": course_id,
-    }
-    expiry = metadata.get("expiryDate")
-    names = {
-        (payment.student_id, course_id),
-        (payment.student_id, str(metadata_mapping(payment.metadata).get("courseId"))),
-    }
-    written = [(e.student_id, e.course_id) for e in events] + [
-        (p.get("studentId"), p.get("courseId")) for p in payloads
-    ]
-    names |= {(student, course) for student, course in written if isinstance(student, str) and isinstance(course, str)}
-    return InsertOrder(
-        payment_id=payment.id,
-        purchase_id=own_purchase_id(payment.id),
-        student_id=payment.student_id,
-        course_id=course_id,
-        tier=tier,
-        metadata=metadata,
-        expiry_date=expiry if isinstance(expiry, str) and expiry else None,
-        lock_keys=tuple(sorted({advisory_lock_key(student, course) for student, course in names})),
-        planned_on=facts,
-    )
-
-
-def recheck(order: InsertOrder, now: PaymentFacts) -> str | None:
-    """Whether the world under the lock is still the one that was planned for: None, or which fact changed."""
-    then = order.planned_on
-    before, payment = then.payment, now.payment
-    if before is None or payment is None:
-        return "the payment row is gone"
-    if payment.status != before.status:
-        return f"the payment's status is now {payment.status}"
-    if (payment.student_id, payment.course_id, payment.tier) != (before.student_id, before.course_id, before.tier):
-        return "the payment's student, course or tier changed"
-    if {p.id for p in now.siblings} != {p.id for p in then.siblings}:
-        return "another payment of this student and course appeared"
-    if [(p.id, p.is_active) for p in now.purchases] != [(p.id, p.is_active) for p in then.purchases]:
-        return "the purchases of this student and course changed"
-    if now.course_known is False:
-        return "its course is no longer in the courses table"
-    return "the payment row changed" if payment != before else None
+    ruling = wishes.ruling
+    tier = payment.tier or (ruling.tier if ruling else None)
+    course = (ruling.course_id if ruling else None) or payment.course_id
+    if tier is None:
+        return step.refused(PERSON_ADVICE[VerdictKind.BAD_TIER])
+    if facts.course_known is False or course is None:
+        return step.refused(PERSON_ADVICE[VerdictKind.UNKNOWN_COURSE])
+    order = insert_order(snapshot, facts, payment, course, tier)
+    return replace(step, action=Action.INSERT, why=f"insert a purchase of tier {tier}: {why}", order=order)

@@ -68,7 +68,7 @@ def _payments(observed: Observed, kcfix: str) -> Iterator[str]:
 def _needs_repair(unpurchased: Unpurchased, *, worker_is_well: bool) -> bool:
     """Whether no worker will settle it, so that `repair` has to, or has to say why not."""
     match unpurchased.remedy:
-        case Remedy.PERSON | Remedy.FLIGHT | Remedy.SETTLED | Remedy.WAIT | Remedy.NOT_FOUND:
+        case Remedy.PERSON | Remedy.ANNOUNCE_AGAIN | Remedy.FLIGHT | Remedy.SETTLED | Remedy.WAIT | Remedy.NOT_FOUND:
             return False
         case Remedy.SUPPLY:
             # AT_RISK waits where a plain start would skip it and `kcfix restart` does not: the worker is the remedy.

@@ -72,6 +72,10 @@ class Case:
     matching: Matching
     purchase: Purchase | None
     overdue: timedelta
+    course_id: str | None
+    """That its purchase is for: by a person's word, by kcfix's own purchase, or as the payment names it."""
+    tier: int | None
+    """That it is owed: as the payment states it, else by a person's word; None if neither is one of 10, 20, 30."""
 
     def verdict(
         self, kind: VerdictKind, reason: str, *, detail: str | None = None, message: FoundMessage | None = None

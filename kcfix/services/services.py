@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import redact
 from kcfix.errors import KcfixError, Refused
+from kcfix.services.bar import Lines, ProgressBar
 from kcfix.services.systems import Systems, host_now
 
 if TYPE_CHECKING:
@@ -78,20 +79,39 @@ class Services(Systems):
             self.stderr.write(f"{clean(text)}\n")
             self.stderr.flush()
 
+    def bar(self, total: int) -> ProgressBar:
+        """How far a run over `total` things is: a bar on standard error where a person watches; used in a `with`."""
+        if total < 2 or self.quiet or not self.stderr.isatty():
+            return Lines(self.progress)
+        from kcfix.render.progress import Bar
+
+        return Bar(self.stderr, total, color=self.style().color)
+
     def ask(self, question: str) -> bool:
         """Whether a person at the terminal answers yes. The question goes to standard error; Enter alone is no.
 
         Raises:
             Refused: there is no terminal to ask at. Nothing was changed.
         """
+        return self._answer(f"{question} [y/N] ").lower() in ("y", "yes")
+
+    def ask_count(self, question: str, count: int) -> bool:
+        """Whether a person at the terminal types this very number: nobody does that without having read it.
+
+        Raises:
+            Refused: there is no terminal to ask at. Nothing was changed.
+        """
+        return self._answer(f"{question} Type {count} to go ahead: ") == str(count)
+
+    def _answer(self, prompt: str) -> str:
         if not (self.stdin.isatty() and self.stderr.isatty()):
             raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
-        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.write(prompt)
         self.stderr.flush()
         answer = self.stdin.readline()
         if not answer.endswith("\n"):
             self.stderr.write("\n")
-        return answer.strip().lower() in ("y", "yes")
+        return answer.strip()
 
     def readings(
         self, tasks: Mapping[str, Callable[[], T]], *, deadline: float | None = None

@@ -17,6 +17,9 @@ class World(Protocol):
     def open(self, seed: FakeDatabase) -> DatabasePort:
         """A port to a database with just these rows."""
 
+    def another(self) -> DatabasePort:
+        """Another port to the same database, as another run of kcfix has one."""
+
     def purchases(self) -> list[Purchase]:
         """The purchases that are committed now."""
 

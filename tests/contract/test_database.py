@@ -11,6 +11,7 @@ import pytest
 from kcfix.core.payments import PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, InsertState
 from kcfix.errors import Unreachable
+from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_reading import ReadingContract
 from tests.contract.database_world import World, go_on, order
@@ -26,6 +27,9 @@ class FakeWorld:
     def open(self, seed: FakeDatabase) -> DatabasePort:
         self._database = seed
         return seed
+
+    def another(self) -> DatabasePort:
+        return self._database
 
     def purchases(self) -> list[Purchase]:
         return self._database.purchases
@@ -43,7 +47,7 @@ class FakeWorld:
         self._database.held_locks.discard(key)
 
 
-class TestFakeDatabase(ReadingContract, InsertingContract):
+class TestFakeDatabase(ReadingContract, InsertingContract, HoldingContract):
     """The fake is honest."""
 
     @pytest.fixture

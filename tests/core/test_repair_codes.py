@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_apply import Outcome, Result
 from kcfix.core.repair_codes import applied_code
 from kcfix.core.repair_plan import Action, Step
+from kcfix.core.repair_result import Outcome, Result
 from kcfix.core.verdict import Verdict, VerdictKind
 from kcfix.errors import worst_code
 from tests.core.snapshots import OTHER, PAYMENT

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kcfix.core.events import advisory_lock_key, own_event_id, own_purchase_id
-from kcfix.core.repair_plan import Action, Step, Strategy, Wishes, plan_repair, recheck
+from kcfix.core.repair_order import recheck
+from kcfix.core.repair_plan import Action, Step, Strategy, Wishes, plan_repair
 from kcfix.core.replay import Origin
 from kcfix.core.snapshot import MessageEvidence, PaymentSnapshot, Reading, Snapshots
 from kcfix.core.verdict import VerdictKind

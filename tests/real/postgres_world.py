@@ -38,6 +38,9 @@ class PostgresWorld:
         self.fill(seed)
         return self.again()
 
+    def another(self) -> DatabasePort:
+        return self.again()
+
     def fill(self, seed: FakeDatabase) -> None:
         """Make the database, with the rows of the fake."""
         self.server.create(self.name, template=f"shape_{seed.shape.lower()}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from kcfix.core.ports.database import (
     DatabaseIdentity,
     DatabasePort,
+    HeldPurchase,
     IndexState,
     InsertOrder,
     InsertResult,
@@ -39,6 +40,7 @@ __all__ = [
     "DatabaseIdentity",
     "DatabasePort",
     "DockerPort",
+    "HeldPurchase",
     "IndexState",
     "InsertOrder",
     "InsertResult",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -97,6 +98,15 @@ class InsertResult:
     """As re-read inside the transaction; None where it never got there."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldPurchase:
+    """A purchase about which something is to be done while nobody else changes it."""
+
+    purchase_id: str
+    lock_keys: tuple[int, ...]
+    """The worker's advisory locks of its student and course."""
+
+
 Recheck = Callable[[InsertOrder, PaymentFacts], str | None]
 """Given the order and the facts re-read under the lock: None to go on, else the reason not to."""
 
@@ -149,6 +159,16 @@ class DatabasePort(Protocol):
 
         First takes the advisory locks, in sorted order, each with lock_timeout; then re-reads the facts in later
         statements and asks `recheck`; then inserts what passed, and commits. One result per order, in order.
+        """
+
+    def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[frozenset[str]]:
+        """While the block runs, the worker's advisory locks of these purchases (at most 200) are held.
+
+        Gives the ids of those that are there and active, read after the locks were granted. Changes nothing; whoever
+        takes no lock is not kept out.
+
+        Raises:
+            Unreachable: on entry; a lock was not granted in time, or no answer. No lock is held.
         """
 
     def close(self) -> None:

@@ -1,0 +1,47 @@
+"""Which payments a repair is about, and the plan for them as the world is now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from kcfix.cli.repair_options import Options
+from kcfix.cli.sources import sources
+from kcfix.core.gather import payment_snapshots
+from kcfix.core.ids import GivenIds, parse_ids
+from kcfix.core.payments import PaymentId
+from kcfix.core.repair_plan import RepairPlan, Wishes, plan_repair
+from kcfix.core.ruled_plan import plan_ruled
+from kcfix.core.ruling import Ruling
+from kcfix.core.snapshot import Snapshots
+from kcfix.errors import UsageError
+from kcfix.services import Services
+
+
+def given_ids(options: Options, services: Services) -> GivenIds:
+    """The payments that were named: by words, on standard input, in a file.
+
+    Raises:
+        UsageError: none was named at all, or the file can't be read.
+    """
+    if options.from_file is not None:
+        from kcfix.services.text_file import read_text
+
+        return parse_ids(read_text(options.from_file).splitlines())
+    words = [word for word in options.ids if word != "-"]
+    if "-" in options.ids:
+        words += services.stdin.read().split("\n")
+    elif not words:
+        raise UsageError("no payment id was given", hint="kcfix repair PAYMENT_ID, or kcfix repair --missing")
+    return parse_ids(words)
+
+
+def plan_for(ids: Collection[PaymentId], wishes: Wishes, ruling: Ruling | None, services: Services) -> RepairPlan:
+    """The plan for these payments, read anew."""
+    where = sources(services)
+
+    def read(courses: Mapping[PaymentId, str]) -> Snapshots:
+        return payment_snapshots(ids, where, courses=courses)
+
+    if ruling is None or ruling.payment_id not in ids:
+        return plan_repair(read({}), wishes, services.flow)
+    return plan_ruled(read, wishes, ruling, services.flow)

@@ -1,0 +1,56 @@
+"""What a repair planned and did, as rows for programs (docs/decisions.md 6)."""
+
+from __future__ import annotations
+
+from kcfix.core.repair_plan import Action, Step
+from kcfix.core.repair_result import Result
+from kcfix.core.verdict import VerdictKind
+
+
+def repair_row(step: Step, result: Result | None) -> dict[str, object]:
+    """One payment of the plan, and what became of it."""
+    payment = step.facts.payment if step.facts else None
+    message = step.verdict.message.record if step.verdict.message else None
+    purchase = (result.purchase if result else None) or step.verdict.purchase
+    return {
+        "payment_id": step.payment_id,
+        "verdict": step.verdict.kind,
+        "detail": step.verdict.detail,
+        "reason": step.verdict.reason,
+        "also": step.verdict.also,
+        "action": step.action,
+        "why": step.why,
+        "notes": step.notes,
+        "outcome": result.outcome if result else None,
+        "outcome_text": result.text if result else None,
+        "changed": result.changed if result else False,
+        "purchase_id": purchase.id if purchase else step.order.purchase_id if step.order and not result else None,
+        "tier": step.order.tier if step.order else payment.tier if payment else None,
+        "event_id": step.replay.event.event_id if step.replay else None,
+        "topic": message.topic if message else None,
+        "partition": message.partition if message else None,
+        "offset": message.offset if message else None,
+        "status": payment.status if payment else None,
+        "paid_at": payment.paid_at if payment else None,
+        "amount_minor": payment.amount_minor if payment else None,
+        "currency": payment.currency if payment else None,
+        "student_id": payment.student_id if payment else None,
+        "course_id": payment.course_id if payment else None,
+    }
+
+
+def malformed_row(word: str) -> dict[str, object]:
+    """The row of a word that can't be an id: it has every name that the others have."""
+    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "tier", "event_id", "topic", "partition", "offset")
+    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id")
+    return {
+        "payment_id": word,
+        "verdict": VerdictKind.NOT_FOUND,
+        "reason": "no UUID",
+        "also": (),
+        "action": Action.NOT_FOUND,
+        "why": "no payment has such an id",
+        "notes": (),
+        "changed": False,
+        **dict.fromkeys((*unknown, *payment)),
+    }
