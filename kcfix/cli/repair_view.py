@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from kcfix.cli.money import amount
+from kcfix.cli.repair_next import TOLD, next_commands
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_rows import malformed_row, repair_row
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_plan import Action, RepairPlan, Step, Strategy
+from kcfix.core.repair_plan import Action, RepairPlan, Step
 from kcfix.core.repair_result import Outcome, Result
 from kcfix.core.times import format_time
 from kcfix.core.verdict import VerdictKind
@@ -20,9 +20,6 @@ from kcfix.services import Services
 
 LONGEST = 60
 """Letters of a word that is no id which a table shows; a UUID has 36."""
-
-TOLD = 20
-"""Payments whose reasons are told in full; of more, the table and `-o json` tell."""
 
 _TONES = {
     Action.NOTHING: Tone.GOOD,
@@ -103,7 +100,7 @@ def _view(
         data=data,
         summary=_summary(plan, results, malformed, applied=applied, run_id=run_id),
         warnings=tuple(warnings),
-        next=_next(plan, results, options, services, applied=applied) if applied or not options.apply else (),
+        next=next_commands(plan, results, options, services, applied=applied) if applied or not options.apply else (),
         ids=_ids(plan, results, applied=applied),
         errors=_silent(plan, results),
         exit_code=exit_code,
@@ -227,35 +224,3 @@ def _ids(plan: RepairPlan, results: Mapping[PaymentId, Result], *, applied: bool
         settled = {i for i, r in results.items() if r.outcome is Outcome.SETTLED}
         return tuple(s.payment_id for s in plan.steps if s.payment_id in settled or s.action is Action.NOTHING)
     return tuple(s.payment_id for s in plan.changing)
-
-
-def _next(
-    plan: RepairPlan, results: Mapping[PaymentId, Result], options: Options, services: Services, *, applied: bool
-) -> tuple[str, ...]:
-    kcfix = "kcfix"
-    if not applied and options.plan_file is not None:
-        return (shlex.join([kcfix, "repair", "--apply-plan", options.plan_file]),)
-    strategy = "" if options.strategy is Strategy.AUTO else f" --strategy {options.strategy}"
-    later = " --announce-later" if options.announce_later else ""
-    if options.course_id is not None or options.tier is not None:
-        later += f" --course {options.course_id}" if options.course_id else ""
-        later += f" --tier {options.tier}" if options.tier else ""
-        later += " --reason " + shlex.quote(options.reason or "who said so")
-
-    def repair(steps: Sequence[Step], more: str) -> str:
-        return f"{kcfix} repair {' '.join(s.payment_id for s in steps)}{more}"
-
-    commands: list[str] = []
-    if not applied and plan.changing and len(plan.changing) <= TOLD:
-        commands.append(repair(plan.changing, f"{strategy}{later} --apply"))
-    unfinished = [s for s in plan.changing if applied and results[s.payment_id].outcome is not Outcome.SETTLED]
-    if unfinished and len(unfinished) <= TOLD:
-        commands.append(repair(unfinished, ""))
-    waiting = [s for s in plan.steps if s.action is Action.WAIT and s.verdict.kind is not VerdictKind.IN_FLIGHT]
-    if waiting:
-        commands.append(f"{kcfix} restart {services.flow.purchase_worker}")
-        if len(waiting) <= TOLD:
-            commands.append(repair(waiting, " --strategy insert --apply"))
-    if any(s.action is Action.UNKNOWN for s in plan.steps):
-        commands.append(f"{kcfix} status")
-    return tuple(commands)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -206,12 +206,21 @@ def _plan(document: Mapping[str, Any], sha256: str) -> PlanFile:
         sha256=sha256,
         created_at=str(document["created_at"]),
         context=str(document["context"]),
-        system=PlannedFor(**document["system"]),
+        system=_system(document["system"]),
         wishes=wishes,
         ruling=_ruling(wished, steps),
         reason=str(document["reason"]),
         steps=steps,
     )
+
+
+def _system(given: Mapping[str, Any]) -> PlannedFor:
+    names = {field.name: field.name.endswith("database") for field in fields(PlannedFor)}
+    if set(given) != set(names) or not all(
+        isinstance(given[name], str) or (given[name] is None and not needed) for name, needed in names.items()
+    ):
+        raise ValueError("it does not say which system it is for")
+    return PlannedFor(**given)
 
 
 def _ruling(wished: Mapping[str, Any], steps: Sequence[PlannedStep]) -> Ruling | None:

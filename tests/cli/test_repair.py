@@ -9,68 +9,16 @@ from typing import Any
 
 import pytest
 
-from kcfix.core.events import own_purchase_id, parse_event
+from kcfix.core.events import own_purchase_id
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.payments import Payment, PaymentId
+from kcfix.core.payments import PaymentId
 from kcfix.core.ports import IndexState, SendState
 from kcfix.core.workers import ContainerState
 from kcfix.errors import Refused, Unreachable
+from tests.cli.night import APPLY, GROUP, Night, outcomes
 from tests.conftest import NOW, Ran, Run, Terminal
-from tests.fakes_database import FakeDatabase, course_id, payment_id
-from tests.fakes_docker import FakeDocker, container
-from tests.fakes_kafka import FakeKafka
-
-GROUP = "purchase-creation-workers"
-APPLY = ("--apply", "--yes")
-
-
-class Night:
-    """A stopped purchase-worker and two payments whose messages were never sent."""
-
-    def __init__(self) -> None:
-        self.database = FakeDatabase(now=NOW)
-        self.kafka = FakeKafka(now=NOW)
-        self.docker = FakeDocker()
-        self.docker.boxes = {c.id: c for c in [container(state=ContainerState.EXITED)]}
-        self.paid = [self.pay(n, minutes=30 - n) for n in (1, 2)]
-
-    def pay(self, n: int, *, minutes: float = 20, **row: Any) -> Payment:
-        """A payment so many minutes ago, recorded by payment-service and not sent."""
-        made = self.database.payment(n, student=n, paid_at=NOW - timedelta(minutes=minutes), **row)
-        self.database.event(made)
-        return made
-
-    @property
-    def ids(self) -> list[str]:
-        """The two payments."""
-        return [p.id for p in self.paid]
-
-    def announced(self) -> list[str | None]:
-        """Purchases that the topic tells of."""
-        events = [parse_event(r) for r in self.kafka.log("purchase-created")]
-        return [e.purchase_id for e in events if e]
-
-
-@pytest.fixture
-def night() -> Night:
-    """The worker is down."""
-    return Night()
-
-
-@pytest.fixture
-def repair(run: Run, night: Night) -> Callable[..., Ran]:
-    """Run `kcfix repair` on that night."""
-
-    def call(*words: str, **more: Any) -> Ran:
-        systems = {"kafka": night.kafka, "database": night.database, "docker": night.docker}
-        return run("repair", *words, **{**systems, **more})
-
-    return call
-
-
-def outcomes(ran: Ran) -> list[Any]:
-    """Outcomes in the order of the rows."""
-    return [row["outcome"] for row in ran.document["data"]]
+from tests.fakes_database import course_id, payment_id
+from tests.fakes_docker import container
 
 
 def test_a_dry_run_changes_nothing_and_ends_with_the_line_to_run(repair: Callable[..., Ran], night: Night) -> None:

@@ -1,0 +1,183 @@
+"""`kcfix repair` of many payments: canary, batches, rate, reading back, and what stops a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.ports import SendState
+from kcfix.errors import Unreachable
+from tests.cli.night import APPLY, Night, outcomes
+from tests.conftest import Ran, Terminal
+
+Repair = Callable[..., Ran]
+
+
+@pytest.fixture
+def many(night: Night) -> list[str]:
+    """Seven payments, oldest first."""
+    night.paid += [night.pay(n, minutes=30 - n) for n in range(3, 8)]
+    return night.ids
+
+
+def inserted(night: Night) -> list[int]:
+    """How many purchases each inserting transaction was asked for."""
+    sizes: list[int] = []
+    real = night.database.insert
+
+    def insert(orders: Sequence[Any], recheck: Any) -> Any:
+        sizes.append(len(orders))
+        return real(orders, recheck)
+
+    night.database.insert = insert  # type: ignore[method-assign]
+    return sizes
+
+
+def test_the_first_payment_goes_alone_and_the_rest_follow_at_once(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    sizes = inserted(night)
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+    assert sizes == [1, 6]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "changed"), [(SendState.REJECTED, "UNANNOUNCED", 1), (SendState.UNKNOWN, "UNANNOUNCED", 1)]
+)
+def test_a_canary_that_is_not_settled_stops_the_run(
+    repair: Repair, night: Night, many: list[str], state: SendState, outcome: str, changed: int
+) -> None:
+    night.kafka.send_states = [state]
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, [outcome] + ["LEFT"] * 6)
+    assert len(night.database.purchases) == changed
+    assert many[0] in ran.document["data"][1]["outcome_text"]
+    again = repair(*many, *APPLY, "-o", "json")
+    assert (again.code, set(outcomes(again))) == (0, {"SETTLED"})
+    assert len(night.database.purchases) == 7
+
+
+def test_a_canary_that_became_another_gives_its_place_to_the_next(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    sizes = inserted(night)
+    real = night.database.insert
+
+    def refund_first(orders: Sequence[Any], recheck: Any) -> Any:
+        night.database.change(PaymentId(many[0]), status="refunded")
+        return real(orders, recheck)
+
+    night.database.insert = refund_first  # type: ignore[method-assign]
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["CHANGED"] + ["SETTLED"] * 6)
+    assert sizes == [1, 1, 5]
+
+
+def test_the_first_failure_in_a_batch_stops_the_ones_behind_it(repair: Repair, night: Night, many: list[str]) -> None:
+    night.kafka.send_states = [SendState.ACKNOWLEDGED, SendState.ACKNOWLEDGED, SendState.REJECTED]
+    ran = repair(*many, *APPLY, "--rate", "2", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["SETTLED", "SETTLED", "UNANNOUNCED"] + ["LEFT"] * 4)
+    assert len(night.database.purchases) == 3
+
+
+def test_a_purchase_that_does_not_read_back_stops_the_run(repair: Repair, night: Night, many: list[str]) -> None:
+    real = night.database.insert
+
+    def double(orders: Sequence[Any], recheck: Any) -> Any:
+        found = real(orders, recheck)
+        night.database.purchase(next(p for p in night.paid if p.id == orders[0].payment_id))
+        return found
+
+    night.database.insert = double  # type: ignore[method-assign]
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNVERIFIED"] + ["LEFT"] * 6)
+    assert "2 active purchases" in ran.document["data"][0]["outcome_text"]
+
+
+def test_what_can_not_be_read_back_is_not_called_settled(repair: Repair, night: Night, many: list[str]) -> None:
+    real = night.database.facts
+
+    def facts(
+        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        if night.database.purchases:
+            raise Unreachable("the database did not answer within 3 s", system="database")
+        return real(ids, courses=courses)
+
+    night.database.facts = facts  # type: ignore[method-assign]
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNVERIFIED"] + ["LEFT"] * 6)
+    assert "could not be read back" in ran.document["data"][0]["outcome_text"]
+
+
+def test_a_rate_is_kept_by_pauses(repair: Repair, night: Night, many: list[str]) -> None:
+    sizes = inserted(night)
+    ran = repair(*many, *APPLY, "--rate", "2", "-o", "json")
+    assert ran.code == 0
+    assert sizes == [1, 2, 2, 2]
+    assert repair(*many, "--rate", "0").code == 2
+
+
+def test_inserts_that_are_announced_later_do_not_stop_each_other(repair: Repair, night: Night, many: list[str]) -> None:
+    night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
+    ran = repair(*many, *APPLY, "--strategy", "insert", "--announce-later", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (6, {"UNANNOUNCED"})
+    assert len(night.database.purchases) == 7
+
+
+def test_of_many_the_number_itself_has_to_be_typed(repair: Repair, night: Night, many: list[str]) -> None:
+    for answer, made in (("y\n", 0), ("8\n", 0), ("7\n", 7)):
+        ran = repair(*many, "--apply", tty=True, stdin=Terminal(answer, tty=True))
+        assert "Change 7 payments: 7 insert. Type 7 to go ahead: " in ran.err
+        assert len(night.database.purchases) == made
+        assert ran.code == (0 if made else 5)
+
+
+def test_an_announcement_is_not_sent_for_a_purchase_that_went_meanwhile(repair: Repair, night: Night) -> None:
+    night.kafka.send_states = [SendState.REJECTED]
+    repair(night.ids[0], *APPLY)
+    real = night.database.holding
+
+    def gone(purchases: Any) -> Any:
+        night.database.purchases.clear()
+        return real(purchases)
+
+    night.database.holding = gone  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (5, ["CHANGED"])
+    assert "no longer there" in ran.document["data"][0]["outcome_text"]
+    assert night.announced() == []
+
+
+def test_an_announcement_waits_for_nobody_longer_than_the_lock_lets_it(repair: Repair, night: Night) -> None:
+    def held(purchases: Any) -> Any:
+        raise Unreachable("lock time-out: another session held the worker's lock for more than 3 s", system="database")
+
+    night.database.holding = held  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNANNOUNCED"])
+    assert "lock time-out" in ran.document["data"][0]["outcome_text"]
+    assert night.announced() == []
+
+
+def test_payments_are_taken_from_a_file(repair: Repair, night: Night, tmp_path: Any) -> None:
+    file = tmp_path / "ids.txt"
+    file.write_text(f"\ufeff'{night.ids[0]}', \n{night.ids[1].upper()}\n")
+    ran = repair("--from-file", str(file), "-o", "json")
+    assert [row["payment_id"] for row in ran.document["data"]] == night.ids
+    assert repair("--from-file", str(tmp_path / "none")).code == 2
+    assert repair("--from-file", str(file), night.ids[0]).code == 2
+
+
+def test_the_next_command_of_many_names_the_file_they_came_from(repair: Repair, night: Night, tmp_path: Any) -> None:
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 140)]
+    file = tmp_path / "ids.txt"
+    file.write_text("\n".join(night.ids))
+    ran = repair("--from-file", str(file))
+    assert ran.lines[-1].strip() == f"kcfix repair --from-file {file} --apply --max 139"
+    ran = repair("--from-file", str(file), *APPLY, "--max", "139", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
