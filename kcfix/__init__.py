@@ -1,3 +1,3 @@
 """Find and repair purchases that were paid for and never appeared."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

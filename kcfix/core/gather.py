@@ -5,7 +5,7 @@ A system that does not answer becomes a value that says so, and the others are r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,6 +45,8 @@ class Sources:
     now: Callable[[], datetime]
 
 
+CHUNK = 2000
+"""Payments whose facts are asked for at once."""
 LONGEST_SECONDS = 120.0
 """For a reading that hangs where no adapter's own deadline holds; those are much shorter."""
 
@@ -84,7 +86,7 @@ def payment_snapshots(
     """
     wanted = tuple(dict.fromkeys(ids))
     tasks: dict[str, Callable[[], object]] = {
-        "database": lambda: sources.database().facts(wanted, courses=courses),
+        "database": lambda: read_facts(sources.database(), wanted, courses),
         **_surrounding_tasks(sources),
     }
     read = run_readings(tasks, LONGEST_SECONDS)
@@ -92,6 +94,19 @@ def payment_snapshots(
     facts: Reading[Mapping[PaymentId, PaymentFacts]] = _answer(read["database"])
     facts = _after_the_offsets(facts, sources, courses)
     return snapshots_of(wanted, facts, around, sources)
+
+
+def read_facts(
+    database: DatabasePort, ids: Sequence[PaymentId], courses: Mapping[PaymentId, str] | None = None
+) -> Mapping[PaymentId, PaymentFacts]:
+    """The facts of however many payments, `CHUNK` at a time, so that each call keeps its deadline.
+
+    Each chunk is a snapshot of its own: what belongs to one payment is always of one moment.
+    """
+    found: dict[PaymentId, PaymentFacts] = {}
+    for first in range(0, len(ids), CHUNK):
+        found |= database.facts(ids[first : first + CHUNK], courses=courses)
+    return found
 
 
 def read_surroundings(sources: Sources) -> Surroundings:
@@ -159,7 +174,7 @@ def _after_the_offsets(
     if facts.value is None or not lacking:
         return facts
     try:
-        return Reading({**facts.value, **sources.database().facts(lacking, courses=courses)})
+        return Reading({**facts.value, **read_facts(sources.database(), lacking, courses)})
     except Unreachable as error:
         return Reading.unknown(error.message)
 

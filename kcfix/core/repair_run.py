@@ -38,7 +38,8 @@ class RepairRun:
         started, through = self.applying.monotonic(), 0
         while waiting:
             batch = self._next(waiting)
-            waiting = [step for step in waiting if step not in batch]
+            taken = {step.payment_id for step in batch}
+            waiting = [step for step in waiting if step.payment_id not in taken]
             self.applying.do(batch)
             self._read_back(batch)
             through += len(batch)

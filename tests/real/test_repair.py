@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,95 +13,23 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import PaymentId
 from kcfix.drill.buy import buy
-from kcfix.drill.down import down
 from kcfix.drill.engine import Engine
-from kcfix.drill.state import Drill, Options
-from kcfix.drill.up import up
+from kcfix.drill.state import Drill
+from tests.real import repair_world
 from tests.real.conftest import Kcfix, Ran, eventually
+from tests.real.repair_world import (
+    POINTS,
+    WORKER,
+    ago,
+    allocations,
+    answers,
+    die_at,
+    purchases,
+    start,
+)
 
-WORKER = "purchase-worker"
-GROUP = "purchase-creation-workers"
-
-
-@pytest.fixture(scope="module")
-def system(own_state: Path | None) -> Iterator[Drill]:
-    """A drill of this file's own, because its offsets matter: partitions 0 and 1 are protected, 2 is not."""
-    name = f"repair-{os.getpid()}"
-    try:
-        drill = up(Options(name=name), lambda _: None)
-        ids = [buy(drill, 1, partition=p)[0] for p in (0, 1)]
-        with psycopg.connect(drill.dsn, autocommit=True) as database:
-            eventually(lambda: all(purchases(database, i) == 1 for i in ids))
-        yield drill
-    finally:
-        down(name)
-
-
-@pytest.fixture
-def database(system: Drill) -> Iterator[psycopg.Connection]:
-    """A connection to this file's drill."""
-    with psycopg.connect(system.dsn, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def kcfix(system: Drill, tmp_path: Path) -> Kcfix:
-    """Kcfix on this file's drill."""
-    return Kcfix(tmp_path, f"drill:{system.name}")
-
-
-@pytest.fixture
-def stopped(system: Drill, engine: Engine) -> Iterator[None]:
-    """The purchase-worker is stopped, and started again after the test by kcfix's own way, which loses nothing."""
-    engine.stop(system, WORKER)
-    yield
-    start(system, engine)
-
-
-def start(system: Drill, engine: Engine) -> None:
-    """Start the worker and wait until it has joined."""
-    since = time.time()
-    engine.start(system, WORKER)
-
-    def joined() -> bool:
-        lines = engine.container(system, WORKER).logs(since=int(since)).decode()
-        return "Consumer has joined the group" in lines
-
-    eventually(joined, seconds=45)
-
-
-def purchases(database: psycopg.Connection, payment_id: str) -> int:
-    """Purchases, active or not, of the payment's student and course."""
-    row = database.execute(
-        """select count(*) from student_course_purchases c join payments p on p.student_id = c.student_id
-           and lower(p.metadata->>'courseId') = c.course_id::text where p.id = %s""",
-        (payment_id,),
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def answers(system: Drill) -> bool:
-    """Whether the database takes connections."""
-    try:
-        psycopg.connect(system.dsn).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def allocations(database: psycopg.Connection, payment_id: str) -> int:
-    """Approved allocations of the payment's student."""
-    row = database.execute(
-        """select count(*) from trainer_allocations a join payments p on p.student_id = a.student_id
-           where p.id = %s and a.status = 'approved'""",
-        (payment_id,),
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def ago(**span: float) -> datetime:
-    """A moment in the past."""
-    return datetime.now(UTC) - timedelta(**span)
+system, database = repair_world.system, repair_world.database
+kcfix, stopped = repair_world.kcfix, repair_world.stopped
 
 
 def told(ran: Ran) -> dict[str, tuple[Any, Any]]:
@@ -224,61 +146,13 @@ def test_what_a_person_must_decide_is_told_apart_and_left_alone(
     assert [purchases(database, i) for i in ids] == [1, 1, 0, 0, 0, 0, 0, 0, 0]
 
 
-KILLED = """
-import os, signal, sys
-from kcfix.core import repair_apply
-from kcfix.main import main
-
-point = sys.argv[1]
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Deadly:
-    def __init__(self, port, call, after):
-        self._port, self._call, self._after = port, call, after
-
-    def __getattr__(self, name):
-        real = getattr(self._port, name)
-        if name != self._call:
-            return real
-        def call(*args, **kwargs):
-            if self._after:
-                real(*args, **kwargs)
-            die()
-        return call
-
-original = repair_apply.Applying.run
-def run(self, steps):
-    what, call, after = {
-        "before-insert": ("database", "insert", False),
-        "after-insert": ("database", "insert", True),
-        "before-send": ("kafka", "send", False),
-        "after-send": ("kafka", "send", True),
-    }[point]
-    port = getattr(self, what)()
-    setattr(self, what, lambda: Deadly(port, call, after))
-    return original(self, steps)
-repair_apply.Applying.run = run
-sys.exit(main(sys.argv[2:]))
-"""
-
-
 @pytest.mark.usefixtures("stopped")
-@pytest.mark.parametrize("point", ["before-insert", "after-insert", "before-send", "after-send"])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_repair_killed_at_any_point_is_finished_by_the_next_run(
     system: Drill, kcfix: Kcfix, database: psycopg.Connection, tmp_path: Path, point: str
 ) -> None:
     ids = buy(system, 2, unsent=True, at=ago(minutes=5))
-    script = tmp_path / "killed.py"
-    script.write_text(textwrap.dedent(KILLED))
-    done = subprocess.run(
-        [sys.executable, str(script), point, "-C", f"drill:{system.name}", "repair", *ids, "--apply", "--yes"],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == -9, done.stderr.decode()
+    die_at(point, system, tmp_path, *ids)
     unfinished = kcfix("history", "-o", "json").rows[0]
     assert unfinished["finished"] is False, unfinished
     ran = apply(kcfix, *ids)
