@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from kcfix.core.aftermath import Aftermath, Made
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
@@ -127,6 +128,24 @@ class FakeDatabase(Rows):
         self._need("sessions")
         counts = {r.allocation.id: r.allocation.sessions for r in self.allocation_rows}
         return {id: counts.get(id, 0) for id in allocation_ids}
+
+    def aftermath(
+        self, *, purchases: Collection[str], allocations: Collection[str], correlations: Collection[str]
+    ) -> Aftermath:
+        """See `DatabasePort`."""
+        self._called("aftermath")
+        there = {r.allocation.id: r.allocation for r in self.allocation_rows if r.allocation.id in allocations}
+        made = [i for i, a in there.items() if a.sessions and "sessions" in self.tables]
+        allocated = [i for i in there if i in self.allocated_at and "allocations" in self.tables]
+        bought = {p.id: p for p in self.purchases if p.id in purchases and "purchases" in self.tables}
+        rows = (e for e in self.events if e.correlation_id in correlations and "events" in self.tables)
+        return Aftermath(
+            {i: self.allocated_at[i] for i in allocated},
+            {i: Made(*self.sessions_made.get(i, (self.now, self.now))) for i in made},
+            {i: self.updated_at.get(i, p.created_at) for i, p in bought.items()},
+            tuple(sorted(rows, key=lambda e: (e.processed_at, e.event_id))),
+            events_recorded="events" in self.tables,
+        )
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""

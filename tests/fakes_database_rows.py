@@ -63,6 +63,12 @@ class Rows:
     purchases: list[Purchase] = field(default_factory=list)
     allocation_rows: list[AllocationRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
+    allocated_at: dict[str, datetime] = field(default_factory=dict)
+    """By allocation; NULL where it is not here."""
+    sessions_made: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """By allocation: when its first and its last session were made; all at `now` where it is not here."""
+    updated_at: dict[str, datetime] = field(default_factory=dict)
+    """By purchase; when it was made where it is not here."""
     courses: set[str] = field(default_factory=lambda: {course_id(n) for n in range(1, 10)})
     tables: frozenset[str] = ALL_TABLES
     """Tables that are there, by kcfix's names."""

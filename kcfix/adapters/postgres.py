@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from kcfix.adapters.postgres_address import parse_address
+from kcfix.adapters.postgres_aftermath import read_aftermath
 from kcfix.adapters.postgres_candidates import read_candidates, read_candidates_apart
 from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, read_sessions
 from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
+from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
     DatabaseIdentity,
@@ -103,6 +105,13 @@ class Postgres:
         """See `DatabasePort`."""
         with self._place(self._link, "reading sessions") as here:
             return read_sessions(here, allocation_ids)
+
+    def aftermath(
+        self, *, purchases: Collection[str], allocations: Collection[str], correlations: Collection[str]
+    ) -> Aftermath:
+        """See `DatabasePort`."""
+        with self._place(self._link, "reading what followed payments") as here:
+            return read_aftermath(here, purchases, allocations, correlations)
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""

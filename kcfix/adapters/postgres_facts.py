@@ -89,6 +89,12 @@ def read_sessions(at: Place, allocations: Collection[str]) -> dict[str, int]:
     return {id: counts.get(id.lower(), 0) for id in allocations}
 
 
+def read_events(at: Place, correlations: Collection[str]) -> tuple[EventRow, ...]:
+    """The rows of processed_events with these correlation ids, oldest first; none where the table is missing."""
+    found = _events(at, [i.lower() for i in correlations])
+    return tuple(sorted((e for rows in found.values() for e in rows), key=lambda e: (e.processed_at, e.event_id)))
+
+
 def _rows(at: Place, query: sql.Composed, ids: list[str]) -> list[tuple[Any, ...]]:
     return at.cursor.execute(query, [ids]).fetchall() if ids else []
 

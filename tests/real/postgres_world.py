@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -21,7 +22,8 @@ _INDEX = """CREATE UNIQUE INDEX unique_active_purchase ON student_course_purchas
     WHERE is_active = true"""
 _INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'unique_active_purchase'::regclass"
 _PURCHASE = """INSERT INTO student_course_purchases
-    (id, student_id, course_id, purchase_tier, is_active, created_at, metadata) VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+    (id, student_id, course_id, purchase_tier, is_active, created_at, metadata, updated_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
 _SOMEONE = "00000000-0000-4000-8000-000900000001"
 
 
@@ -134,19 +136,23 @@ def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase
             ],
         )
         for purchase in seed.purchases:
-            _write(connection, purchase)
+            _write(connection, purchase, seed.updated_at.get(purchase.id))
         for row in seed.allocation_rows:
             made = row.allocation
             trainer = _SOMEONE if made.has_trainer else None
             cursor.execute(
                 """INSERT INTO trainer_allocations (id, student_id, course_id, trainer_id, requested_by, requested_at,
-                   status) VALUES (%s, %s, %s, %s, %s, %s, %s)""",
-                [made.id, row.student_id, row.course_id, trainer, _SOMEONE, made.requested_at, made.status],
+                   status, allocated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
+                [
+                    *(made.id, row.student_id, row.course_id, trainer, _SOMEONE, made.requested_at, made.status),
+                    seed.allocated_at.get(made.id),
+                ],
             )
+            first, last = seed.sessions_made.get(made.id, (seed.now, seed.now))
             cursor.executemany(
-                """INSERT INTO tutoring_sessions (allocation_id, student_id, trainer_id, scheduled_date, scheduled_time)
-                   VALUES (%s, %s, %s, date '2026-03-02' + %s::int, '4:00 PM')""",
-                [(made.id, row.student_id, _SOMEONE, day) for day in range(made.sessions)],
+                """INSERT INTO tutoring_sessions (allocation_id, student_id, trainer_id, scheduled_date, scheduled_time,
+                   created_at) VALUES (%s, %s, %s, date '2026-03-02' + %s::int, '4:00 PM', %s)""",
+                [(made.id, row.student_id, _SOMEONE, day, first if day == 0 else last) for day in range(made.sessions)],
             )
         cursor.executemany(
             """INSERT INTO processed_events (event_id, correlation_id, event_type, payload, source, version,
@@ -164,9 +170,10 @@ def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase
             cursor.execute(f"DROP TABLE {getattr(Tables(), table)} CASCADE".encode())
 
 
-def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase) -> None:
+def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase, updated_at: datetime | None = None) -> None:
     metadata = None if p.metadata is None else Jsonb(p.metadata)
-    connection.execute(_PURCHASE, [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata])
+    row = [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata, updated_at or p.created_at]
+    connection.execute(_PURCHASE, row)
 
 
 @contextmanager

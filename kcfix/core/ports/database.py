@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 
 
@@ -151,6 +152,14 @@ class DatabasePort(Protocol):
 
     def sessions(self, allocation_ids: Collection[str]) -> Mapping[str, int]:
         """How many sessions each allocation has; 0 where it has none or does not exist."""
+
+    def aftermath(
+        self, *, purchases: Collection[str], allocations: Collection[str], correlations: Collection[str]
+    ) -> Aftermath:
+        """When these purchases were updated and these allocations and their sessions made, and the rows of events.
+
+        `correlations` are ids of payments, purchases or allocations. What the live schema lacks is not recorded.
+        """
 
     # changes
 
