@@ -31,6 +31,6 @@ class Aftermath:
     updated_at: Mapping[str, datetime] = field(default_factory=dict)
     """By purchase."""
     events: tuple[EventRow, ...] = ()
-    """Rows of processed_events with one of the correlation ids, oldest first. They prove no send (docs/system.md 1.3)."""
+    """Rows of processed_events with one of the ids, oldest first. They prove no send (docs/system.md 1.3)."""
     events_recorded: bool = True
     """False: there is no such table, so that nothing follows from the absence of rows."""

@@ -16,7 +16,7 @@ from kcfix.core.matching import match_facts
 from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offsets
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort, KafkaPort
+from kcfix.core.ports import DatabasePort, KafkaPort, SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading, Snapshots
 from kcfix.core.workers import Container
 from kcfix.core.working import Look, client_started_at, work
@@ -75,11 +75,16 @@ class Surroundings:
 
 
 def payment_snapshots(
-    ids: Collection[PaymentId], sources: Sources, *, courses: Mapping[PaymentId, str] | None = None
+    ids: Collection[PaymentId],
+    sources: Sources,
+    *,
+    courses: Mapping[PaymentId, str] | None = None,
+    scanned: SearchResult | None = None,
 ) -> Snapshots:
     """A snapshot of each payment. Never raises Unreachable: what did not answer is in the snapshots.
 
-    A payment counts for the course that `courses` gives it (a person's word), as in `DatabasePort.facts`.
+    A payment counts for the course that `courses` gives it (a person's word), as in `DatabasePort.facts`. `scanned` is
+    what a search beyond the usual places has found before (`kcfix.core.scan`); it counts as evidence.
 
     Raises:
         Refused: the database lacks a table that is needed.
@@ -93,7 +98,7 @@ def payment_snapshots(
     around = _surroundings(read, sources)
     facts: Reading[Mapping[PaymentId, PaymentFacts]] = _answer(read["database"])
     facts = _after_the_offsets(facts, sources, courses)
-    return snapshots_of(wanted, facts, around, sources)
+    return snapshots_of(wanted, facts, around, sources, scanned=scanned)
 
 
 def read_facts(
@@ -129,11 +134,13 @@ def snapshots_of(
     facts: Reading[Mapping[PaymentId, PaymentFacts]],
     around: Surroundings,
     sources: Sources,
+    *,
+    scanned: SearchResult | None = None,
 ) -> Snapshots:
     """Snapshots of payments whose facts were read after the offsets of `around`: one search of the log for all."""
     by_id: Mapping[PaymentId, PaymentFacts] = facts.value or {}
     flow, offsets, now = sources.flow, around.offsets, sources.now()
-    evidence = message_evidence(sources.kafka, flow, offsets, by_id, around.entries, now)
+    evidence = message_evidence(sources.kafka, flow, offsets, by_id, around.entries, now, scanned=scanned)
     announced = announcements(sources.kafka, flow, offsets, by_id, now)
     taken_at = sources.now()
 

@@ -27,6 +27,8 @@ from kcfix.core.windows import BEFORE, kept_since, message_ranges, since
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 
+NOTHING_SCANNED = SearchResult((), (), {})
+
 
 @dataclass(frozen=True, slots=True)
 class PurchaseOffsets:
@@ -70,8 +72,13 @@ def message_evidence(
     facts: Mapping[PaymentId, PaymentFacts],
     entries: Iterable[LogEntry],
     now: datetime,
+    *,
+    scanned: SearchResult | None = None,
 ) -> dict[PaymentId, Reading[MessageEvidence]]:
-    """The evidence on each payment that exists; an unreadable log is a Reading with its error."""
+    """The evidence on each payment that exists; an unreadable log is a Reading with its error.
+
+    `scanned` is what a search of whole topics has found before (`kcfix.core.scan`): it is added to what is found here.
+    """
     paid = {i: f.payment.paid_at for i, f in facts.items() if f.payment is not None}
     if not paid:
         return {}
@@ -80,7 +87,7 @@ def message_evidence(
     if not offsets.value.lags:
         return {i: Reading.unknown(f"topic {flow.purchase_confirmed} does not exist") for i in paid}
     try:
-        return _evidence(kafka(), flow, offsets.value, paid, tuple(entries), now)
+        return _evidence(kafka(), flow, offsets.value, paid, tuple(entries), now, scanned or NOTHING_SCANNED)
     except Unreachable as error:
         return {i: Reading.unknown(error.message) for i in paid}
 
@@ -92,6 +99,7 @@ def _evidence(
     paid: Mapping[PaymentId, datetime],
     entries: tuple[LogEntry, ...],
     now: datetime,
+    scanned: SearchResult,
 ) -> dict[PaymentId, Reading[MessageEvidence]]:
     partition_of = {
         i: TopicPartition(flow.purchase_confirmed, murmur2_partition(i.encode(), len(offsets.lags))) for i in paid
@@ -100,6 +108,7 @@ def _evidence(
     messages = _by_key(found)
     strays = _strays(kafka, offsets, {i: paid[i] for i in paid if i.encode() not in messages}, partition_of)
     messages |= _by_key(strays)
+    _add_scanned(messages, scanned, flow, paid)
     for i in paid:
         # A message that lies elsewhere is judged by the partition where it lies.
         for message in messages.get(i.encode(), ()):
@@ -109,8 +118,9 @@ def _evidence(
     kept = kept_since(kafka, flow.purchase_confirmed, now) if cut else None
     standing = _standing_records(kafka, offsets, set(partition_of.values()))
     letters, letters_error = _dead_letters(kafka, flow, offsets, paid, standing)
+    letters = _with_scanned(letters, scanned, flow)
     heads = find_heads(standing, letters, entries)
-    looked = SearchResult((), (*found.searched, *strays.searched), {**strays.failed, **found.failed})
+    looked = SearchResult((), (*found.searched, *strays.searched, *scanned.searched), {**strays.failed, **found.failed})
     return {
         i: Reading(
             _of_payment(
@@ -156,6 +166,39 @@ def _by_key(found: SearchResult) -> dict[bytes, list[FoundMessage]]:
     for record in found.records:
         messages[record.key or b""].append(FoundMessage(record, parse_event(record)))
     return dict(messages)
+
+
+def _add_scanned(
+    messages: dict[bytes, list[FoundMessage]], scanned: SearchResult, flow: Flow, paid: Iterable[PaymentId]
+) -> None:
+    """Adds what only a whole search finds: a message under a foreign key, or with a time that is not its payment's.
+
+    Those under a foreign key come before the payment's own, so that its own are still what the verdict rests on.
+    """
+    for i in paid:
+        known = messages.get(i.encode(), [])
+        seen = {(m.record.partition, m.record.offset) for m in known}
+        events = [
+            FoundMessage(record, parse_event(record))
+            for record in scanned.records
+            if record.topic == flow.purchase_confirmed and (record.partition, record.offset) not in seen
+        ]
+        more = [m for m in events if m.record.key == i.encode() or (m.event is not None and m.event.payment_id == i)]
+        if more:
+            every = sorted((*known, *more), key=lambda m: (m.record.partition, m.record.offset))
+            messages[i.encode()] = sorted(every, key=lambda m: m.record.key == i.encode())
+
+
+def _with_scanned(letters: tuple[DeadLetter, ...], scanned: SearchResult, flow: Flow) -> tuple[DeadLetter, ...]:
+    seen = {(d.record.partition, d.record.offset) for d in letters}
+    records = (r for r in scanned.records if r.topic == flow.dead_letters and (r.partition, r.offset) not in seen)
+    more = [d for r in records if (d := parse_dead_letter(r)) is not None]
+    return tuple(sorted((*letters, *more), key=_by_time)) if more else letters
+
+
+def _by_time(letter: DeadLetter) -> tuple[bool, datetime | None, int, int]:
+    record = letter.record
+    return record.timestamp is not None, record.timestamp, record.partition, record.offset
 
 
 def _of_payment(
@@ -230,7 +273,5 @@ def _dead_letters(
     needles = [*(i.encode() for i in paid), *head_needles(standing)]
     found = kafka.search(since(kafka, logs, earliest - BEFORE), needles, anywhere=True)
     letters = [d for d in (parse_dead_letter(r) for r in found.records) if d is not None]
-    letters.sort(
-        key=lambda d: (d.record.timestamp is not None, d.record.timestamp, d.record.partition, d.record.offset)
-    )
+    letters.sort(key=_by_time)
     return tuple(letters), next(iter(found.failed.values()), None)
