@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from kcfix.cli.documents_change import CHANGE
 from kcfix.cli.documents_look import LOOK
+from kcfix.cli.documents_trace import TRACE
 from kcfix.cli.shapes import Document
 
-DOCUMENTS: Mapping[str, Document] = {**LOOK, **CHANGE}
+DOCUMENTS: Mapping[str, Document] = {**LOOK, **TRACE, **CHANGE}
 """By the name in the document's `schema`."""

@@ -6,14 +6,10 @@ from collections.abc import Mapping
 
 from kcfix.cli.shapes import Const, Document, MapOf, Maybe
 from kcfix.core.logentry import Dialect, Level
-from kcfix.core.maker import Maker
 from kcfix.core.milestones import Milestone
 from kcfix.core.offsets import GroupState, LagState
 from kcfix.core.ports import IndexState
-from kcfix.core.prognosis import Heals
-from kcfix.core.stages import StageName, StageState
 from kcfix.core.status import Health
-from kcfix.core.story import Reach
 from kcfix.core.topics import TopicState
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.workers import ContainerState, Stream
@@ -52,110 +48,6 @@ _CONTAINER: Mapping[str, object] = {
     "restart_policy": "string",
     "exit_code": "integer?",
     "oom_killed": "boolean",
-}
-
-_TRACE: Mapping[str, object] = {
-    "payment_id": "string",
-    "verdict": VerdictKind,
-    "detail": "string?",
-    "reason": "string",
-    "also": ["string"],
-    "status": "string?",
-    "paid_at": "time?",
-    "amount_minor": "integer?",
-    "currency": "string?",
-    "student_id": "string?",
-    "course_id": "string?",
-    "tier": "integer?",
-    "purchase_id": "string?",
-    "allocation_ids": ["string"],
-    "topic": "string?",
-    "partition": "integer?",
-    "offset": "integer?",
-    **_OFFSETS,
-    "waited_seconds": "number?",
-    "still_waiting": "boolean?",
-    "maker": Maybe({"maker": Maker, "sure": "boolean", "because": "string", "name": "string?"}),
-    "prognosis": {
-        "means": "string",
-        "heals": Heals,
-        "how": "string",
-        "deadline": "time?",
-        "deadline_reason": "string?",
-        "commands": ["string"],
-    },
-    "stages": [{"stage": StageName, "state": StageState, "at": "time?", "proof": "string"}],
-    "timeline": [
-        {
-            "at": "time",
-            "gap_seconds": "number?",
-            "source": "string",
-            "text": "string",
-            "sure": "boolean",
-            "until": "time?",
-            "count": "integer",
-        }
-    ],
-    "undated": [{"source": "string", "text": "string"}],
-    "records": [
-        {
-            "topic": "string",
-            "partition": "integer",
-            "offset": "integer",
-            "timestamp": "time?",
-            "key": "string?",
-            "event_type": "string?",
-            "event_id": "string?",
-            "correlation_id": "string?",
-            "source": "string?",
-            "headers": MapOf("string?"),
-            "scanned": "boolean",
-            "groups": [
-                {
-                    "group": "string",
-                    "worker": "string",
-                    "committed_offset": "integer?",
-                    "reach": Reach,
-                    "member": "string?",
-                    "container": "string?",
-                }
-            ],
-        }
-    ],
-    "dead_letters": [
-        {
-            "topic": "string?",
-            "partition": "integer?",
-            "offset": "integer?",
-            "copies": "integer",
-            "first_at": "time?",
-            "last_at": "time?",
-            "failure_reason": "string",
-        }
-    ],
-    "log_lines": [
-        {
-            "timestamp": "time",
-            "worker": "string",
-            "container": "string",
-            "level": Level,
-            "message": "string",
-            "error": "string?",
-            "around": "boolean",
-        }
-    ],
-    "kcfix_steps": [{"run_id": "string", "who": "string", "at": "time?", "step": "string", "state": "string?"}],
-    "searched": [
-        {
-            "system": "string",
-            "what": "string",
-            "found": "integer?",
-            "ranges": [{"topic": "string", "partition": "integer", "start_offset": "integer", "end_offset": "integer"}],
-            "error": "string?",
-            "note": "string?",
-        }
-    ],
-    "unknown": ["string"],
 }
 
 LOOK: Mapping[str, Document] = {
@@ -341,11 +233,6 @@ LOOK: Mapping[str, Document] = {
             "looked_since": "time?",
         },
         {"lines_looked_at": "integer", "dead_workers": ["string"]},
-    ),
-    "trace": Document(
-        "A row for each payment, in the order given; what is not known is null, what is not there an empty list.",
-        _TRACE,
-        {"payments": "integer", "verdicts": MapOf("integer"), "scanned_offsets": "integer?"},
     ),
     "config": Document(
         "A row for each setting; secrets are masked.",

@@ -10,6 +10,7 @@ from kcfix.cli.money import amount
 from kcfix.cli.trace_detail import details
 from kcfix.cli.trace_rows import malformed_row, story_row
 from kcfix.cli.trace_told import Told
+from kcfix.core.maker import Maker
 from kcfix.core.prognosis import Heals
 from kcfix.core.stages import StageState
 from kcfix.core.times import format_duration, format_time
@@ -26,6 +27,8 @@ ROOMY = 120
 _STATES = {
     StageState.DONE: Tone.GOOD,
     StageState.WAITING: Tone.WARN,
+    StageState.UNPROTECTED: Tone.WARN,
+    StageState.PASSED: Tone.BAD,
     StageState.MISSING: Tone.BAD,
     StageState.NOT_SEEN: Tone.PLAIN,
     StageState.NOT_DUE: Tone.DIM,
@@ -81,10 +84,10 @@ def trace_view(
 def _silent(told: Sequence[Told], *systems: str) -> tuple[str, ...]:
     """What these systems did not say, each sentence once."""
     said = {
-        looked.error: f"{looked.what}: {looked.error}" if looked.found is not None else looked.error
+        looked.error: looked.error
         for one in told
         for looked in one.story.looked
-        if looked.error is not None and looked.system in systems
+        if looked.silent and looked.error is not None and looked.system in systems
     }
     return tuple(said.values())
 
@@ -96,7 +99,7 @@ def _overview(told: Sequence[Told]) -> Table:
             Column("VERDICT"),
             Column("WAITED", right=True, priority=1),
             Column("HEALS", priority=2),
-            Column("MADE BY".replace(" ", "_"), priority=3),
+            Column("MAKER", priority=3),
         ),
         tuple(
             (
@@ -153,7 +156,8 @@ def _headline(told: Told, zone: tzinfo | None) -> tuple[Line, ...]:
         lines.append(f"  until     unknown: {foretold.deadline_reason}")
     if told.maker is not None:
         maker = told.maker
-        who = f"{maker.maker}{f' ({maker.name})' if maker.name else ''}{'' if maker.sure else ', not certain'}"
+        doubt = "" if maker.sure or maker.maker is Maker.UNKNOWN else ", not certain"
+        who = f"{maker.maker}{f' ({maker.name})' if maker.name else ''}{doubt}"
         lines.append(f"  made by   {who}: {maker.because}")
     return tuple(lines)
 
@@ -214,7 +218,7 @@ def _searched(told: Told, *, verbose: bool) -> tuple[Line, ...]:
     names = {"database": "the database", "kafka": "topics", "docker": "containers' logs", "journal": "the journal"}
     parts = []
     for system, name in names.items():
-        count = sum(1 for k in looked if k.system == system and k.found is not None)
+        count = len({k.what for k in looked if k.system == system and k.found is not None})
         if count:
             parts.append(f"{count} {name}" if system in ("kafka", "docker") else name)
     lines: list[Line] = [f"searched: {', '.join(parts) or 'nothing'}{'' if verbose else ' (-v: where)'}"]

@@ -120,7 +120,7 @@ def _evidence(
     letters, letters_error = _dead_letters(kafka, flow, offsets, paid, standing)
     letters = _with_scanned(letters, scanned, flow)
     heads = find_heads(standing, letters, entries)
-    looked = SearchResult((), (*found.searched, *strays.searched, *scanned.searched), {**strays.failed, **found.failed})
+    looked = SearchResult((), (*found.searched, *strays.searched), {**strays.failed, **found.failed})
     return {
         i: Reading(
             _of_payment(

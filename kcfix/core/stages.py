@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kcfix.core.judge_log import latest_message
+from kcfix.core.payments import Allocation
 from kcfix.core.snapshot import MessageEvidence
 from kcfix.core.story import Hop, Reach, Reader, Story
 from kcfix.flow import Flow
@@ -32,6 +33,10 @@ class StageState(enum.StrEnum):
     DONE = "DONE"
     WAITING = "WAITING"
     """Under way: a record that its group has still to read, or a pending row."""
+    UNPROTECTED = "UNPROTECTED"
+    """Its record is there, what should follow is not, and no committed offset says whether its group has read it."""
+    PASSED = "PASSED"
+    """Its record is there, its group has gone past it, and what should follow is not there."""
     MISSING = "MISSING"
     """It should be there, what was looked at is whole, and it is not."""
     NOT_SEEN = "NOT_SEEN"
@@ -84,8 +89,23 @@ def _event(story: Story, flow: Flow) -> Stage:
         return _no_event(story, evidence.value)
     record = message.record
     hop = next(h for h in story.on(record.topic) if h.record == record)
-    waits = any(r.reach is Reach.WAITING for r in hop.readers)
-    return Stage(StageName.EVENT, StageState.WAITING if waits else StageState.DONE, record.timestamp, placed(hop))
+    followed = story.purchase is not None
+    return Stage(StageName.EVENT, _reached(hop, followed=followed), record.timestamp, placed(hop))
+
+
+def _reached(hop: Hop, *, followed: bool) -> StageState:
+    """The state of a record's stage by the group that comes first. `followed`: what it is there for is done."""
+    if followed:
+        return StageState.DONE
+    match hop.readers[0].reach if hop.readers else Reach.UNKNOWN:
+        case Reach.PASSED:
+            return StageState.PASSED
+        case Reach.WAITING:
+            return StageState.WAITING
+        case Reach.UNPROTECTED:
+            return StageState.UNPROTECTED
+        case Reach.UNKNOWN:
+            return StageState.UNKNOWN
 
 
 def _no_event(story: Story, evidence: MessageEvidence) -> Stage:
@@ -137,10 +157,8 @@ def _announcement(story: Story, flow: Flow) -> Stage:
     hops = story.on(flow.purchase_created)
     if hops:
         newest = hops[-1]
-        first_group = newest.readers[:1]
-        waits = any(r.reach is Reach.WAITING for r in first_group)
+        state = _reached(newest, followed=bool(_allocated(story) or story.allocations))
         more = f"; {len(hops)} copies" if len(hops) > 1 else ""
-        state = StageState.WAITING if waits else StageState.DONE
         return Stage(StageName.ANNOUNCEMENT, state, hops[0].record.timestamp, placed(newest) + more)
     looked = story.searched(flow.purchase_created)
     if looked is None or looked.error is not None:
@@ -153,6 +171,11 @@ def _announcement(story: Story, flow: Flow) -> Stage:
     return Stage(StageName.ANNOUNCEMENT, StageState.NOT_SEEN, None, text)
 
 
+def _allocated(story: Story) -> list[Allocation]:
+    """The approved and active allocations of its student and course."""
+    return [a for a in story.facts.allocations if a.allocated] if story.facts else []
+
+
 def _allocation(story: Story) -> Stage:
     if story.purchase is None:
         return Stage(StageName.ALLOCATION, StageState.NOT_DUE, None, "there is no purchase")
@@ -161,7 +184,7 @@ def _allocation(story: Story) -> Stage:
     if done:
         at = after.allocated_at.get(done[0].id) if after else None
         return Stage(StageName.ALLOCATION, StageState.DONE, at, f"allocation {done[0].id}, {done[0].status}")
-    older = [a for a in story.facts.allocations if a.allocated] if story.facts else []
+    older = _allocated(story)
     if older:
         text = f"allocation {older[0].id}, {older[0].status}, requested before this purchase"
         return Stage(StageName.ALLOCATION, StageState.DONE, None, text)
@@ -172,8 +195,7 @@ def _allocation(story: Story) -> Stage:
 
 
 def _sessions(story: Story) -> Stage:
-    every = story.facts.allocations if story.facts else ()
-    allocated = [a for a in every if a.allocated]
+    allocated = _allocated(story)
     if story.purchase is None or not allocated:
         return Stage(StageName.SESSIONS, StageState.NOT_DUE, None, "there is no allocation")
     count = sum(a.sessions for a in allocated)

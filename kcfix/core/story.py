@@ -88,6 +88,8 @@ class Looked:
     error: str | None = None
     """Why it was not searched, or not wholly."""
     note: str | None = None
+    silent: bool = False
+    """Whether the system itself did not answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,33 +5,26 @@ A system that does not answer becomes a value that says so. Nothing is changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, cast
 
 from kcfix.core.aftermath import Aftermath
-from kcfix.core.events import DeadLetter, parse_dead_letter
+from kcfix.core.events import DeadLetter, Record, parse_dead_letter
 from kcfix.core.gather import LONGEST_SECONDS, Sources, payment_snapshots
-from kcfix.core.hops import Positions, grouped, later_topics, make_hop, names, read_positions, search_later
+from kcfix.core.hops import Positions, grouped, make_hop, names, read_positions, search_later
 from kcfix.core.journal import RunRecord
 from kcfix.core.judge import judge
 from kcfix.core.offsets import GroupState, TopicPartition
-from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.payments import PaymentId
 from kcfix.core.ports import DockerPort, SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, Reading, Snapshots
-from kcfix.core.story import (
-    Hop,
-    Looked,
-    Marks,
-    OwnStep,
-    Retention,
-    Story,
-    StoryLine,
-    allocations_of,
-    purchase_of,
-)
+from kcfix.core.story import Looked, Marks, OwnStep, Retention, Story, StoryLine
 from kcfix.core.story_log import Wanted, read_lines
+from kcfix.core.story_looked import looked_database, looked_later, looked_message
+from kcfix.core.story_marks import marks_of, places_of, steps_about
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
@@ -83,17 +76,16 @@ def read_stories(ids: Collection[PaymentId], sources: StorySources, *, overdue: 
         raise snapshots
     around = _Around(_reading(read["kafka"]), _reading(read["docker"]), _reading(read["journal"]))
     by_payment = cast("Snapshots", snapshots).by_payment
-    steps = {i: _steps(i, around.runs.value or ()) for i in wanted}
-    marks = {i: _marks(by_payment[i], steps[i]) for i in wanted}
-    later = run_readings(_later(by_payment, marks, around, sources), LONGEST_SECONDS)
-    found: Reading[SearchResult] = _reading(later["kafka"])
-    aftermath: Reading[Aftermath] = _reading(later["database"])
-    logs = [part for name, part in later.items() if name.startswith("log of ")]
-    retention = _retention(sources.flow, around)
-    return tuple(
-        _story(by_payment[i], marks[i], steps[i], found, aftermath, logs, around, retention, sources, overdue)
-        for i in wanted
+    steps = {i: steps_about(i, around.runs.value or ()) for i in wanted}
+    marks = {i: marks_of(by_payment[i], steps[i]) for i in wanted}
+    read = run_readings(_later(by_payment, marks, around, sources), LONGEST_SECONDS)
+    later = _Later(
+        found=_reading(read["kafka"]),
+        aftermath=_reading(read["database"]),
+        logs=tuple(part for name, part in read.items() if name.startswith("log of ")),
+        retention=_retention(sources.flow, around),
     )
+    return tuple(_story(by_payment[i], marks[i], steps[i], around, later, sources, overdue) for i in wanted)
 
 
 def _reading(read: object) -> Reading[Any]:
@@ -122,7 +114,7 @@ def _later(
         every = [i for m in marks.values() for i in m.ids]
         return sources.payments.database().aftermath(purchases=purchases, allocations=allocations, correlations=every)
 
-    wanted = {i: Wanted(marks[i], _places(s)) for i, s in snapshots.items()}
+    wanted = {i: Wanted(marks[i], places_of(s)) for i, s in snapshots.items()}
     tasks: dict[str, Callable[[], object]] = {"kafka": hops, "database": aftermath}
     for worker, boxes in (around.containers.value or {}).items():
         for box in boxes:
@@ -142,112 +134,139 @@ def _log_task(
     return read
 
 
-def _places(snapshot: PaymentSnapshot) -> frozenset[tuple[TopicPartition, int]]:
-    evidence = snapshot.evidence.value
-    records = [m.record for m in evidence.messages] if evidence else []
-    return frozenset((TopicPartition(r.topic, r.partition), r.offset) for r in records)
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """What was read of all payments after their snapshots."""
 
-
-def _marks(snapshot: PaymentSnapshot, steps: Iterable[OwnStep]) -> Marks:
-    facts = snapshot.facts.value
-    payment = facts.payment if facts else None
-    if facts is None or payment is None:
-        return Marks(snapshot.payment_id, moments=tuple(sorted(s.at for s in steps if s.at is not None)))
-    purchase = purchase_of(facts)
-    allocations = allocations_of(facts)
-    moments: list[datetime | None] = [payment.paid_at]
-    moments += [e.processed_at for e in facts.events]
-    moments += [s.at for s in steps]
-    moments += [a.requested_at for a in allocations[:1]] + [a.requested_at for a in allocations if a.allocated]
-    if purchase is not None:
-        moments.append(purchase.created_at)
-    evidence = snapshot.evidence.value
-    if evidence is not None:
-        moments += [m.record.timestamp for m in evidence.messages]
-    return Marks(
-        snapshot.payment_id,
-        purchase.id if purchase else None,
-        tuple(a.id for a in allocations),
-        tuple(sorted({m for m in moments if m is not None})),
-    )
-
-
-def _steps(payment_id: PaymentId, runs: Iterable[RunRecord]) -> tuple[OwnStep, ...]:
-    found = [
-        OwnStep(run.id, run.who, step.at, step.what, step.result)
-        for run in runs
-        for step in run.steps
-        if str(step.what.get("payment_id", "")).lower() == payment_id
-    ]
-    return tuple(sorted(found, key=lambda s: (s.at is None, s.at, s.run_id)))
+    found: Reading[SearchResult]
+    aftermath: Reading[Aftermath]
+    logs: tuple[object, ...]
+    """A LineReading or an error for each container."""
+    retention: Retention
 
 
 def _story(
     snapshot: PaymentSnapshot,
     marks: Marks,
     steps: tuple[OwnStep, ...],
-    found: Reading[SearchResult],
-    aftermath: Reading[Aftermath],
-    logs: Iterable[object],
     around: _Around,
-    retention: Retention,
+    later: _Later,
     sources: StorySources,
     overdue: timedelta,
 ) -> Story:
-    flow, positions, containers = sources.flow, around.positions.value, around.containers.value or {}
-    evidence = snapshot.evidence.value
-    hops: list[Hop] = []
-    letters: list[DeadLetter] = []
-    if evidence is not None:
-        seen_by_scan = {(r.topic, r.partition, r.offset) for r in (sources.scanned.records if sources.scanned else ())}
-        for message in evidence.messages:
-            at = (message.record.topic, message.record.partition, message.record.offset)
-            hops.append(make_hop(message.record, flow, positions, containers, scanned=at in seen_by_scan))
-        letters += evidence.dead_letters
-    mine = [r for r in (found.value.records if found.value else ()) if names(r, marks)]
-    letters += [d for r in mine if r.topic == flow.dead_letters and (d := parse_dead_letter(r)) is not None]
-    order = {topic: n for n, topic in enumerate(flow.topics)}
-    hops += [make_hop(r, flow, positions, containers) for r in mine if r.topic != flow.dead_letters]
-    hops.sort(key=lambda h: (order.get(h.record.topic, 99), h.record.timestamp is None, h.record.timestamp))
-    lines: list[StoryLine] = []
-    looked_logs: list[Looked] = []
-    for part in logs:
-        if isinstance(part, KcfixError):
-            looked_logs.append(Looked("docker", "logs", None, error=part.message))
-            continue
-        read, looked = cast("LineReading", part)
-        own = read.get(snapshot.payment_id, ())
-        lines += own
-        count = None if looked.found is None else sum(1 for line in own if not line.around)
-        looked_logs.append(Looked("docker", looked.what, count, error=looked.error, note=looked.note))
+    flow = sources.flow
+    records = _records(snapshot, marks, later.found.value, sources.scanned, flow)
+    letters = _letters(snapshot, records, flow)
+    hops = [
+        make_hop(
+            r,
+            flow,
+            around.positions.value,
+            around.containers.value or {},
+            scanned=_only_scanned(r, snapshot, sources.scanned),
+        )
+        for r in records
+        if r.topic != flow.dead_letters
+    ]
+    lines, looked_logs = _lines(snapshot.payment_id, around, later.logs)
     return Story(
         snapshot=snapshot,
         verdict=judge(snapshot, overdue=overdue),
         marks=marks,
-        aftermath=_of_payment(aftermath, snapshot.facts.value, marks),
+        aftermath=_of_payment(later.aftermath, marks),
         hops=tuple(hops),
         letters=grouped(letters),
-        lines=tuple(sorted(lines, key=lambda line: line.entry.timestamp)),
+        lines=lines,
         steps=steps,
         looked=(
-            *_looked_database(snapshot, aftermath),
-            *_looked_kafka(snapshot, marks, found, around, flow, mine_by_topic(mine), len(letters)),
-            *(looked_logs or _looked_docker(around)),
-            Looked("journal", "kcfix journal", None if around.runs.error else len(steps), error=around.runs.error),
+            looked_database(snapshot, later.aftermath),
+            looked_message(snapshot, flow, around.positions),
+            *looked_later(marks, flow, around.positions, later.found, records, len(letters)),
+            *_scan_looked(sources.scanned, records, (flow.purchase_confirmed, flow.dead_letters)),
+            *looked_logs,
+            Looked(
+                "journal",
+                "the journal",
+                None if around.runs.error else len(steps),
+                error=around.runs.error,
+                silent=around.runs.value is None,
+            ),
         ),
-        retention=retention,
+        retention=later.retention,
     )
 
 
-def mine_by_topic(records: Iterable[Any]) -> Mapping[str, int]:
-    """How many records on each topic."""
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.topic] = counts.get(record.topic, 0) + 1
-    return counts
+def _records(
+    snapshot: PaymentSnapshot, marks: Marks, found: SearchResult | None, scanned: SearchResult | None, flow: Flow
+) -> list[Record]:
+    """Its records, each once, in the order of the flow's topics and of time."""
+    evidence = snapshot.evidence.value
+    mine = {(r.topic, r.partition, r.offset): r for r in (found.records if found else ()) if names(r, marks)}
+    mine |= {(r.topic, r.partition, r.offset): r for r in (scanned.records if scanned else ()) if names(r, marks)}
+    for message in evidence.messages if evidence else ():
+        r = message.record
+        mine[r.topic, r.partition, r.offset] = r
+    order = {topic: n for n, topic in enumerate(flow.topics)}
+    placed = sorted(mine.values(), key=lambda r: (r.topic, r.partition, r.offset))
+    dated = sorted(placed, key=lambda r: (r.timestamp is None, r.timestamp))
+    return sorted(dated, key=lambda r: order.get(r.topic, len(order)))
 
 
-def _of_payment(aftermath: Reading[Aftermath], facts: PaymentFacts | None, marks: Marks) -> Reading[Aftermath]:
+def _only_scanned(record: Record, snapshot: PaymentSnapshot, scanned: SearchResult | None) -> bool:
+    """Whether the usual search could not lead to it: by its key, or by where it lies."""
+    if scanned is None or record not in scanned.records:
+        return False
+    evidence = snapshot.evidence.value
+    where = TopicPartition(record.topic, record.partition)
+    usual = evidence.searched if evidence else ()
+    near = any(r.partition == where and r.start <= record.offset < r.end for r in usual)
+    return not near or record.key != snapshot.payment_id.encode()
+
+
+def _letters(snapshot: PaymentSnapshot, records: Iterable[Record], flow: Flow) -> tuple[DeadLetter, ...]:
+    """Its dead letters, each once, wherever they were found."""
+    evidence = snapshot.evidence.value
+    found = [d for r in records if r.topic == flow.dead_letters and (d := parse_dead_letter(r)) is not None]
+    every = [*(evidence.dead_letters if evidence else ()), *found]
+    return tuple({(d.record.partition, d.record.offset): d for d in every}.values())
+
+
+def _lines(
+    payment_id: PaymentId, around: _Around, logs: Iterable[object]
+) -> tuple[tuple[StoryLine, ...], tuple[Looked, ...]]:
+    """Its lines of all containers in the order of time, and how far each log was read."""
+    lines: list[StoryLine] = []
+    looked: list[Looked] = []
+    for part in logs:
+        if isinstance(part, KcfixError):
+            looked.append(Looked("docker", "logs", None, error=part.message, silent=True))
+            continue
+        read, how = cast("LineReading", part)
+        own = read.get(payment_id, ())
+        lines += own
+        looked.append(replace(how, found=None if how.found is None else sum(not line.around for line in own)))
+    if not looked:
+        silent = around.containers.error is not None
+        error = around.containers.error or "no container of the flow is here"
+        looked.append(Looked("docker", "logs", None, error=error, silent=silent))
+    return tuple(sorted(lines, key=lambda line: line.entry.timestamp)), tuple(looked)
+
+
+def _scan_looked(scanned: SearchResult | None, records: Iterable[Record], topics: Iterable[str]) -> tuple[Looked, ...]:
+    """How far a scan came, topic by topic; nothing where there was none."""
+    if scanned is None:
+        return ()
+    counts = Counter(r.topic for r in records if r in scanned.records)
+    looked = []
+    for topic in topics:
+        failed = {tp: why for tp, why in scanned.failed.items() if tp.topic == topic}
+        error = "; ".join(f"{tp}: {why}" for tp, why in sorted(failed.items())) or None
+        ranges = tuple(r for r in scanned.searched if r.partition.topic == topic)
+        looked.append(Looked("kafka", topic, counts[topic], ranges, error=error, note="by --scan"))
+    return tuple(looked)
+
+
+def _of_payment(aftermath: Reading[Aftermath], marks: Marks) -> Reading[Aftermath]:
     """What concerns this payment of what was read for all."""
     every = aftermath.value
     if every is None:
@@ -262,58 +281,6 @@ def _of_payment(aftermath: Reading[Aftermath], facts: PaymentFacts | None, marks
             every.events_recorded,
         )
     )
-
-
-def _looked_database(snapshot: PaymentSnapshot, aftermath: Reading[Aftermath]) -> tuple[Looked, ...]:
-    facts = snapshot.facts
-    if facts.value is None:
-        return (Looked("database", "database", None, error=facts.error),)
-    found = 0 if facts.value.payment is None else 1
-    note = None
-    if aftermath.value is not None and not aftermath.value.events_recorded:
-        note = "there is no table of processed events"
-    return (Looked("database", "database", found, error=aftermath.error, note=note),)
-
-
-def _looked_kafka(
-    snapshot: PaymentSnapshot,
-    marks: Marks,
-    found: Reading[SearchResult],
-    around: _Around,
-    flow: Flow,
-    counts: Mapping[str, int],
-    letters: int,
-) -> tuple[Looked, ...]:
-    evidence = snapshot.evidence
-    if evidence.value is None:
-        looked = [Looked("kafka", flow.purchase_confirmed, None, error=evidence.error)]
-    else:
-        e = evidence.value
-        note = None if e.dead_letters_error is None else f"dead letters: {e.dead_letters_error}"
-        looked = [
-            Looked("kafka", flow.purchase_confirmed, len(e.messages), e.searched, error=e.incomplete_reason, note=note)
-        ]
-    if found.value is None:
-        return (*looked, Looked("kafka", "the later topics", None, error=found.error))
-    if not marks.moments:
-        text = "not searched: no time of its life is known to look at"
-        return (*looked, Looked("kafka", "the later topics", None, error=text))
-    result, positions = found.value, around.positions.value
-    for topic in later_topics(flow):
-        if positions is not None and topic not in positions.topics:
-            looked.append(Looked("kafka", topic, None, error="no such topic"))
-            continue
-        failed = {tp: why for tp, why in result.failed.items() if tp.topic == topic}
-        error = "; ".join(f"{tp}: {why}" for tp, why in sorted(failed.items())) or None
-        ranges = tuple(r for r in result.searched if r.partition.topic == topic)
-        count = letters if topic == flow.dead_letters else counts.get(topic, 0)
-        looked.append(Looked("kafka", topic, count, ranges, error=error))
-    return tuple(looked)
-
-
-def _looked_docker(around: _Around) -> tuple[Looked, ...]:
-    error = around.containers.error or "no container of the flow is here"
-    return (Looked("docker", "logs", None, error=error),)
 
 
 def _retention(flow: Flow, around: _Around) -> Retention:
