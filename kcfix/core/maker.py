@@ -52,8 +52,11 @@ SCRIPTS: Mapping[str, str] = {
 """Sources in processed_events of the scripts that insert a purchase (docs/system.md 5). fix-missing-purchase.js is not
 among them: it sends an event, and the worker makes the purchase."""
 
-COMMITTED = ("Transaction committed successfully", "✅ Purchase created and event marked as processed")
-FALLBACK_CREATED = "Purchase created successfully using fallback method"
+COMMITTED = (
+    "Transaction committed successfully",
+    "Purchase created successfully using fallback method",
+    "✅ Purchase created and event marked as processed",
+)
 FOUND_THERE = "Purchase already exists"
 RETRY_QUEUED = "Added job to retry queue"
 
@@ -87,6 +90,7 @@ class _Case:
             and not line.around
             and any(phrase in line.entry.message for phrase in phrases)
             and payment_of(line.entry) in (None, self.story.payment_id)
+            and line.entry.fields.get("purchaseId") in (None, self.purchase.id)
         ]
 
     def near(self, at: datetime | None) -> bool:
@@ -128,14 +132,14 @@ def _script(case: _Case) -> MadeBy | None:
 
 def _worker_log(case: _Case) -> MadeBy | None:
     name = case.flow.purchase_worker
-    fallback = [e.entry for e in case.lines(FALLBACK_CREATED) if case.near(e.entry.timestamp)]
-    if fallback:
-        return MadeBy(Maker.WORKER, True, f"{fallback[0].container} logged that it made it by its fallback", name)
-    committed = [e.entry for e in case.lines(*COMMITTED) if case.near(e.entry.timestamp)]
-    found = [e.entry for e in case.lines(FOUND_THERE) if case.near(e.entry.timestamp)]
-    if committed and not found:
-        return MadeBy(Maker.WORKER, True, f"{committed[0].container} logged that it committed it", name)
-    return None
+    made = [e.entry for e in case.lines(*COMMITTED) if case.near(e.entry.timestamp)]
+    if not made:
+        return None
+    # Before it commits, a worker that finds the purchase there says so, and then logs and announces as if it made it.
+    if any(e.entry.timestamp <= made[0].timestamp and case.near(e.entry.timestamp) for e in case.lines(FOUND_THERE)):
+        return None
+    at = made[0].timestamp.isoformat(timespec="milliseconds")
+    return MadeBy(Maker.WORKER, True, f"{made[0].container} logged at {at} that it committed it", name)
 
 
 def _worker_event(case: _Case) -> MadeBy | None:

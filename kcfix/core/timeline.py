@@ -19,6 +19,8 @@ from kcfix.core.story import Hop, Letters, OwnStep, Story, StoryLine
 from kcfix.flow import Flow
 
 EMITTER = "PURCHASE_CONFIRMED"
+ALWAYS_LOGGED = "RECOVERY: Event marked as processed but purchase missing"
+"""A warning that purchase-worker logs on its normal path as well, so it tells nothing (docs/system.md 2.7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ def _lines(story: Story, flow: Flow) -> Iterator[Moment]:
 def _meaning(line: StoryLine, flow: Flow) -> str | None:
     """The milestone that a line proves, or its error; None for lines that say nothing of weight."""
     entry = line.entry
+    if ALWAYS_LOGGED in entry.message:
+        return None
     stage = flow.stage_of_worker(line.worker)
     rule = next((r for r in rules_of(stage) if r.matches(entry)), None)
     if rule is not None:
