@@ -117,17 +117,20 @@ def _kcfix(case: _Case) -> MadeBy | None:
 
 
 def _script(case: _Case) -> MadeBy | None:
-    rows = [r for r in case.rows if r.source in SCRIPTS]
-    if not rows:
-        return None
-    named = [r for r in rows if r.correlation_id == case.purchase.id or case.near(r.processed_at)]
-    row = (named or rows)[0]
-    which = SCRIPTS[row.source]
-    if named:
-        return MadeBy(Maker.SCRIPT, True, f"{which} recorded {row.event_type} for it as it was made", which)
-    return MadeBy(
-        Maker.SCRIPT, False, f"{which} recorded {row.event_type} for this payment, though not when it was made", which
-    )
+    for row in case.rows:
+        if row.source in SCRIPTS and (row.correlation_id == case.purchase.id or case.near(row.processed_at)):
+            which = SCRIPTS[row.source]
+            return MadeBy(Maker.SCRIPT, True, f"{which} recorded {row.event_type} for it as it was made", which)
+    return None
+
+
+def _script_at_another_time(case: _Case) -> MadeBy | None:
+    for row in case.rows:
+        if row.source in SCRIPTS:
+            which = SCRIPTS[row.source]
+            because = f"{which} recorded {row.event_type} for this payment, though not when it was made"
+            return MadeBy(Maker.SCRIPT, False, because, which)
+    return None
 
 
 def _worker_log(case: _Case) -> MadeBy | None:
@@ -198,6 +201,7 @@ RULES: tuple[Callable[[_Case], MadeBy | None], ...] = (
     _script,
     _worker_log,
     _worker_event,
+    _script_at_another_time,
     _found,
     _course_service,
     _hand_made,

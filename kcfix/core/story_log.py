@@ -47,15 +47,21 @@ class _Kept:
     first: list[StoryLine] = field(default_factory=list)
     newest: deque[StoryLine] = field(default_factory=lambda: deque(maxlen=KEPT // 2))
     count: int = 0
+    """Lines about the payment, those that were not kept among them."""
     after: int = 0
     """Lines that are still to be kept because they follow an error."""
 
     def keep(self, line: StoryLine) -> None:
-        self.count += 1
+        self.count += not line.around
         if len(self.first) < KEPT // 2:
             self.first.append(line)
         else:
             self.newest.append(line)
+
+    def has(self, line: RawLine) -> bool:
+        """Whether it is among the last that were kept."""
+        last = [*self.first, *self.newest][-2 * AROUND :]
+        return any((one.entry.timestamp, one.entry.raw) == (line.timestamp, line.text) for one in last)
 
 
 def read_lines(
@@ -78,12 +84,15 @@ def read_lines(
         error = failure.message
     found = {i: (*k.first, *k.newest) for i, k in kept.items()}
     count = None if error is not None and not lines else sum(k.count for k in kept.values())
-    return found, Looked("docker", container.name, count, error=error, note=_note(lines, first_at, since))
+    cut = any(k.count > KEPT for k in kept.values())
+    return found, Looked("docker", container.name, count, error=error, note=_note(lines, first_at, since, cut=cut))
 
 
-def _note(lines: int, first_at: datetime | None, since: datetime | None) -> str | None:
+def _note(lines: int, first_at: datetime | None, since: datetime | None, *, cut: bool) -> str | None:
     if lines >= NEWEST and first_at is not None:
         return f"only the newest {NEWEST} lines were looked at, from {first_at.isoformat(timespec='seconds')} on"
+    if cut:
+        return f"of very many lines the first {KEPT // 2} and the newest {KEPT // 2} are kept"
     if not lines:
         return "no lines" if since is None else f"no lines since {since.isoformat(timespec='seconds')}"
     return None
@@ -122,7 +131,7 @@ def _look(
         trouble = entry.level in (Level.ERROR, Level.WARN)
         if trouble and not mine.after:
             for earlier in before:
-                if not any(line.entry.raw == earlier[0].text for line in (*mine.first[-AROUND:], *mine.newest)):
+                if not mine.has(earlier[0]):
                     _keep_around(worker, earlier, mine)
         mine.keep(StoryLine(worker, entry))
         mine.after = AROUND if trouble else 0

@@ -35,7 +35,7 @@ def world(system: Drill, database: psycopg.Connection) -> tuple[object, ...]:
     ends = [wire.ends(system, topic) for topic in FLOW.topics]
     committed = [groups.committed(system, stage.group, topic) for stage in FLOW.stages for topic in stage.topics]
     counts = [
-        database.execute(f"select count(*) from {table}".encode()).fetchone()
+        database.execute(f"select count(*) from {table}".encode()).fetchone()  # noqa: S608 - names of this file
         for table in ("payments", "student_course_purchases", "trainer_allocations", "processed_events")
     ]
     return ends, committed, counts
@@ -142,6 +142,7 @@ def test_a_scan_finds_a_message_that_the_usual_search_can_not(
     )
     key = b"foreign" if odd == "key" else paid.encode()
     [sent] = wire.send(system, [Message(made.topic, key, made.value, made.headers)], at=ago(days=5))
+    assert sent.offset is not None
     partition = murmur2_partition(key, 3)
     groups.wait_empty(system, FLOW.purchase_group)
     groups.commit(system, FLOW.purchase_group, FLOW.purchase_confirmed, {partition: sent.offset + 1})
