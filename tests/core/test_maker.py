@@ -50,7 +50,7 @@ class World:
         if by == "purchase":
             self.database.events[-1] = replace(row, correlation_id=self.bought.id)
 
-    def log(self, message: str, *, seconds: float = 0, box: str = WORKER.name, **fields: object) -> None:
+    def log(self, message: str, *, seconds: float = 0, box: str = WORKER.name, **fields: Any) -> None:
         """A line of the worker about the payment, so many seconds after the purchase."""
         text = log_text(message, paymentId=self.paid.id, **fields)
         self.lines.append(line(box, self.bought.created_at + timedelta(seconds=seconds), text))
