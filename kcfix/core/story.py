@@ -134,7 +134,9 @@ class Marks:
     purchase_id: str | None = None
     allocation_ids: tuple[str, ...] = ()
     moments: tuple[datetime, ...] = ()
-    """Known times of its life, sorted. Empty: nothing is known of when it was paid."""
+    """Known times of its life, sorted, around which its records are looked for."""
+    paid_at: datetime | None = None
+    """None where its row is not known: other known times may then lie long after it."""
 
     @property
     def ids(self) -> tuple[str, ...]:

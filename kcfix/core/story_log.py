@@ -68,7 +68,7 @@ def read_lines(
     docker: DockerPort, worker: str, container: Container, wanted: Mapping[PaymentId, Wanted]
 ) -> tuple[Mapping[PaymentId, tuple[StoryLine, ...]], Looked]:
     """The lines of one container about each payment, in Docker's order, and how far it was read."""
-    known = [w.marks.moments[0] for w in wanted.values() if w.marks.moments]
+    known = [w.marks.paid_at for w in wanted.values() if w.marks.paid_at is not None]
     since = min(known) - BEFORE_PAID if known and len(known) == len(wanted) else None
     kept = {i: _Kept() for i in wanted}
     lines, first_at = 0, None

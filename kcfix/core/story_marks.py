@@ -33,6 +33,7 @@ def marks_of(snapshot: PaymentSnapshot, steps: Iterable[OwnStep]) -> Marks:
         purchase.id if purchase else None,
         tuple(a.id for a in allocations),
         tuple(sorted({m for m in moments if m is not None})),
+        payment.paid_at,
     )
 
 

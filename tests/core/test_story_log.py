@@ -18,7 +18,7 @@ ME = PaymentId("00000000-0000-4000-8000-00000000000a")
 PURCHASE, ALLOCATION = "00000000-0000-4000-8000-0000000000c1", "00000000-0000-4000-8000-0000000000d1"
 PAID = NOW - timedelta(minutes=30)
 BOX = container()
-MARKS = Marks(ME, PURCHASE, (ALLOCATION,), (PAID,))
+MARKS = Marks(ME, PURCHASE, (ALLOCATION,), (PAID,), PAID)
 WHERE = TopicPartition("purchase-confirmed", 1)
 
 
@@ -112,7 +112,7 @@ def test_lines_from_before_the_payment_are_not_read() -> None:
 
 def test_without_a_known_time_the_newest_lines_are_read() -> None:
     raw = lines(log_text("old", paymentId=ME), start=-3600)
-    assert said(read(raw, Wanted(Marks(ME)))[0]) == ["old"]
+    assert said(read(raw, Wanted(Marks(ME, moments=(NOW,))))[0]) == ["old"]
 
 
 def test_a_log_that_can_not_be_read_is_said() -> None:
