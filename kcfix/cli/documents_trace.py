@@ -78,6 +78,7 @@ _ROW: Mapping[str, object] = {
                     "reach": Reach,
                     "member": "string?",
                     "container": "string?",
+                    "unvouched": "boolean",
                 }
             ],
         }

@@ -86,7 +86,7 @@ def command(
 def run(options: Options, services: Services) -> View:
     """Read, and tell."""
     given = _given(options, services)
-    warnings = _about_containers(services) if given.valid else []
+    warnings: list[str] = []
     scanned = None
     if options.scan and given.valid:
         scanned = scanned_by(given.valid, options.since, options.until, services)
@@ -94,6 +94,7 @@ def run(options: Options, services: Services) -> View:
     stories = read_stories(
         given.valid, _sources(services, scanned.result if scanned else None), overdue=services.settings.overdue
     )
+    warnings += _about_containers(services) if given.valid else []
     told = [tell(story, services.flow) for story in stories]
     offsets = scanned.offsets if scanned else None
     return trace_view(told, given.malformed, services, warnings=warnings, scanned_offsets=offsets)

@@ -131,6 +131,7 @@ def _record(hop: Hop) -> dict[str, object]:
                 "reach": r.reach,
                 "member": r.member,
                 "container": r.container,
+                "unvouched": r.unvouched,
             }
             for r in hop.readers
         ],

@@ -125,17 +125,22 @@ def make_hop(
     record: Record,
     flow: Flow,
     positions: Positions | None,
-    containers: Mapping[str, tuple[Container, ...]],
+    containers: Mapping[str, tuple[Container, ...]] | None,
     *,
     scanned: bool = False,
 ) -> Hop:
-    """The record with the groups that read its topic. `positions` None: Kafka gave none, all is unknown."""
+    """The record with the groups that read its topic. `positions` or `containers` None: those did not answer."""
     stages = [stage for stage in flow.stages if record.topic in stage.topics]
-    readers = tuple(_reader(record, stage, positions, containers.get(stage.worker, ())) for stage in stages)
+    readers = tuple(_reader(record, stage, positions, containers) for stage in stages)
     return Hop(record, parse_event(record), readers, scanned)
 
 
-def _reader(record: Record, stage: Stage, positions: Positions | None, containers: tuple[Container, ...]) -> Reader:
+def _reader(
+    record: Record,
+    stage: Stage,
+    positions: Positions | None,
+    containers: Mapping[str, tuple[Container, ...]] | None,
+) -> Reader:
     where = TopicPartition(record.topic, record.partition)
     if positions is None:
         return Reader(stage.group, stage.worker, None, Reach.UNKNOWN)
@@ -149,11 +154,19 @@ def _reader(record: Record, stage: Stage, positions: Positions | None, container
         reach = Reach.PASSED if record.offset < lag.committed_offset else Reach.WAITING
     group = positions.groups.get(stage.group)
     owner = group.owner(where) if group else None
-    container = None
-    if group is not None and owner is not None:
-        mine = [box for member, box in vouched(group.members, containers, stage) if member == owner]
-        container = mine[0].name if mine else None
-    return Reader(stage.group, stage.worker, lag.committed_offset, reach, owner.client_id if owner else None, container)
+    if group is None or owner is None:
+        return Reader(stage.group, stage.worker, lag.committed_offset, reach)
+    boxes = (containers or {}).get(stage.worker, ())
+    container = next((box.name for member, box in vouched(group.members, boxes, stage) if member == owner), None)
+    return Reader(
+        group=stage.group,
+        worker=stage.worker,
+        committed_offset=lag.committed_offset,
+        reach=reach,
+        member=owner.client_id,
+        container=container,
+        unvouched=containers is not None and container is None,
+    )
 
 
 def grouped(letters: Iterable[DeadLetter]) -> tuple[Letters, ...]:

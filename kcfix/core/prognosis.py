@@ -104,7 +104,12 @@ def _row(story: Story, flow: Flow) -> _Row:
             if _announcement_waits(story, flow):
                 how = f"the event still waits for {flow.allocation_worker}"
                 return _Row(means, Heals.ONLY_IF, how, (f"kcfix restart {flow.allocation_worker}",))
-            return _Row(means, Heals.NO, "the allocation group has passed the event, or it is gone", (logs, repair))
+            return _Row(
+                means,
+                Heals.NO,
+                "the allocation group has passed the event, or it is gone",
+                (logs, f"{repair} --strategy announce"),
+            )
         case VerdictKind.PENDING_ALLOCATION:
             means = "has the course, and waits for a trainer"
             how = "only if a trainer becomes free and somebody allocates one"

@@ -138,7 +138,10 @@ def read(reader: Reader) -> str:
             text = f"{reader.group} has no usable committed offset there"
         case Reach.UNKNOWN:
             return f"{reader.group} unknown"
-    return f"{text}, held by {reader.container or reader.member}" if reader.member else f"{text}, held by nobody"
+    if reader.member is None:
+        return f"{text}, held by nobody"
+    doubt = ", for which no running container vouches" if reader.unvouched else ""
+    return f"{text}, held by {reader.container or reader.member}{doubt}"
 
 
 def _purchase(story: Story) -> Stage:

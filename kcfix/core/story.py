@@ -45,6 +45,8 @@ class Reader:
     """Client id of the member that holds the partition now; None: nobody, or not known."""
     container: str | None = None
     """The container whose process that member is; None where no running container vouches for it."""
+    unvouched: bool = False
+    """Whether containers are known and none of them vouches for the member: it may be what is left of a dead one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def looked_message(snapshot: PaymentSnapshot, flow: Flow, kafka: Reading[Positio
         note = None if e.dead_letters_error is None else f"dead letters: {e.dead_letters_error}"
         return Looked("kafka", topic, len(e.messages), e.searched, error=e.incomplete_reason, note=note)
     if snapshot.facts.value is not None and snapshot.facts.value.payment is not None:
-        return Looked("kafka", topic, None, error=evidence.error, silent=True)
+        return Looked("kafka", topic, None, error=evidence.error, silent=kafka.value is None)
     silent = kafka.value is None
     return Looked("kafka", topic, None, error=kafka.error if silent else NO_TIME, silent=silent)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kcfix.core.journal import RunRecord
 from kcfix.core.offsets import TopicPartition
@@ -11,8 +11,12 @@ from kcfix.core.payments import PaymentId
 from kcfix.core.snapshot import PaymentSnapshot
 from kcfix.core.story import Marks, OwnStep, allocations_of, purchase_of
 
+SANE = timedelta(days=1)
+"""How far a record's time may lie in the future: a producer's clock can be wrong by any amount."""
+
 
 def marks_of(snapshot: PaymentSnapshot, steps: Iterable[OwnStep]) -> Marks:
+    """The ids of the payment's things, and the times around which its records are looked for."""
     facts = snapshot.facts.value
     payment = facts.payment if facts else None
     if facts is None or payment is None:
@@ -27,7 +31,8 @@ def marks_of(snapshot: PaymentSnapshot, steps: Iterable[OwnStep]) -> Marks:
         moments.append(purchase.created_at)
     evidence = snapshot.evidence.value
     if evidence is not None:
-        moments += [m.record.timestamp for m in evidence.messages]
+        written = [m.record.timestamp for m in evidence.messages]
+        moments += [at for at in written if at is not None and at <= snapshot.taken_at + SANE]
     return Marks(
         snapshot.payment_id,
         purchase.id if purchase else None,
@@ -38,6 +43,7 @@ def marks_of(snapshot: PaymentSnapshot, steps: Iterable[OwnStep]) -> Marks:
 
 
 def steps_about(payment_id: PaymentId, runs: Iterable[RunRecord]) -> tuple[OwnStep, ...]:
+    """The steps of earlier runs about this payment, in the order of time."""
     found = [
         OwnStep(run.id, run.who, step.at, step.what, step.result)
         for run in runs
@@ -48,6 +54,7 @@ def steps_about(payment_id: PaymentId, runs: Iterable[RunRecord]) -> tuple[OwnSt
 
 
 def places_of(snapshot: PaymentSnapshot) -> frozenset[tuple[TopicPartition, int]]:
+    """Where its PURCHASE_CONFIRMED records lie, by which log lines name them."""
     evidence = snapshot.evidence.value
     records = [m.record for m in evidence.messages] if evidence else []
     return frozenset((TopicPartition(r.topic, r.partition), r.offset) for r in records)

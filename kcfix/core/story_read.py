@@ -162,7 +162,7 @@ def _story(
             r,
             flow,
             around.positions.value,
-            around.containers.value or {},
+            around.containers.value,
             scanned=_only_scanned(r, snapshot, sources.scanned),
         )
         for r in records

@@ -170,9 +170,9 @@ def _meaning(line: StoryLine, flow: Flow) -> str | None:
     if rule is not None:
         why = error_of(entry) if entry.level in (Level.ERROR, Level.WARN) else None
         return f"{rule.title}: {why}" if why else rule.title
-    if entry.level in (Level.ERROR, Level.WARN) or stage is None:
-        return error_of(entry) or entry.message
-    return None
+    if entry.level in (Level.ERROR, Level.WARN):
+        return f"{'error' if entry.level is Level.ERROR else 'warning'}: {error_of(entry) or entry.message}"
+    return entry.message if stage is None else None
 
 
 def _own(story: Story) -> Iterable[Moment | Undated]:

@@ -101,6 +101,16 @@ def test_a_payment_at_risk_says_what_a_plain_start_does_and_until_when(trace: Ca
     assert "UNPROTECTED" in ran.out
 
 
+def test_a_member_that_no_container_vouches_for_is_doubted(trace: Callable[..., Ran], night: Night) -> None:
+    paid = skipped(night)
+    night.kafka.join_worker(GROUP, "purchase-confirmed", client_id="purchase-worker-1767805200000")
+    doubt = "held by purchase-worker-1767805200000, for which no running container vouches"
+    assert doubt in trace(paid.id).out
+    silent = trace(paid.id, docker=FakeDocker(failure=Unreachable("no engine", system="docker")))
+    assert doubt not in silent.out
+    assert "held by purchase-worker-1767805200000" in silent.out
+
+
 def test_a_payment_whose_event_was_recorded_and_never_sent(trace: Callable[..., Ran], night: Night) -> None:
     ran = trace(night.ids[0])
     assert "NEVER_SENT" in ran.lines[0]
@@ -189,7 +199,7 @@ def test_verbose_shows_headers_log_lines_and_where_was_searched(trace: Callable[
     assert re.search(r"kafka +purchase-confirmed +1 +offsets of partition 0: 0 to 1", ran.out)
     quiet = trace(paid.id)
     assert "log lines" not in quiet.out
-    assert f"{box.name}  tier check" in quiet.out
+    assert f"{box.name}  error: tier check" in quiet.out
 
 
 def test_control_characters_from_outside_are_not_printed(trace: Callable[..., Ran], night: Night) -> None:
@@ -274,6 +284,7 @@ def test_the_document_has_everything_nested(trace: Callable[..., Ran], night: Ni
             "reach": "PASSED",
             "member": None,
             "container": None,
+            "unvouched": False,
         }
     ]
     assert {s["system"] for s in row["searched"]} == {"database", "kafka", "docker", "journal"}

@@ -197,7 +197,11 @@ def test_log_lines_are_condensed_to_milestones_and_errors() -> None:
     ]
     lines = [line(box.name, PAID + timedelta(seconds=n), text) for n, text in enumerate(said)]
     moments = timeline(story(paid.id, database, kafka, FakeDocker.of([box], lines)), FLOW).moments
-    assert [m.text for m in moments if m.source == box.name] == ["received", "retried: no, 4 times", "tier check"]
+    assert [m.text for m in moments if m.source == box.name] == [
+        "received",
+        "retried: no, 4 times",
+        "error: tier check",
+    ]
 
 
 def test_steps_of_earlier_runs_are_part_of_the_story() -> None:
