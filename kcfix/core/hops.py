@@ -5,12 +5,14 @@ The records are found by the time index around the known times of a payment's li
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from kcfix.core.corroborate import vouched
 from kcfix.core.events import DeadLetter, Record, parse_event
+from kcfix.core.id_index import IdIndex
 from kcfix.core.offsets import (
     NOTHING_COMMITTED,
     Committed,
@@ -19,6 +21,7 @@ from kcfix.core.offsets import (
     TopicPartition,
     partition_lag,
 )
+from kcfix.core.payments import PaymentId
 from kcfix.core.ports import KafkaPort, OffsetRange, SearchResult, Topic, TopicConfig
 from kcfix.core.story import Hop, Letters, Marks, Reach, Reader
 from kcfix.core.windows import merged, windows
@@ -114,11 +117,15 @@ def _ranges(kafka: KafkaPort, flow: Flow, positions: Positions, moments: Sequenc
     return merged(ranges)
 
 
-def names(record: Record, marks: Marks) -> bool:
-    """Whether the record names one of the payment's ids, whatever the case of its letters."""
-    text = (record.key or b"") + b"\n" + (record.value or b"")
-    lowered = text.lower()
-    return any(i.encode() in lowered for i in marks.ids)
+def by_payment(records: Iterable[Record], marks: Iterable[Marks]) -> dict[PaymentId, list[Record]]:
+    """The records that name one of a payment's ids, anywhere in key or value; payments without any are left out."""
+    index = IdIndex(marks)
+    found: dict[PaymentId, list[Record]] = defaultdict(list)
+    for record in records:
+        text = b"\n".join((record.key or b"", record.value or b"")).decode("utf-8", "replace")
+        for owner in index.named_in(text):
+            found[owner].append(record)
+    return dict(found)
 
 
 def make_hop(

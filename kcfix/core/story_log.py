@@ -6,11 +6,12 @@ The lines are looked at one by one and only what matters is kept or even underst
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from kcfix.core.id_index import IdIndex
 from kcfix.core.logentry import Level, LogEntry
 from kcfix.core.logparse import offset_of, parse_all
 from kcfix.core.offsets import TopicPartition
@@ -64,24 +65,70 @@ class _Kept:
         return any((one.entry.timestamp, one.entry.raw) == (line.timestamp, line.text) for one in last)
 
 
+class _Sorting:
+    """Takes the lines of one container one after the other, and keeps those that are about a payment."""
+
+    def __init__(self, worker: str, wanted: Mapping[PaymentId, Wanted]) -> None:
+        self.kept = {i: _Kept() for i in wanted}
+        self._worker = worker
+        self._index = IdIndex(w.marks for w in wanted.values())
+        self._at: dict[int, list[tuple[TopicPartition, PaymentId]]] = defaultdict(list)
+        for i, one in wanted.items():
+            for where, offset in one.places:
+                self._at[offset].append((where, i))
+        self._before: deque[list[RawLine]] = deque(maxlen=AROUND)
+        self._followed: set[PaymentId] = set()
+        """Payments of which an error has just gone by."""
+
+    def take(self, group: list[RawLine]) -> None:
+        """The next line, with its `Meta:` line."""
+        text = "\n".join(line.text for line in group)
+        owners = self._index.named_in(text)
+        offsets = {n for m in _OFFSET.findall(text) if len(m) < 20 and (n := int(m)) in self._at} if self._at else ()
+        entry = next(iter(parse_all(group))) if owners or offsets else None
+        if entry is not None:
+            place = offset_of(entry)
+            owners |= {i for n in offsets for where, i in self._at[n] if place == (where, n)}
+        for i in self._followed - owners:
+            self._around(i, group)
+            self.kept[i].after -= 1
+        for i in owners:
+            if entry is not None:
+                self._keep(i, entry)
+        self._followed = {i for i in self._followed | owners if self.kept[i].after}
+        self._before.append(group)
+
+    def _keep(self, i: PaymentId, entry: LogEntry) -> None:
+        mine = self.kept[i]
+        trouble = entry.level in (Level.ERROR, Level.WARN)
+        if trouble and not mine.after:
+            for earlier in self._before:
+                if not mine.has(earlier[0]):
+                    self._around(i, earlier)
+        mine.keep(StoryLine(self._worker, entry))
+        mine.after = AROUND if trouble else max(0, mine.after - 1)
+
+    def _around(self, i: PaymentId, group: list[RawLine]) -> None:
+        for entry in parse_all(group):
+            self.kept[i].keep(StoryLine(self._worker, entry, around=True))
+
+
 def read_lines(
     docker: DockerPort, worker: str, container: Container, wanted: Mapping[PaymentId, Wanted]
 ) -> tuple[Mapping[PaymentId, tuple[StoryLine, ...]], Looked]:
     """The lines of one container about each payment, in Docker's order, and how far it was read."""
     known = [w.marks.paid_at for w in wanted.values() if w.marks.paid_at is not None]
     since = min(known) - BEFORE_PAID if known and len(known) == len(wanted) else None
-    kept = {i: _Kept() for i in wanted}
-    lines, first_at = 0, None
-    error = None
-    before: deque[list[RawLine]] = deque(maxlen=AROUND)
+    sorting = _Sorting(worker, wanted)
+    lines, first_at, error = 0, None, None
     try:
         for group in _entries(docker.logs(container.id, since=since, tail=NEWEST)):
             lines += len(group)
             first_at = first_at or group[0].timestamp
-            _look(worker, group, before, wanted, kept)
-            before.append(group)
+            sorting.take(group)
     except KcfixError as failure:
         error = failure.message
+    kept = sorting.kept
     found = {i: (*k.first, *k.newest) for i, k in kept.items()}
     count = None if error is not None and not lines else sum(k.count for k in kept.values())
     cut = any(k.count > KEPT for k in kept.values())
@@ -110,44 +157,3 @@ def _entries(lines: Iterable[RawLine]) -> Iterator[list[RawLine]]:
         group = [line]
     if group:
         yield group
-
-
-def _look(
-    worker: str,
-    group: list[RawLine],
-    before: Iterable[list[RawLine]],
-    wanted: Mapping[PaymentId, Wanted],
-    kept: Mapping[PaymentId, _Kept],
-) -> None:
-    text = "\n".join(line.text for line in group).lower()
-    for i, one in wanted.items():
-        mine = kept[i]
-        entry = _about(group, text, one)
-        if entry is None:
-            if mine.after:
-                mine.after -= 1
-                _keep_around(worker, group, mine)
-            continue
-        trouble = entry.level in (Level.ERROR, Level.WARN)
-        if trouble and not mine.after:
-            for earlier in before:
-                if not mine.has(earlier[0]):
-                    _keep_around(worker, earlier, mine)
-        mine.keep(StoryLine(worker, entry))
-        mine.after = AROUND if trouble else 0
-
-
-def _keep_around(worker: str, group: list[RawLine], mine: _Kept) -> None:
-    for entry in parse_all(group):
-        mine.keep(StoryLine(worker, entry, around=True))
-
-
-def _about(group: list[RawLine], text: str, wanted: Wanted) -> LogEntry | None:
-    """The entry, if it is about the payment: it names one of its ids, or one of its records."""
-    named = any(i in text for i in wanted.marks.ids)
-    offsets = {offset for _, offset in wanted.places}
-    placed = bool(offsets) and any(int(m) in offsets for m in _OFFSET.findall(text) if len(m) < 20)
-    if not named and not placed:
-        return None
-    entry = next(iter(parse_all(group)))
-    return entry if named or offset_of(entry) in wanted.places else None

@@ -67,3 +67,17 @@ def looked_later(
         count = letters if topic == flow.dead_letters else counts[topic]
         looked.append(Looked("kafka", topic, count, ranges, error=error))
     return tuple(looked)
+
+
+def looked_scan(scanned: SearchResult | None, records: Iterable[Record], flow: Flow) -> tuple[Looked, ...]:
+    """How far a scan came, topic by topic; nothing where there was none."""
+    if scanned is None:
+        return ()
+    counts = Counter(r.topic for r in records if r in scanned.records)
+    looked = []
+    for topic in (flow.purchase_confirmed, flow.dead_letters):
+        failed = {tp: why for tp, why in scanned.failed.items() if tp.topic == topic}
+        error = "; ".join(f"{tp}: {why}" for tp, why in sorted(failed.items())) or None
+        ranges = tuple(r for r in scanned.searched if r.partition.topic == topic)
+        looked.append(Looked("kafka", topic, counts[topic], ranges, error=error, note="by --scan"))
+    return tuple(looked)

@@ -5,8 +5,7 @@ A system that does not answer becomes a value that says so. Nothing is changed.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -14,7 +13,7 @@ from typing import Any, cast
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.events import DeadLetter, Record, parse_dead_letter
 from kcfix.core.gather import LONGEST_SECONDS, Sources, payment_snapshots
-from kcfix.core.hops import Positions, grouped, make_hop, names, read_positions, search_later
+from kcfix.core.hops import Positions, by_payment, grouped, make_hop, read_positions, search_later
 from kcfix.core.journal import RunRecord
 from kcfix.core.judge import judge
 from kcfix.core.offsets import GroupState, TopicPartition
@@ -23,7 +22,7 @@ from kcfix.core.ports import DockerPort, SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, Reading, Snapshots
 from kcfix.core.story import Looked, Marks, OwnStep, Retention, Story, StoryLine
 from kcfix.core.story_log import Wanted, read_lines
-from kcfix.core.story_looked import looked_database, looked_later, looked_message
+from kcfix.core.story_looked import looked_database, looked_later, looked_message, looked_scan
 from kcfix.core.story_marks import marks_of, places_of, steps_about
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
@@ -75,17 +74,20 @@ def read_stories(ids: Collection[PaymentId], sources: StorySources, *, overdue: 
     if isinstance(snapshots, KcfixError):
         raise snapshots
     around = _Around(_reading(read["kafka"]), _reading(read["docker"]), _reading(read["journal"]))
-    by_payment = cast("Snapshots", snapshots).by_payment
+    seen = cast("Snapshots", snapshots).by_payment
     steps = {i: steps_about(i, around.runs.value or ()) for i in wanted}
-    marks = {i: marks_of(by_payment[i], steps[i]) for i in wanted}
-    read = run_readings(_later(by_payment, marks, around, sources), LONGEST_SECONDS)
+    marks = {i: marks_of(seen[i], steps[i]) for i in wanted}
+    read = run_readings(_later(seen, marks, around, sources), LONGEST_SECONDS)
+    found: Reading[SearchResult] = _reading(read["kafka"])
+    scanned = sources.scanned.records if sources.scanned else ()
     later = _Later(
-        found=_reading(read["kafka"]),
+        found=found,
+        records=by_payment((*(found.value.records if found.value else ()), *scanned), marks.values()),
         aftermath=_reading(read["database"]),
         logs=tuple(part for name, part in read.items() if name.startswith("log of ")),
         retention=_retention(sources.flow, around),
     )
-    return tuple(_story(by_payment[i], marks[i], steps[i], around, later, sources, overdue) for i in wanted)
+    return tuple(_story(seen[i], marks[i], steps[i], around, later, sources, overdue) for i in wanted)
 
 
 def _reading(read: object) -> Reading[Any]:
@@ -139,6 +141,8 @@ class _Later:
     """What was read of all payments after their snapshots."""
 
     found: Reading[SearchResult]
+    records: Mapping[PaymentId, Sequence[Record]]
+    """Those that name a payment, of the usual search and of the scan."""
     aftermath: Reading[Aftermath]
     logs: tuple[object, ...]
     """A LineReading or an error for each container."""
@@ -155,7 +159,7 @@ def _story(
     overdue: timedelta,
 ) -> Story:
     flow = sources.flow
-    records = _records(snapshot, marks, later.found.value, sources.scanned, flow)
+    records = _records(snapshot, later.records.get(snapshot.payment_id, ()), flow)
     letters = _letters(snapshot, records, flow)
     hops = [
         make_hop(
@@ -182,7 +186,7 @@ def _story(
             looked_database(snapshot, later.aftermath),
             looked_message(snapshot, flow, around.positions),
             *looked_later(marks, flow, around.positions, later.found, records, len(letters)),
-            *_scan_looked(sources.scanned, records, (flow.purchase_confirmed, flow.dead_letters)),
+            *looked_scan(sources.scanned, records, flow),
             *looked_logs,
             Looked(
                 "journal",
@@ -196,13 +200,10 @@ def _story(
     )
 
 
-def _records(
-    snapshot: PaymentSnapshot, marks: Marks, found: SearchResult | None, scanned: SearchResult | None, flow: Flow
-) -> list[Record]:
+def _records(snapshot: PaymentSnapshot, found: Iterable[Record], flow: Flow) -> list[Record]:
     """Its records, each once, in the order of the flow's topics and of time."""
     evidence = snapshot.evidence.value
-    mine = {(r.topic, r.partition, r.offset): r for r in (found.records if found else ()) if names(r, marks)}
-    mine |= {(r.topic, r.partition, r.offset): r for r in (scanned.records if scanned else ()) if names(r, marks)}
+    mine = {(r.topic, r.partition, r.offset): r for r in found}
     for message in evidence.messages if evidence else ():
         r = message.record
         mine[r.topic, r.partition, r.offset] = r
@@ -250,20 +251,6 @@ def _lines(
         error = around.containers.error or "no container of the flow is here"
         looked.append(Looked("docker", "logs", None, error=error, silent=silent))
     return tuple(sorted(lines, key=lambda line: line.entry.timestamp)), tuple(looked)
-
-
-def _scan_looked(scanned: SearchResult | None, records: Iterable[Record], topics: Iterable[str]) -> tuple[Looked, ...]:
-    """How far a scan came, topic by topic; nothing where there was none."""
-    if scanned is None:
-        return ()
-    counts = Counter(r.topic for r in records if r in scanned.records)
-    looked = []
-    for topic in topics:
-        failed = {tp: why for tp, why in scanned.failed.items() if tp.topic == topic}
-        error = "; ".join(f"{tp}: {why}" for tp, why in sorted(failed.items())) or None
-        ranges = tuple(r for r in scanned.searched if r.partition.topic == topic)
-        looked.append(Looked("kafka", topic, counts[topic], ranges, error=error, note="by --scan"))
-    return tuple(looked)
 
 
 def _of_payment(aftermath: Reading[Aftermath], marks: Marks) -> Reading[Aftermath]:

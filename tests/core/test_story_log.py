@@ -85,6 +85,17 @@ def test_two_errors_close_together_do_not_double_what_is_between() -> None:
     assert said(read(raw)[0]) == ["x", "first", "between", "second"]
 
 
+def test_an_own_line_after_an_error_does_not_end_what_is_kept_around_it() -> None:
+    raw = lines(
+        log_text("broke", "error", paymentId=ME),
+        log_text("mine", paymentId=ME),
+        log_text("two"),
+        log_text("three"),
+        log_text("four"),
+    )
+    assert said(read(raw)[0]) == ["broke", "mine", "two", "three"]
+
+
 def test_a_meta_line_belongs_to_the_line_before_it() -> None:
     raw = lines("[2026-01-15 11:30:00] [purchase-worker] info: Processing it", f'Meta: {{"paymentId":"{ME}"}}')
     assert said(read(raw)[0]) == ["Processing it"]
