@@ -73,7 +73,8 @@ def looked_scan(scanned: SearchResult | None, records: Iterable[Record], flow: F
     """How far a scan came, topic by topic; nothing where there was none."""
     if scanned is None:
         return ()
-    counts = Counter(r.topic for r in records if r in scanned.records)
+    there = {(r.topic, r.partition, r.offset) for r in scanned.records}
+    counts = Counter(r.topic for r in records if (r.topic, r.partition, r.offset) in there)
     looked = []
     for topic in (flow.purchase_confirmed, flow.dead_letters):
         failed = {tp: why for tp, why in scanned.failed.items() if tp.topic == topic}

@@ -29,6 +29,7 @@ from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
 from kcfix.parallel import run_readings
 
+Place = tuple[str, int, int]
 LineReading = tuple[Mapping[PaymentId, tuple[StoryLine, ...]], Looked]
 
 
@@ -82,6 +83,7 @@ def read_stories(ids: Collection[PaymentId], sources: StorySources, *, overdue: 
     scanned = sources.scanned.records if sources.scanned else ()
     later = _Later(
         found=found,
+        scanned=frozenset(_place(r) for r in scanned),
         records=by_payment((*(found.value.records if found.value else ()), *scanned), marks.values()),
         aftermath=_reading(read["database"]),
         logs=tuple(part for name, part in read.items() if name.startswith("log of ")),
@@ -143,6 +145,8 @@ class _Later:
     found: Reading[SearchResult]
     records: Mapping[PaymentId, Sequence[Record]]
     """Those that name a payment, of the usual search and of the scan."""
+    scanned: frozenset[Place]
+    """Where the scan found records."""
     aftermath: Reading[Aftermath]
     logs: tuple[object, ...]
     """A LineReading or an error for each container."""
@@ -167,7 +171,7 @@ def _story(
             flow,
             around.positions.value,
             around.containers.value,
-            scanned=_only_scanned(r, snapshot, sources.scanned),
+            scanned=_place(r) in later.scanned and not _usual(r, snapshot),
         )
         for r in records
         if r.topic != flow.dead_letters
@@ -203,25 +207,25 @@ def _story(
 def _records(snapshot: PaymentSnapshot, found: Iterable[Record], flow: Flow) -> list[Record]:
     """Its records, each once, in the order of the flow's topics and of time."""
     evidence = snapshot.evidence.value
-    mine = {(r.topic, r.partition, r.offset): r for r in found}
-    for message in evidence.messages if evidence else ():
-        r = message.record
-        mine[r.topic, r.partition, r.offset] = r
+    mine = {_place(r): r for r in found}
+    mine |= {_place(m.record): m.record for m in (evidence.messages if evidence else ())}
     order = {topic: n for n, topic in enumerate(flow.topics)}
-    placed = sorted(mine.values(), key=lambda r: (r.topic, r.partition, r.offset))
+    placed = sorted(mine.values(), key=_place)
     dated = sorted(placed, key=lambda r: (r.timestamp is None, r.timestamp))
     return sorted(dated, key=lambda r: order.get(r.topic, len(order)))
 
 
-def _only_scanned(record: Record, snapshot: PaymentSnapshot, scanned: SearchResult | None) -> bool:
-    """Whether the usual search could not lead to it: by its key, or by where it lies."""
-    if scanned is None or record not in scanned.records:
-        return False
+def _place(record: Record) -> Place:
+    return record.topic, record.partition, record.offset
+
+
+def _usual(record: Record, snapshot: PaymentSnapshot) -> bool:
+    """Whether the usual search leads to it as well: by its key, and by where it lies."""
     evidence = snapshot.evidence.value
     where = TopicPartition(record.topic, record.partition)
-    usual = evidence.searched if evidence else ()
-    near = any(r.partition == where and r.start <= record.offset < r.end for r in usual)
-    return not near or record.key != snapshot.payment_id.encode()
+    read = evidence.searched if evidence else ()
+    near = any(r.partition == where and r.start <= record.offset < r.end for r in read)
+    return near and record.key == snapshot.payment_id.encode()
 
 
 def _letters(snapshot: PaymentSnapshot, records: Iterable[Record], flow: Flow) -> tuple[DeadLetter, ...]:
