@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kcfix.core.corroborate import vouched
@@ -18,6 +18,7 @@ from kcfix.core.offsets import (
     Committed,
     Group,
     LogOffsets,
+    PartitionLag,
     TopicPartition,
     partition_lag,
 )
@@ -115,6 +116,17 @@ def _ranges(kafka: KafkaPort, flow: Flow, positions: Positions, moments: Sequenc
                 start = max(committed.offset, positions.logs[tp].log_start_offset or 0)
                 ranges.append(OffsetRange(tp, start, min(ends[tp], start + WAITING_AT_MOST)))
     return merged(ranges)
+
+
+def as_judged(positions: Positions, lag: PartitionLag, group: str) -> Positions:
+    """The positions with one group on one partition as the verdict saw it, so that the story can't contradict it."""
+    where = lag.partition
+    committed = {**positions.committed.get(group, {}), where: Committed(lag.committed_offset, lag.error)}
+    return replace(
+        positions,
+        committed={**positions.committed, group: committed},
+        logs={**positions.logs, where: LogOffsets(lag.log_start_offset, lag.log_end_offset, error=lag.error)},
+    )
 
 
 def by_payment(records: Iterable[Record], marks: Iterable[Marks]) -> dict[PaymentId, list[Record]]:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.events import DeadLetter, Record, parse_dead_letter
 from kcfix.core.gather import LONGEST_SECONDS, Sources, payment_snapshots
-from kcfix.core.hops import Positions, by_payment, grouped, make_hop, read_positions, search_later
+from kcfix.core.hops import Positions, as_judged, by_payment, grouped, make_hop, read_positions, search_later
 from kcfix.core.journal import RunRecord
 from kcfix.core.judge import judge
 from kcfix.core.offsets import GroupState, TopicPartition
@@ -165,11 +165,14 @@ def _story(
     flow = sources.flow
     records = _records(snapshot, later.records.get(snapshot.payment_id, ()), flow)
     letters = _letters(snapshot, records, flow)
+    positions, evidence = around.positions.value, snapshot.evidence.value
+    if positions is not None and evidence is not None:
+        positions = as_judged(positions, evidence.lag, flow.purchase_group)
     hops = [
         make_hop(
             r,
             flow,
-            around.positions.value,
+            positions,
             around.containers.value,
             scanned=_place(r) in later.scanned and not _usual(r, snapshot),
         )

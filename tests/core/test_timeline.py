@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from kcfix.cli.trace_told import tell
 from kcfix.core.journal import JournalStep, RunRecord
 from kcfix.core.maker import Maker
-from kcfix.core.offsets import TopicPartition
+from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.ports import OffsetRange, SearchResult
 from kcfix.core.stages import StageState
 from kcfix.core.timeline import timeline
@@ -150,6 +150,25 @@ def test_what_is_read_does_not_grow_with_the_topics() -> None:
     alone, among = asked_of(0), asked_of(200)
     assert among[1] == alone[1]
     assert among[0] - alone[0] == 3 * 200
+
+
+def test_the_story_sees_the_group_where_the_verdict_saw_it() -> None:
+    class Moving(FakeKafka):
+        """The worker commits after each look at its offsets."""
+
+        def committed(self, ids: Collection[str]) -> Mapping[str, Mapping[TopicPartition, Committed]]:
+            seen = super().committed(ids)
+            if len(list(ids)) == 2:  # the reading on which the verdict rests
+                return seen
+            return {**seen, FLOW.purchase_group: {TopicPartition("purchase-confirmed", 0): Committed(1)}}
+
+    kafka, database = Moving(now=NOW), FakeDatabase(now=NOW)
+    paid = database.payment(1, paid_at=PAID)
+    put_confirmed(kafka, paid)
+    kafka.commit_as_worker(FLOW.purchase_group, {TopicPartition("purchase-confirmed", 0): 0})
+    told = tell(story(paid.id, database, kafka), FLOW)
+    assert told.story.verdict.kind is VerdictKind.PENDING
+    assert told.stages[1].state is StageState.WAITING
 
 
 def test_times_that_nobody_recorded_are_apart() -> None:
