@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kcfix.core.judge_log import latest_message
-from kcfix.core.story import Story
+from kcfix.core.story import SCANNED, Story
 from kcfix.core.verdict import VerdictKind
 from kcfix.flow import Flow
 
@@ -147,12 +147,22 @@ def _row(story: Story, flow: Flow) -> _Row:
         case VerdictKind.NEVER_SENT | VerdictKind.NEVER_EMITTED:
             return _Row(NOTHING_GOT, Heals.NO, "its event was never sent, and nothing sends it later", (repair,))
         case VerdictKind.UNKNOWN:
-            return _Row("unknown: see what did not answer", Heals.UNKNOWN, story.verdict.reason, (status,))
+            how = "ask again once what is silent answers"
+            return _Row("unknown: see what did not answer", Heals.UNKNOWN, how, _asking_again(story, status))
 
 
 def _announcement_waits(story: Story, flow: Flow) -> bool:
     looked = story.snapshot.announcement.value if story.snapshot.announcement else None
     return looked is not None and looked.waits is True
+
+
+def _asking_again(story: Story, status: str) -> tuple[str, ...]:
+    """Without its row nothing says when to look into the log, but a scan needs no time."""
+    scanned = any(looked.note == SCANNED for looked in story.looked)
+    kafka_answers = story.snapshot.workers.group.error is None
+    if story.facts is None and kafka_answers and not scanned:
+        return (status, f"kcfix trace {story.payment_id} --scan")
+    return (status,)
 
 
 def _blocking(story: Story) -> str:

@@ -214,10 +214,10 @@ def _notification(story: Story, flow: Flow) -> Stage:
     if hops:
         text = f"{len(hops)} requested; the newest: {placed(hops[-1])}"
         return Stage(StageName.NOTIFICATION, StageState.DONE, hops[0].record.timestamp, text)
+    if story.purchase is None:
+        return Stage(StageName.NOTIFICATION, StageState.NOT_DUE, None, "there is no purchase")
     looked = story.searched(flow.notification_requested)
     if looked is None or looked.error is not None:
         why = looked.error if looked else "the later topics were not read"
         return Stage(StageName.NOTIFICATION, StageState.UNKNOWN, None, f"not found; {why}")
-    if story.purchase is None:
-        return Stage(StageName.NOTIFICATION, StageState.NOT_DUE, None, "there is no purchase")
     return Stage(StageName.NOTIFICATION, StageState.NOT_SEEN, None, "no request that names its ids")

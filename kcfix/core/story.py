@@ -20,6 +20,9 @@ from kcfix.core.ports import OffsetRange
 from kcfix.core.snapshot import PaymentSnapshot, Reading
 from kcfix.core.verdict import Verdict
 
+SCANNED = "by --scan"
+"""Note of a place that was searched as a whole."""
+
 
 class Reach(enum.StrEnum):
     """How far a consumer group is, as seen from one record."""

@@ -10,7 +10,7 @@ from kcfix.core.events import Record
 from kcfix.core.hops import Positions, later_topics
 from kcfix.core.ports import SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, Reading
-from kcfix.core.story import Looked, Marks
+from kcfix.core.story import SCANNED, Looked, Marks
 from kcfix.flow import Flow
 
 LATER = "the later topics"
@@ -80,5 +80,5 @@ def looked_scan(scanned: SearchResult | None, records: Iterable[Record], flow: F
         failed = {tp: why for tp, why in scanned.failed.items() if tp.topic == topic}
         error = "; ".join(f"{tp}: {why}" for tp, why in sorted(failed.items())) or None
         ranges = tuple(r for r in scanned.searched if r.partition.topic == topic)
-        looked.append(Looked("kafka", topic, counts[topic], ranges, error=error, note="by --scan"))
+        looked.append(Looked("kafka", topic, counts[topic], ranges, error=error, note=SCANNED))
     return tuple(looked)

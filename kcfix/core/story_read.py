@@ -56,7 +56,6 @@ class StorySources:
 class _Around:
     """What all stories of one run share."""
 
-    positions: Reading[Positions]
     containers: Reading[Mapping[str, tuple[Container, ...]]]
     runs: Reading[tuple[RunRecord, ...]]
 
@@ -66,7 +65,6 @@ def read_stories(ids: Collection[PaymentId], sources: StorySources, *, overdue: 
     wanted = tuple(dict.fromkeys(ids))
     first: dict[str, Callable[[], object]] = {
         "payments": lambda: payment_snapshots(wanted, sources.payments, scanned=sources.scanned),
-        "kafka": lambda: read_positions(sources.payments.kafka(), sources.flow),
         "docker": sources.containers,
         "journal": sources.runs,
     }
@@ -74,20 +72,22 @@ def read_stories(ids: Collection[PaymentId], sources: StorySources, *, overdue: 
     snapshots = read["payments"]
     if isinstance(snapshots, KcfixError):
         raise snapshots
-    around = _Around(_reading(read["kafka"]), _reading(read["docker"]), _reading(read["journal"]))
+    around = _Around(_reading(read["docker"]), _reading(read["journal"]))
     seen = cast("Snapshots", snapshots).by_payment
     steps = {i: steps_about(i, around.runs.value or ()) for i in wanted}
     marks = {i: marks_of(seen[i], steps[i]) for i in wanted}
     read = run_readings(_later(seen, marks, around, sources), LONGEST_SECONDS)
-    found: Reading[SearchResult] = _reading(read["kafka"])
+    kafka = read["kafka"]
+    positions, found = kafka if isinstance(kafka, tuple) else (_reading(kafka), _reading(kafka))
     scanned = sources.scanned.records if sources.scanned else ()
     later = _Later(
+        positions=positions,
         found=found,
         scanned=frozenset(_place(r) for r in scanned),
         records=by_payment((*(found.value.records if found.value else ()), *scanned), marks.values()),
         aftermath=_reading(read["database"]),
         logs=tuple(part for name, part in read.items() if name.startswith("log of ")),
-        retention=_retention(sources.flow, around),
+        retention=_retention(sources.flow, positions.value, around),
     )
     return tuple(_story(seen[i], marks[i], steps[i], around, later, sources, overdue) for i in wanted)
 
@@ -102,12 +102,17 @@ def _later(
     around: _Around,
     sources: StorySources,
 ) -> dict[str, Callable[[], object]]:
-    positions = around.positions
-
-    def hops() -> SearchResult:
-        if positions.value is None:
-            raise Unreachable(positions.error or "no answer", system="kafka")
-        return search_later(sources.payments.kafka(), sources.flow, positions.value, marks.values())
+    def hops() -> tuple[Reading[Positions], Reading[SearchResult]]:
+        # A cluster that has just not answered is not waited for a second time.
+        silent = next((s.workers.group.error for s in snapshots.values()), None)
+        if silent is not None:
+            raise Unreachable(silent, system="kafka")
+        kafka = sources.payments.kafka()
+        positions = read_positions(kafka, sources.flow)
+        try:
+            return Reading(positions), Reading(search_later(kafka, sources.flow, positions, marks.values()))
+        except KcfixError as error:
+            return Reading(positions), Reading.unknown(error.message)
 
     def aftermath() -> Aftermath:
         silent = next((s.facts.error for s in snapshots.values() if s.facts.error is not None), None)
@@ -142,6 +147,7 @@ def _log_task(
 class _Later:
     """What was read of all payments after their snapshots."""
 
+    positions: Reading[Positions]
     found: Reading[SearchResult]
     records: Mapping[PaymentId, Sequence[Record]]
     """Those that name a payment, of the usual search and of the scan."""
@@ -165,7 +171,7 @@ def _story(
     flow = sources.flow
     records = _records(snapshot, later.records.get(snapshot.payment_id, ()), flow)
     letters = _letters(snapshot, records, flow)
-    positions, evidence = around.positions.value, snapshot.evidence.value
+    positions, evidence = later.positions.value, snapshot.evidence.value
     if positions is not None and evidence is not None:
         positions = as_judged(positions, evidence.lag, flow.purchase_group)
     hops = [
@@ -180,6 +186,11 @@ def _story(
         if r.topic != flow.dead_letters
     ]
     lines, looked_logs = _lines(snapshot.payment_id, around, later.logs)
+    searched = (
+        looked_message(snapshot, flow, later.positions),
+        *looked_later(marks, flow, later.positions, later.found, records, len(letters)),
+        *looked_scan(sources.scanned, records, flow),
+    )
     return Story(
         snapshot=snapshot,
         verdict=judge(snapshot, overdue=overdue),
@@ -191,9 +202,7 @@ def _story(
         steps=steps,
         looked=(
             looked_database(snapshot, later.aftermath),
-            looked_message(snapshot, flow, around.positions),
-            *looked_later(marks, flow, around.positions, later.found, records, len(letters)),
-            *looked_scan(sources.scanned, records, flow),
+            *searched,
             *looked_logs,
             Looked(
                 "journal",
@@ -277,8 +286,7 @@ def _of_payment(aftermath: Reading[Aftermath], marks: Marks) -> Reading[Aftermat
     )
 
 
-def _retention(flow: Flow, around: _Around) -> Retention:
-    positions = around.positions.value
+def _retention(flow: Flow, positions: Positions | None, around: _Around) -> Retention:
     if positions is None:
         return Retention()
     config = positions.configs.get(flow.purchase_confirmed)

@@ -311,7 +311,8 @@ def test_without_a_database_nothing_can_be_said(trace: Callable[..., Ran], night
     assert (ran.code, ran.lines[0]) == (4, f"{paid.id}  UNKNOWN")
     assert "unknown: database: database db.example did not answer" in ran.out
     assert "kcfix: database db.example did not answer" in ran.err
-    assert "next:\n  kcfix status" in ran.out
+    assert f"next:\n  kcfix status\n  kcfix trace {paid.id} --scan" in ran.out
+    assert "--scan\n" not in trace(paid.id, "--scan").out
     [row] = trace(paid.id, "-o", "json").document["data"]
     assert (row["status"], row["stages"], row["waited_seconds"]) == (None, [], None)
 
@@ -342,6 +343,7 @@ def test_without_kafka_a_payment_without_purchase_is_unknown(trace: Callable[...
     assert re.search(r"EVENT +UNKNOWN", ran.out)
     assert re.search(r"PURCHASE +MISSING", ran.out)
     assert ran.err.count("no broker answered") == 1
+    assert night.kafka.calls == ["topics"]  # it is not waited for twice
 
 
 def test_without_kafka_a_settled_payment_is_settled(trace: Callable[..., Ran], night: Night) -> None:
