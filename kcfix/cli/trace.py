@@ -72,15 +72,11 @@ def command(
     if (since or until) and not scan:
         raise UsageError("--since and --until go with --scan")
     now = services.now()
-    return run(
-        Options(
-            tuple(payment_ids or ()),
-            scan,
-            parse_time(since, now, services.zone) if since else None,
-            parse_time(until, now, services.zone) if until else None,
-        ),
-        services,
-    )
+    first = parse_time(since, now, services.zone) if since else None
+    last = parse_time(until, now, services.zone) if until else None
+    if first is not None and last is not None and first >= last:
+        raise UsageError("--since must lie before --until")
+    return run(Options(tuple(payment_ids or ()), scan, first, last), services)
 
 
 def run(options: Options, services: Services) -> View:

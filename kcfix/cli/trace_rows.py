@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kcfix.cli.trace_told import Told
 from kcfix.core.events import Record
@@ -16,8 +16,8 @@ HEADERS = ("eventId", "correlationId", "eventType", "source", "version")
 """Headers of the event bus, the only ones that are shown (docs/system.md 2.2)."""
 
 
-def story_row(told: Told) -> dict[str, object]:
-    """One payment."""
+def story_row(told: Told, called: Callable[[str], str]) -> dict[str, object]:
+    """One payment. `called` completes a command, so that it can be pasted."""
     story, verdict = told.story, told.story.verdict
     payment, evidence = story.payment, story.snapshot.evidence.value
     message = latest_message(evidence).record if evidence and latest_message(evidence) else None  # type: ignore[union-attr]
@@ -60,7 +60,7 @@ def story_row(told: Told) -> dict[str, object]:
             "how": foretold.how,
             "deadline": foretold.deadline,
             "deadline_reason": foretold.deadline_reason,
-            "commands": foretold.commands,
+            "commands": [called(command) for command in foretold.commands],
         },
         "stages": [{"stage": s.name, "state": s.state, "at": s.at, "proof": s.proof} for s in told.stages],
         "timeline": _timeline(told),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 
+from kcfix.cli.invocation import as_called
 from kcfix.cli.money import amount
 from kcfix.cli.trace_detail import details
 from kcfix.cli.trace_rows import malformed_row, story_row
@@ -57,6 +58,7 @@ def trace_view(
         sections.append(_overview(told))
     else:
         for one in told:
+            sections += [Text(("",))] if sections else []
             sections += _sections(one, services)
     if malformed:
         sections.append(Text(tuple(f"{word[:60]}  NOT_FOUND  no payment has such an id" for word in malformed)))
@@ -68,10 +70,14 @@ def trace_view(
     alone = len(told) + len(malformed) == 1
     quiet = [(one.story.payment_id, one.story.verdict.kind) for one in told]
     quiet += [(word, VerdictKind.NOT_FOUND) for word in malformed]  # type: ignore[misc]
+
+    def called(command: str) -> str:
+        return as_called(command, services)
+
     return View(
         schema="trace",
         sections=tuple(sections),
-        data=[*(story_row(one) for one in told), *(malformed_row(word) for word in malformed)],
+        data=[*(story_row(one, called) for one in told), *(malformed_row(word) for word in malformed)],
         summary={"payments": len(codes), "verdicts": dict(verdicts), "scanned_offsets": scanned_offsets},
         warnings=(*warnings, *_silent(told, "docker", "journal")),
         errors=tuple(Problem(Unreachable.code, Unreachable.kind, text) for text in _silent(told, "database", "kafka")),

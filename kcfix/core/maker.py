@@ -81,6 +81,11 @@ class _Case:
             if mine and event is not None and event.source == self.flow.purchase_worker:
                 yield hop
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What could not be read, or not wholly."""
+        return tuple(looked.what for looked in self.story.looked if looked.error is not None)
+
     def lines(self, *phrases: str) -> list[StoryLine]:
         """Lines of the purchase-worker about this payment with one of the phrases."""
         return [
@@ -167,6 +172,8 @@ def _course_service(case: _Case) -> MadeBy | None:
     if queued:
         text = f"{case.flow.payment_service} put it into its retry queue, which orders tier 30 from course-service"
         return MadeBy(Maker.COURSE_SERVICE, False, f"{text}; nothing else tells of it")
+    if case.unread:
+        return None  # that there is no trace can be said only where everything was looked at
     facts = case.story.facts
     older = [p for p in facts.purchases if p.created_at < case.purchase.created_at] if facts else []
     if payment.tier != FALLBACK_TIER or (older and not any(p.is_active for p in older)):
@@ -190,9 +197,8 @@ def _found(case: _Case) -> MadeBy | None:
 
 
 def _nobody(case: _Case) -> MadeBy:
-    silent = [k.what for k in case.story.looked if k.error is not None]
-    if silent:
-        return MadeBy(Maker.UNKNOWN, False, f"no trace was found; not all was read: {', '.join(silent)}")
+    if case.unread:
+        return MadeBy(Maker.UNKNOWN, False, f"no trace was found; not all was read: {', '.join(case.unread)}")
     return MadeBy(Maker.UNKNOWN, False, "nobody left a trace: no event, no row, no log line tells of it")
 
 

@@ -196,7 +196,8 @@ def _message_end(story: Story, flow: Flow) -> Iterator[tuple[datetime, str] | st
     if written is None or kept is None:
         yield f"how long {flow.purchase_confirmed} keeps its message is not known"
     else:
-        yield written + kept, f"then {flow.purchase_confirmed} may delete its message"
+        sooner = ", or sooner: it is limited in size as well" if story.retention.by_size else ""
+        yield written + kept, f"then {flow.purchase_confirmed} may delete its message{sooner}"
 
 
 def _offset_end(story: Story, flow: Flow) -> Iterator[tuple[datetime, str] | str]:

@@ -126,6 +126,8 @@ class Retention:
 
     message: timedelta | None = None
     """Of the purchase-confirmed topic; None where it is not known, or there is none."""
+    by_size: bool = False
+    """Whether the topic is limited in size as well, by which a record may be deleted at any age."""
     offsets: timedelta | None = None
     group_empty_since: datetime | None = None
     """Since when the purchase group has had no member; None: it has one, or that is not known."""

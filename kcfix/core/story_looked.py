@@ -34,8 +34,8 @@ def looked_message(snapshot: PaymentSnapshot, flow: Flow, kafka: Reading[Positio
     topic, evidence = flow.purchase_confirmed, snapshot.evidence
     if evidence.value is not None:
         e = evidence.value
-        note = None if e.dead_letters_error is None else f"dead letters: {e.dead_letters_error}"
-        return Looked("kafka", topic, len(e.messages), e.searched, error=e.incomplete_reason, note=note)
+        letters = None if e.dead_letters_error is None else f"dead letters: {e.dead_letters_error}"
+        return Looked("kafka", topic, len(e.messages), e.searched, error=e.incomplete_reason or letters)
     if snapshot.facts.value is not None and snapshot.facts.value.payment is not None:
         return Looked("kafka", topic, None, error=evidence.error, silent=kafka.value is None)
     silent = kafka.value is None

@@ -299,6 +299,7 @@ def _retention(flow: Flow, positions: Positions | None, around: _Around) -> Rete
     since = max((e for e in ends if e is not None), default=None) if empty and stopped and all(ends) else None
     return Retention(
         message=config.retention if config is not None and not config.retention_unlimited else None,
+        by_size=config is not None and config.retention_bytes is not None,
         offsets=timedelta(minutes=int(minutes)) if minutes.isdigit() else None,
         group_empty_since=since,
     )

@@ -235,6 +235,7 @@ def test_several_payments_are_told_one_after_the_other_and_the_worst_code_holds(
         f"{unknown}  NOT_FOUND",
     ]
     assert "no-id  NOT_FOUND  no payment has such an id" in ran.out
+    assert f"\n\n{bad.id}  SKIPPED" in ran.out
     assert trace(good.id, bad.id).code == 1
 
 
@@ -257,6 +258,7 @@ def test_no_id_is_a_usage_error_and_empty_input_is_none(trace: Callable[..., Ran
     assert trace().code == 2
     assert trace("-", stdin="\n").code == 0
     assert trace(night.ids[0], "--since", "1h").code == 2
+    assert trace(night.ids[0], "--scan", "--since", "1h", "--until", "2h").code == 2
 
 
 # for programs
@@ -298,7 +300,10 @@ def test_a_malformed_id_has_a_row_with_every_name(trace: Callable[..., Ran], nig
 
 def test_the_commands_say_which_system_is_meant(trace: Callable[..., Ran], night: Night) -> None:
     paid = skipped(night)
-    assert f"kcfix --project kc-backend repair {paid.id}" in trace(paid.id, "--project", "kc-backend").out
+    complete = f"kcfix --project kc-backend repair {paid.id}"
+    assert complete in trace(paid.id, "--project", "kc-backend").out
+    document = trace(paid.id, "--project", "kc-backend", "-o", "json").document
+    assert document["data"][0]["prognosis"]["commands"] == [complete]
 
 
 # with a system dead

@@ -202,6 +202,13 @@ def test_a_payment_without_a_purchase_has_no_maker() -> None:
     assert made_by(story(paid.id, database, FakeKafka(now=NOW)), FLOW) is None
 
 
+def test_that_there_is_no_trace_is_not_said_where_not_all_was_read() -> None:
+    world = World()
+    silent_thirty(world)
+    world.kafka.remove_topic("purchase-created")
+    assert world.maker().maker is Maker.UNKNOWN
+
+
 def test_what_was_not_read_is_named_where_no_trace_was_found() -> None:
     world = World()
     world.kafka.remove_topic("notification-requested")

@@ -89,23 +89,23 @@ def waiting(at: datetime, retention: Retention, *, member: bool = False) -> Stor
 
 def test_the_deadline_is_the_earlier_end_of_message_and_offsets() -> None:
     written, empty = NOW - timedelta(days=2), NOW - timedelta(days=3)
-    told = prognosis(waiting(written, Retention(WEEK, WEEK, empty)), FLOW)
+    told = prognosis(waiting(written, Retention(WEEK, False, WEEK, empty)), FLOW)
     assert told.deadline == empty + WEEK
     assert told.deadline_reason is not None
     assert "offsets of purchase-creation-workers may expire" in told.deadline_reason
-    message = prognosis(waiting(NOW - timedelta(days=5), Retention(WEEK, WEEK, empty)), FLOW)
+    message = prognosis(waiting(NOW - timedelta(days=5), Retention(WEEK, False, WEEK, empty)), FLOW)
     assert message.deadline == NOW - timedelta(days=5) + WEEK
     assert message.deadline_reason == "then purchase-confirmed may delete its message"
 
 
 def test_offsets_do_not_expire_while_a_member_is_there() -> None:
     written = NOW - timedelta(days=1)
-    told = prognosis(waiting(written, Retention(WEEK, WEEK, NOW - timedelta(days=6)), member=True), FLOW)
+    told = prognosis(waiting(written, Retention(WEEK, False, WEEK, NOW - timedelta(days=6)), member=True), FLOW)
     assert told.deadline == written + WEEK
 
 
 def test_what_is_not_known_of_a_deadline_is_said() -> None:
-    told = prognosis(waiting(NOW - timedelta(days=1), Retention(WEEK, WEEK, None)), FLOW)
+    told = prognosis(waiting(NOW - timedelta(days=1), Retention(WEEK, False, WEEK, None)), FLOW)
     assert told.deadline == NOW - timedelta(days=1) + WEEK
     assert told.deadline_reason is not None
     assert "is not known" in told.deadline_reason
@@ -115,7 +115,15 @@ def test_what_is_not_known_of_a_deadline_is_said() -> None:
     assert "how long purchase-confirmed keeps its message is not known" in nothing.deadline_reason
 
 
+def test_a_topic_that_is_limited_in_size_may_delete_sooner() -> None:
+    told = prognosis(waiting(NOW, Retention(WEEK, True, WEEK, None), member=True), FLOW)
+    assert told.deadline_reason is not None
+    assert told.deadline_reason.endswith("or sooner: it is limited in size as well")
+
+
 def test_a_settled_payment_has_no_deadline() -> None:
-    story = replace(waiting(NOW, Retention(WEEK, WEEK, NOW)), verdict=Verdict(PAYMENT, VerdictKind.PURCHASED, "it is"))
+    story = replace(
+        waiting(NOW, Retention(WEEK, False, WEEK, NOW)), verdict=Verdict(PAYMENT, VerdictKind.PURCHASED, "it is")
+    )
     told = prognosis(story, FLOW)
     assert (told.deadline, told.deadline_reason) == (None, None)
