@@ -82,18 +82,18 @@ def command(
 def run(options: Options, services: Services) -> View:
     """Read, and tell."""
     given = _given(options, services)
-    warnings: list[str] = []
-    scanned = None
-    if options.scan and given.valid:
-        scanned = scanned_by(given.valid, options.since, options.until, services)
-        warnings += scanned.warnings
-    stories = read_stories(
-        given.valid, _sources(services, scanned.result if scanned else None), overdue=services.settings.overdue
+    if not given.valid:
+        return trace_view((), given.malformed, services)
+    scanned = scanned_by(given.valid, options.since, options.until, services) if options.scan else None
+    where = _sources(services, scanned.result if scanned else None)
+    told = [tell(story, services.flow) for story in read_stories(given.valid, where, overdue=services.settings.overdue)]
+    return trace_view(
+        told,
+        given.malformed,
+        services,
+        warnings=(*(scanned.warnings if scanned else ()), *_about_containers(services)),
+        scanned_offsets=scanned.offsets if scanned else None,
     )
-    warnings += _about_containers(services) if given.valid else []
-    told = [tell(story, services.flow) for story in stories]
-    offsets = scanned.offsets if scanned else None
-    return trace_view(told, given.malformed, services, warnings=warnings, scanned_offsets=offsets)
 
 
 def _given(options: Options, services: Services) -> GivenIds:

@@ -32,7 +32,7 @@ def scanned_by(
         kafka = services.kafka
         wanted = scan_ranges(kafka, services.flow, since, until)
         with services.bar(wanted.offsets) as bar:
-            bar.say("offsets")
+            bar.say("scanning")
             started = services.monotonic()
             result = scan(kafka, wanted, ids, bar.advance)
             seconds = services.monotonic() - started

@@ -174,13 +174,13 @@ def _day(told: Told, zone: tzinfo | None) -> datetime:
 
 
 def short_time(moment: datetime | None, day: datetime, zone: tzinfo | None) -> str | None:
-    """The time of day to the millisecond, or on another day with month and day, to the second."""
+    """The time of day to the millisecond; of another day with its date, to the second, of another year to the minute."""
     if moment is None:
         return None
     shown = moment.astimezone(zone)
     if shown.date() == day.date():
         return f"{shown:%H:%M:%S}.{shown.microsecond // 1000:03d}"
-    return f"{shown:%m-%d %H:%M:%S}"
+    return f"{shown:%m-%d %H:%M:%S}" if shown.year == day.year else f"{shown:%Y-%m-%d %H:%M}"
 
 
 def _on(day: datetime) -> str:

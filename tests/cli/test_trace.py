@@ -188,6 +188,11 @@ def test_a_time_of_another_day_is_shown_with_its_date(trace: Callable[..., Ran],
     assert "01-15 12:00:00" in ran.out
 
 
+def test_a_time_of_another_year_is_shown_with_it(trace: Callable[..., Ran], night: Night) -> None:
+    paid = night.database.payment(5, paid_at=NOW - timedelta(days=30))
+    assert "2026-01-15 12:00 " in trace(paid.id).out
+
+
 def test_verbose_shows_headers_log_lines_and_where_was_searched(trace: Callable[..., Ran], night: Night) -> None:
     paid = skipped(night)
     box = next(iter(night.docker.boxes.values()))
@@ -257,6 +262,8 @@ def test_quiet_is_the_verdict_alone_and_of_several_id_and_verdict(trace: Callabl
 def test_no_id_is_a_usage_error_and_empty_input_is_none(trace: Callable[..., Ran], night: Night) -> None:
     assert trace().code == 2
     assert trace("-", stdin="\n").code == 0
+    assert trace("no-id").code == 3
+    assert (night.kafka.calls, night.database.calls) == ([], [])  # nobody was asked
     assert trace(night.ids[0], "--since", "1h").code == 2
     assert trace(night.ids[0], "--scan", "--since", "1h", "--until", "2h").code == 2
 
