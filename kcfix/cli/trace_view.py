@@ -174,7 +174,7 @@ def _day(told: Told, zone: tzinfo | None) -> datetime:
 
 
 def short_time(moment: datetime | None, day: datetime, zone: tzinfo | None) -> str | None:
-    """The time of day to the millisecond; of another day with its date, to the second, of another year to the minute."""
+    """The time of day to the millisecond; of another day with date to the second, of another year to the minute."""
     if moment is None:
         return None
     shown = moment.astimezone(zone)

@@ -175,18 +175,17 @@ def _add_scanned(
 
     Those under a foreign key come before the payment's own, so that its own are still what the verdict rests on.
     """
-    for i in paid:
-        known = messages.get(i.encode(), [])
-        seen = {(m.record.partition, m.record.offset) for m in known}
-        events = [
-            FoundMessage(record, parse_event(record))
-            for record in scanned.records
-            if record.topic == flow.purchase_confirmed and (record.partition, record.offset) not in seen
-        ]
-        more = [m for m in events if m.record.key == i.encode() or (m.event is not None and m.event.payment_id == i)]
-        if more:
-            every = sorted((*known, *more), key=lambda m: (m.record.partition, m.record.offset))
-            messages[i.encode()] = sorted(every, key=lambda m: m.record.key == i.encode())
+    more: dict[bytes, list[FoundMessage]] = defaultdict(list)
+    for record in scanned.records:
+        if record.topic == flow.purchase_confirmed:
+            message = FoundMessage(record, parse_event(record))
+            named = message.event.payment_id if message.event else None
+            for owner in {record.key or b"", (named or "").encode()}:
+                more[owner].append(message)
+    for key in {i.encode() for i in paid} & more.keys():
+        every = {(m.record.partition, m.record.offset): m for m in (*messages.get(key, ()), *more[key])}
+        in_order = [every[place] for place in sorted(every)]
+        messages[key] = sorted(in_order, key=lambda m: m.record.key == key)
 
 
 def _with_scanned(letters: tuple[DeadLetter, ...], scanned: SearchResult, flow: Flow) -> tuple[DeadLetter, ...]:
