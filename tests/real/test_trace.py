@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -77,7 +76,7 @@ def test_a_settled_payment_is_told_through_every_stage(
     moments = [m["at"] for m in row["timeline"]]
     assert moments == sorted(moments)
     assert 0 <= row["waited_seconds"] < 30
-    print(f"{ran.seconds:.2f} s")
+    assert ran.seconds < 10  # mostly 1.3; the host may be busy
 
 
 def test_a_skipped_payment_is_told_with_its_way_out(
@@ -89,10 +88,10 @@ def test_a_skipped_payment_is_told_with_its_way_out(
     ran = kcfix("trace", paid, "-o", "json")
     row = told(ran)
     assert (ran.code, row["verdict"]) == (1, "SKIPPED"), ran.out
-    assert row["prognosis"]["commands"] == [f"kcfix repair {paid}"]
+    complete = f"kcfix -C drill:{system.name} repair {paid}"
+    assert row["prognosis"]["commands"] == [complete]
     assert {s["stage"]: s["state"] for s in row["stages"]}["EVENT"] == "UNPROTECTED"
-    shown = kcfix("trace", paid)
-    assert f"kcfix -C drill:{system.name} repair {paid}" in shown.out
+    assert complete in kcfix("trace", paid).out
     assert purchases(database, paid) == 0
 
 
@@ -157,4 +156,3 @@ def test_a_scan_finds_a_message_that_the_usual_search_can_not(
     assert scanned.document["summary"]["scanned_offsets"] > 0
     later = kcfix("trace", paid, "--scan", "--since", "1h", "-o", "json")
     assert later.code == 1
-    assert timedelta(seconds=scanned.seconds) < timedelta(seconds=10)
