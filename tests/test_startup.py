@@ -22,7 +22,9 @@ def imported_by(*argv: str) -> set[str]:
     return set(ran.stdout.rpartition("modules:")[2].split())
 
 
-@pytest.mark.parametrize("argv", [("--help",), ("--version",), ("lag", "--help"), ("repair", "--help"), ("nonsense",)])
+@pytest.mark.parametrize(
+    "argv", [("--help",), ("--version",), ("lag", "--help"), ("repair", "--help"), ("trace", "--help"), ("nonsense",)]
+)
 def test_help_and_usage_errors_import_no_library_of_the_outside_world(argv: tuple[str, ...]) -> None:
     assert not imported_by(*argv) & HEAVY
 
