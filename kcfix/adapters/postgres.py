@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from kcfix.adapters.postgres_address import parse_address
@@ -11,6 +11,7 @@ from kcfix.adapters.postgres_candidates import read_candidates, read_candidates_
 from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, read_sessions
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
+from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
@@ -18,6 +19,7 @@ from kcfix.core.ports import (
     DatabasePort,
     InsertOrder,
     InsertResult,
+    PaymentPass,
     Recheck,
     SchemaFacts,
     StudentCourse,
@@ -91,6 +93,16 @@ class Postgres:
             if here is payments:
                 return read_candidates(here, since, until, limit)
             return read_candidates_apart(here, payments, since, until, limit)
+
+    def payment_pass(
+        self, since: datetime, until: datetime, *, everything: bool = False
+    ) -> AbstractContextManager[PaymentPass]:
+        """See `DatabasePort`."""
+        with self._places("reading the schema") as (here, payments):
+            one = here if here is payments else None
+        return payment_pass(
+            self._payments_link, one.schema if one else None, payments.schema, since, until, everything=everything
+        )
 
     def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
         """See `DatabasePort`."""

@@ -12,6 +12,7 @@ from kcfix.core.payments import PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, InsertState
 from kcfix.errors import Unreachable
 from tests.contract.database_inserting import InsertingContract
+from tests.contract.database_passing import PassingContract
 from tests.contract.database_reading import ReadingContract
 from tests.contract.database_world import World, go_on, order
 from tests.fakes_database import FakeDatabase
@@ -43,7 +44,7 @@ class FakeWorld:
         self._database.held_locks.discard(key)
 
 
-class TestFakeDatabase(ReadingContract, InsertingContract):
+class TestFakeDatabase(ReadingContract, PassingContract, InsertingContract):
     """The fake is honest."""
 
     @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import IndexState
 from tests.contract.database_inserting import InsertingContract
+from tests.contract.database_passing import PassingContract
 from tests.contract.database_reading import ReadingContract
 from tests.contract.database_world import World
 from tests.fakes_database import NOW, FakeDatabase
@@ -39,7 +40,7 @@ def make_world(postgres: Server) -> Iterator[Callable[[], PostgresWorld]]:
         world.close()
 
 
-class TestPostgres(ReadingContract, InsertingContract):
+class TestPostgres(ReadingContract, PassingContract, InsertingContract):
     """The real adapter keeps the contract."""
 
     @pytest.fixture
