@@ -1,0 +1,133 @@
+"""`kcfix missing`: every payment of a window that lacks its purchase, or has trouble after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from kcfix.cli.context import problem, services_of
+from kcfix.cli.missing_rows import finding_row, summary
+from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
+from kcfix.cli.repair import sources
+from kcfix.core.missing import Finding, Span, Tally, findings
+from kcfix.core.times import parse_duration, parse_time
+from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
+from kcfix.render.style import Format
+from kcfix.render.view import View
+from kcfix.services import Services
+
+AHEAD = timedelta(minutes=5)
+"""How far beyond now the window reaches by itself: clocks may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `kcfix missing` was asked. Times as they were written: they count from the database's clock."""
+
+    since: str = "24h"
+    until: str | None = None
+    overdue: timedelta = timedelta(minutes=1)
+    summary: bool = False
+
+
+def command(
+    ctx: typer.Context,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Payments paid from then on.")] = "24h",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Payments paid before then.", show_default="now")
+    ] = None,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="SPAN", help="Younger payments are in flight.", show_default="1m"),
+    ] = "",
+    summary: Annotated[bool, typer.Option("--summary", help="Only counts and money, by verdict.")] = False,
+) -> View | int:
+    """One pass over the tables and one search of the log for all payments, with the verdict that `repair` would give.
+
+    Memory does not grow with the payments: with -q and -o jsonl findings are written while the pass goes on. A payment
+    whose capture is unproven is marked; no mark is no proof, for nothing in the database is one.
+
+    Exit code: 0 nothing found; 1 findings; 4 nothing could be said, or not the whole.
+
+    Examples:
+        kcfix missing
+        kcfix missing --since 7d --summary
+        kcfix missing --since 2026-01-07 --until 2026-01-08 -o jsonl
+        kcfix missing --since 7d --older-than 10m
+        kcfix missing -q | kcfix repair -
+    """
+    services = services_of(ctx)
+    overdue = parse_duration(older_than) if older_than else services.settings.overdue
+    return run(Options(since, until, overdue, summary), services)
+
+
+def run(options: Options, services: Services) -> View | int:
+    """Look at all, and show; or write while looking."""
+    span = _span(options, services)
+    style = services.style()
+    as_ids = style.quiet and style.format in (Format.TABLE, Format.PLAIN, Format.MARKDOWN)
+    if not options.summary and (as_ids or style.format is Format.JSONL):
+        return _stream(span, services, as_ids=as_ids)
+    return _view(span, options, services)
+
+
+def _span(options: Options, services: Services) -> Span:
+    """The window by the database's clock, which set the times that are compared."""
+    for text in (options.since, options.until):
+        if text is not None:
+            parse_time(text, services.now(), services.zone)  # a usage error needs no database
+    now = services.database.identity().now
+    until = now + AHEAD if options.until is None else parse_time(options.until, now, services.zone)
+    span = Span(parse_time(options.since, now, services.zone), until, now, options.overdue)
+    if span.since >= span.until:
+        raise UsageError("--since is not before --until")
+    return span
+
+
+def _progress(services: Services) -> Callable[[int], None]:
+    started = services.monotonic()
+
+    def told(looked: int) -> None:
+        seconds = max(services.monotonic() - started, 0.001)
+        services.progress(f"{looked} payments looked at, {looked / seconds:.0f}/s")
+
+    return told
+
+
+def _stream(span: Span, services: Services, *, as_ids: bool) -> int:
+    tally = Tally()
+    with services.stream("missing") as out:
+        for found in findings(services.database, sources(services), span, tally, _progress(services)):
+            out.write(found.payment.id, None if as_ids else finding_row(found, span))
+        if not as_ids:
+            out.write("", {"summary": summary(tally, span)})
+    return NOT_WELL if tally.findings else OK
+
+
+def _view(span: Span, options: Options, services: Services) -> View:
+    tally, kept = Tally(), list[Finding]()
+    limit = 0 if options.summary else SHOWN if services.style().format is Format.TABLE else None
+    silent: Unreachable | None = None
+    try:
+        for found in findings(services.database, sources(services), span, tally, _progress(services)):
+            if limit is None or len(kept) < limit:
+                kept.append(found)
+    except Unreachable as error:
+        if tally.payments is None:
+            raise
+        silent = error
+    show = summary_table(tally, span, services.zone) if options.summary else None
+    return View(
+        schema="missing",
+        sections=(show or findings_table(kept, tally, span, services.zone),),
+        data=[finding_row(found, span) for found in kept],
+        summary=summary(tally, span),
+        errors=(problem(silent),) if silent else (),
+        next=next_commands(kept, tally, span),
+        ids=tuple(found.payment.id for found in kept),
+        exit_code=Unreachable.code if silent else NOT_WELL if tally.findings else OK,
+    )
