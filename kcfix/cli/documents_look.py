@@ -51,6 +51,14 @@ _CONTAINER: Mapping[str, object] = {
     "oom_killed": "boolean",
 }
 
+WORD: Mapping[str, object] = {
+    "payment_id": "string",
+    "verdict": Maybe(VerdictKind),
+    "reason": "string",
+    "who": "string",
+    "at": "time",
+    "context": "string",
+}
 MISSING: Mapping[str, object] = {
     "payment_id": "string",
     "verdict": VerdictKind,
@@ -66,6 +74,8 @@ MISSING: Mapping[str, object] = {
     "course_id": "string?",
     "tier": "integer?",
     "capture_unproven": "string?",
+    "acknowledged": "boolean",
+    "acknowledgement": Maybe(WORD),
 }
 MISSING_SUMMARY: Mapping[str, object] = {
     "complete": "boolean",
@@ -75,6 +85,8 @@ MISSING_SUMMARY: Mapping[str, object] = {
     "payments_amounts_minor": Maybe(MapOf("integer")),
     "findings": "integer",
     "amounts_minor": MapOf("integer"),
+    "acknowledged": "integer",
+    "acknowledged_amounts_minor": MapOf("integer"),
     "in_flight": "integer",
     "capture_unproven": "integer",
     "oldest_paid_at": "time?",
@@ -167,6 +179,11 @@ LOOK: Mapping[str, Document] = {
         MISSING,
         MISSING_SUMMARY,
         (MISSING, {"summary": MISSING_SUMMARY}),
+    ),
+    "acknowledgements": Document(
+        "A row for each acknowledgement that stands, or was just written; a null verdict takes one back.",
+        WORD,
+        {"file": "string"},
     ),
     "lag": Document(
         "A row for each partition. `lag_records` is null where the lag is not a number.",

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from kcfix.cli.context import problem, services_of
+from kcfix.cli.missing_ack import acknowledge, listed, take_back
 from kcfix.cli.missing_rows import finding_row, summary
 from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
 from kcfix.cli.repair import sources
@@ -32,6 +33,8 @@ class Options:
     until: str | None = None
     overdue: timedelta = timedelta(minutes=1)
     summary: bool = False
+    everything: bool = False
+    """Acknowledged ones as well."""
 
 
 def command(
@@ -45,11 +48,20 @@ def command(
         typer.Option("--older-than", metavar="SPAN", help="Younger payments are in flight.", show_default="1m"),
     ] = "",
     summary: Annotated[bool, typer.Option("--summary", help="Only counts and money, by verdict.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show acknowledged payments as well.")] = False,
+    ack: Annotated[
+        list[str] | None, typer.Option("--ack", metavar="ID", help="A person has judged it; needs --reason.")
+    ] = None,
+    unack: Annotated[list[str] | None, typer.Option("--unack", metavar="ID", help="Take that back.")] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, with --ack and --unack.")] = "",
+    acknowledged: Annotated[bool, typer.Option("--acknowledged", help="List what is acknowledged.")] = False,
 ) -> View | int:
     """One pass over the tables and one search of the log for all payments, with the verdict that `repair` would give.
 
     Memory does not grow with the payments: with -q and -o jsonl findings are written while the pass goes on. A payment
     whose capture is unproven is marked; no mark is no proof, for nothing in the database is one.
+
+    An acknowledged payment is counted apart for as long as its verdict is the one that was acknowledged.
 
     Exit code: 0 nothing found; 1 findings; 4 nothing could be said, or not the whole.
 
@@ -59,10 +71,22 @@ def command(
         kcfix missing --since 2026-01-07 --until 2026-01-08 -o jsonl
         kcfix missing --since 7d --older-than 10m
         kcfix missing -q | kcfix repair -
+        kcfix missing --ack 00000000-0000-4000-8000-000000000001 --reason "double charge, paid back"
+        kcfix missing --acknowledged
     """
     services = services_of(ctx)
+    if bool(ack) + bool(unack) + acknowledged > 1:
+        raise UsageError("--ack, --unack and --acknowledged exclude one another")
+    if ack:
+        return acknowledge(ack, reason, services)
+    if unack:
+        return take_back(unack, reason, services)
+    if acknowledged:
+        return listed(services)
+    if reason:
+        raise UsageError("--reason goes with --ack and --unack")
     overdue = parse_duration(older_than) if older_than else services.settings.overdue
-    return run(Options(since, until, overdue, summary), services)
+    return run(Options(since, until, overdue, summary, everything), services)
 
 
 def run(options: Options, services: Services) -> View | int:
@@ -71,7 +95,7 @@ def run(options: Options, services: Services) -> View | int:
     style = services.style()
     as_ids = style.quiet and style.format in (Format.TABLE, Format.PLAIN, Format.MARKDOWN)
     if not options.summary and (as_ids or style.format is Format.JSONL):
-        return _stream(span, services, as_ids=as_ids)
+        return _stream(span, options, services, as_ids=as_ids)
     return _view(span, options, services)
 
 
@@ -98,10 +122,14 @@ def _progress(services: Services) -> Callable[[int], None]:
     return told
 
 
-def _stream(span: Span, services: Services, *, as_ids: bool) -> int:
-    tally = Tally()
+def _stream(span: Span, options: Options, services: Services, *, as_ids: bool) -> int:
+    tally, told = Tally(), services.acknowledgements.read()
+    for warning in told.problems:
+        services.warn(warning)
     with services.stream("missing") as out:
-        for found in findings(services.database, sources(services), span, tally, _progress(services)):
+        for found in findings(services.database, sources(services), span, tally, told.by_payment, _progress(services)):
+            if found.acknowledged and (as_ids or not options.everything):
+                continue
             out.write(found.payment.id, None if as_ids else finding_row(found, span))
         if not as_ids:
             out.write("", {"summary": summary(tally, span)})
@@ -111,9 +139,12 @@ def _stream(span: Span, services: Services, *, as_ids: bool) -> int:
 def _view(span: Span, options: Options, services: Services) -> View:
     tally, kept = Tally(), list[Finding]()
     limit = 0 if options.summary else SHOWN if services.style().format is Format.TABLE else None
+    told = services.acknowledgements.read()
     silent: Unreachable | None = None
     try:
-        for found in findings(services.database, sources(services), span, tally, _progress(services)):
+        for found in findings(services.database, sources(services), span, tally, told.by_payment, _progress(services)):
+            if found.acknowledged and not options.everything:
+                continue
             if limit is None or len(kept) < limit:
                 kept.append(found)
     except Unreachable as error:
@@ -126,8 +157,9 @@ def _view(span: Span, options: Options, services: Services) -> View:
         sections=(show or findings_table(kept, tally, span, services.zone),),
         data=[finding_row(found, span) for found in kept],
         summary=summary(tally, span),
+        warnings=told.problems,
         errors=(problem(silent),) if silent else (),
         next=next_commands(kept, tally, span),
-        ids=tuple(found.payment.id for found in kept),
+        ids=tuple(found.payment.id for found in kept if not found.acknowledged),
         exit_code=Unreachable.code if silent else NOT_WELL if tally.findings else OK,
     )

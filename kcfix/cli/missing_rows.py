@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.missing import Finding, Span, Tally
 
 
@@ -25,6 +26,20 @@ def finding_row(finding: Finding, span: Span) -> Mapping[str, object]:
         "course_id": payment.course_id,
         "tier": payment.tier,
         "capture_unproven": finding.capture_unproven,
+        "acknowledged": finding.acknowledged,
+        "acknowledgement": None if finding.word is None else word_row(finding.word),
+    }
+
+
+def word_row(word: Acknowledgement) -> Mapping[str, object]:
+    """What a person said of a payment."""
+    return {
+        "payment_id": word.payment_id,
+        "verdict": word.verdict,
+        "reason": word.reason,
+        "who": word.who,
+        "at": word.at,
+        "context": word.context,
     }
 
 
@@ -38,6 +53,8 @@ def summary(tally: Tally, span: Span) -> Mapping[str, object]:
         "payments_amounts_minor": tally.amounts_minor,
         "findings": tally.findings,
         "amounts_minor": tally.missing_minor,
+        "acknowledged": tally.acknowledged,
+        "acknowledged_amounts_minor": dict(sorted(tally.acknowledged_minor.items())),
         "in_flight": tally.in_flight,
         "capture_unproven": tally.unproven,
         "oldest_paid_at": tally.oldest,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from kcfix.cli.money import amount
+from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.missing import Finding, Span, Tally
 from kcfix.core.remedy import Remedy
 from kcfix.core.times import format_duration, format_time
@@ -41,13 +42,31 @@ def findings_table(found: Sequence[Finding], tally: Tally, span: Span, zone: tzi
             "unproven" if f.capture_unproven else "not checked",
             f.payment.course_id,
             f.payment.tier,
-            f.verdict.reason,
+            f"{f.note}; {f.verdict.reason}" if f.note else f"{_judged(f)}{f.verdict.reason}",
         )
         for f in found
     )
-    left = tally.findings - len(rows)
+    left = tally.findings - sum(not f.acknowledged for f in found)
     more: tuple[Line, ...] = (f"… {left} more: -o jsonl shows all, -q their ids",) if left else ()
     return Table(columns, rows, _title(span, zone), (*more, *_totals(tally)))
+
+
+def _judged(finding: Finding) -> str:
+    word = finding.word
+    return f"acknowledged by {word.who}: {word.reason}; " if word else ""
+
+
+def words_table(words: Iterable[Acknowledgement], where: str, zone: tzinfo | None) -> Section:
+    """Acknowledgements, as they stand or were just written."""
+    columns = (
+        Column("PAYMENT"),
+        Column("VERDICT"),
+        Column("AT"),
+        Column("WHO", priority=1),
+        Column("REASON", wrap=True),
+    )
+    rows = tuple((w.payment_id, w.verdict or "taken back", format_time(w.at, zone), w.who, w.reason) for w in words)
+    return Table(columns, rows, f"acknowledged in {where}")
 
 
 def summary_table(tally: Tally, span: Span, zone: tzinfo | None) -> Section:
@@ -74,6 +93,8 @@ def _totals(tally: Tally) -> tuple[Line, ...]:
     if tally.payments is not None and tally.amounts_minor is not None:
         lines.append(f"{tally.payments} succeeded payments in the window: {money(tally.amounts_minor)}")
     lines.append(f"{tally.findings} not well: {money(tally.missing_minor)}")
+    if tally.acknowledged:
+        lines.append(f"{tally.acknowledged} acknowledged, counted apart: {money(tally.acknowledged_minor)}")
     if tally.in_flight:
         lines.append(f"{tally.in_flight} in flight: too young to be judged")
     if tally.unproven:
@@ -87,8 +108,8 @@ def _totals(tally: Tally) -> tuple[Line, ...]:
 def next_commands(found: Sequence[Finding], tally: Tally, span: Span) -> tuple[str, ...]:
     """What to do about it; empty where nothing is to be done."""
     steps = []
-    if tally.findings <= FEW and found:
-        steps.append("kcfix repair " + " ".join(f.payment.id for f in found))
+    if 0 < tally.findings <= FEW and found:
+        steps.append("kcfix repair " + " ".join(f.payment.id for f in found if not f.acknowledged))
     elif tally.findings:
         window = f"--since {span.since.isoformat()} --until {span.until.isoformat()}"
         steps.append(f"kcfix missing {window} -q | kcfix repair -")

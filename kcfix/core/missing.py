@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
+from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.capture import capture_unproven
 from kcfix.core.gather import Sources, read_surroundings, snapshots_of
 from kcfix.core.judge import judge, judge_by_tables
@@ -52,6 +53,20 @@ class Finding:
 
     payment: Payment
     verdict: Verdict
+    word: Acknowledgement | None = None
+    """What a person said of it, possibly for another verdict than it has now."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether a person has judged it as what it is now."""
+        return self.word is not None and self.word.verdict is self.verdict.kind
+
+    @property
+    def note(self) -> str | None:
+        """Why what a person said of it no longer counts; None where it counts, or nothing was said."""
+        if self.word is None or self.acknowledged:
+            return None
+        return f"acknowledged as {self.word.verdict}, is now {self.verdict.kind}"
 
     @property
     def remedy(self) -> Remedy:
@@ -83,10 +98,17 @@ class Tally:
     unproven: int = 0
     """Findings whose capture is unproven."""
     oldest: datetime | None = None
+    acknowledged: int = 0
+    """Apart from the findings: those that a person has judged as what they are."""
+    acknowledged_minor: Counter[str] = field(default_factory=Counter)
 
     def add(self, finding: Finding) -> None:
-        """Count a finding."""
+        """Count a finding, or apart from these one that is acknowledged."""
         kind, payment = finding.verdict.kind, finding.payment
+        if finding.acknowledged:
+            self.acknowledged += 1
+            self.acknowledged_minor[payment.currency] += payment.amount_minor
+            return
         self.found[kind] += 1
         self.found_minor[kind, payment.currency] += payment.amount_minor
         self.unproven += finding.capture_unproven is not None
@@ -111,10 +133,16 @@ class Tally:
 
 
 def findings(
-    database: DatabasePort, sources: Sources, span: Span, tally: Tally, progress: Progress = lambda looked: None
+    database: DatabasePort,
+    sources: Sources,
+    span: Span,
+    tally: Tally,
+    words: Mapping[PaymentId, Acknowledgement] | None = None,
+    progress: Progress = lambda looked: None,
 ) -> Iterator[Finding]:
     """Every finding of the span, oldest first, in constant memory; `tally` counts along.
 
+    Acknowledged ones come as well, with what `words` say of them.
     A silent Kafka makes verdicts UNKNOWN. Kafka is asked only after the tables and only if something needs it.
 
     Raises:
@@ -131,16 +159,16 @@ def findings(
             kept += [i for i in chunk if _unsettled(facts[i], span)]
             progress(tally.suspects)
             if len(kept) >= BATCH:
-                yield from _judged(kept, database, sources, span, tally)
+                yield from _judged(kept, database, sources, span, tally, words or {})
                 kept = []
-        yield from _judged(kept, database, sources, span, tally)
+        yield from _judged(kept, database, sources, span, tally, words or {})
     tally.complete = True
 
 
 def repairable_ids(found: Iterable[Finding]) -> Iterator[PaymentId]:
-    """The payments that `repair` would do something about by default, in the same order."""
+    """Those not acknowledged that `repair` would do something about by default, in the same order."""
     active = (Remedy.SUPPLY, Remedy.INSERT, Remedy.ANNOUNCE)
-    return (finding.payment.id for finding in found if finding.remedy in active)
+    return (finding.payment.id for finding in found if finding.remedy in active and not finding.acknowledged)
 
 
 def _unsettled(facts: PaymentFacts, span: Span) -> bool:
@@ -149,7 +177,12 @@ def _unsettled(facts: PaymentFacts, span: Span) -> bool:
 
 
 def _judged(
-    ids: Sequence[PaymentId], database: DatabasePort, sources: Sources, span: Span, tally: Tally
+    ids: Sequence[PaymentId],
+    database: DatabasePort,
+    sources: Sources,
+    span: Span,
+    tally: Tally,
+    words: Mapping[PaymentId, Acknowledgement],
 ) -> Iterator[Finding]:
     """The findings among these, by one search of the log for all of them."""
     if not ids:
@@ -165,7 +198,7 @@ def _judged(
         if verdict.kind is VerdictKind.IN_FLIGHT or span.in_flight(one.payment):
             tally.in_flight += 1
             continue
-        finding = Finding(one.payment, verdict)
+        finding = Finding(one.payment, verdict, words.get(i))
         tally.add(finding)
         yield finding
 

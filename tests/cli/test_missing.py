@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +122,65 @@ def test_looking_changes_nothing(run: Run, database: FakeDatabase) -> None:
     run("missing", database=database, kafka=kafka)
     assert (database.payments, database.purchases) == before
     assert "insert" not in database.calls
+
+
+def test_an_acknowledged_payment_is_counted_apart_until_it_is_taken_back(run: Run, database: FakeDatabase) -> None:
+    paid = database.payment(1)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    said = run("missing", "--ack", paid.id, "--reason", "paid back", "--json", **parts)
+    assert said.code == 0, said.err
+    assert [(row["verdict"], row["reason"]) for row in said.document["data"]] == [("NEVER_EMITTED", "paid back")]
+    assert (run("missing", "-q", **parts).out, run("missing", "-q", **parts).code) == ("", 0)
+    document = run("missing", "--json", **parts).document
+    assert (document["data"], document["summary"]["acknowledged"]) == ([], 1)
+    assert document["summary"]["acknowledged_amounts_minor"] == {"INR": 360000}
+    shown = run("missing", "--json", "--all", **parts).document["data"]
+    assert [(row["acknowledged"], row["acknowledgement"]["reason"]) for row in shown] == [(True, "paid back")]
+    assert run("missing", "--acknowledged", "-q").out == f"{paid.id}\n"
+    assert run("missing", "--unack", paid.id).code == 0
+    assert run("missing", "-q", **parts).out == f"{paid.id}\n"
+
+
+def test_an_acknowledgement_counts_only_for_its_verdict(run: Run, database: FakeDatabase) -> None:
+    paid = database.payment(1)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    run("missing", "--ack", paid.id, "--reason", "paid back", **parts)
+    database.purchase(paid, tier=10)
+    ran = run("missing", **parts)
+    assert ran.code == 1
+    assert "acknowledged as NEVER_EMITTED, is now WRONG_TIER" in ran.out
+
+
+def test_what_is_settled_unknown_or_not_there_is_not_acknowledged(run: Run, database: FakeDatabase) -> None:
+    paid, settled = database.payment(1), database.payment(2)
+    database.allocation(database.purchase(settled), sessions=20)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    nobody = "00000000-0000-4000-8000-000199999999"
+    assert run("missing", "--ack", settled.id, "--reason", "x", **parts).code == 5
+    assert run("missing", "--ack", nobody, "--reason", "x", **parts).code == 3
+    assert run("missing", "--ack", paid.id, "--reason", "x", database=database).code == 4
+    assert run("missing", "--ack", paid.id, **parts).code == 2
+    assert run("missing", "--acknowledged", "-q").out == ""
+
+
+def test_lines_that_can_not_be_read_are_passed_over_with_a_warning(
+    run: Run, database: FakeDatabase, tmp_path: Path
+) -> None:
+    paid = database.payment(1)
+    file = tmp_path / "shared.jsonl"
+    file.write_text('{"payment_id": "torn')
+    parts = {"database": database, "kafka": FakeKafka(now=NOW), "environ": {"KCFIX_ACKNOWLEDGEMENTS": str(file)}}
+    assert run("missing", "--ack", paid.id, "--reason", "paid back", **parts).code == 0
+    ran = run("missing", "-q", **parts)
+    assert (ran.code, ran.out) == (0, "")
+    assert "line 1 is no acknowledgement" in ran.err
+
+
+def test_a_file_that_can_not_be_read_acknowledges_nothing_and_is_said(
+    run: Run, database: FakeDatabase, tmp_path: Path
+) -> None:
+    paid = database.payment(1)
+    environ = {"KCFIX_ACKNOWLEDGEMENTS": str(tmp_path)}
+    ran = run("missing", "-q", database=database, kafka=FakeKafka(now=NOW), environ=environ)
+    assert ran.out == f"{paid.id}\n"
+    assert "nothing counts as acknowledged" in ran.err
