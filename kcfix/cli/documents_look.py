@@ -166,6 +166,8 @@ LOOK: Mapping[str, Document] = {
             "well": "boolean",
             "payments_without_purchase": "integer?",
             "payments_cut": "boolean?",
+            "payments_acknowledged": "integer?",
+            "acknowledged_amounts_minor": Maybe(MapOf("integer")),
             "payments_in_flight": "integer?",
             "amounts_minor": Maybe(MapOf("integer")),
             "since": "time?",

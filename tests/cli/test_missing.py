@@ -184,3 +184,13 @@ def test_a_file_that_can_not_be_read_acknowledges_nothing_and_is_said(
     ran = run("missing", "-q", database=database, kafka=FakeKafka(now=NOW), environ=environ)
     assert ran.out == f"{paid.id}\n"
     assert "nothing counts as acknowledged" in ran.err
+
+
+def test_status_counts_an_acknowledged_payment_apart_too(run: Run, database: FakeDatabase) -> None:
+    paid = database.payment(1)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    run("missing", "--ack", paid.id, "--reason", "paid back", **parts)
+    assert run("status", "-q", **parts).out == ""
+    summary = run("status", "--json", **parts).document["summary"]
+    assert (summary["payments_without_purchase"], summary["payments_acknowledged"]) == (0, 1)
+    assert summary["acknowledged_amounts_minor"] == {"INR": 360000}
