@@ -10,7 +10,9 @@ Its rows and their builders are those of `Rows`, so that a test names only what 
 
 from __future__ import annotations
 
+import re
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from kcfix.core.ports import (
     InsertOrder,
     InsertResult,
     InsertState,
+    PaidPayment,
+    PaymentPass,
     Recheck,
     SchemaFacts,
     StudentCourse,
@@ -115,6 +119,19 @@ class FakeDatabase(Rows):
         self._need("payments", "purchases")
         paid = sorted((p for p in self._succeeded() if since <= p.paid_at < until), key=_by_time)
         return tuple(p.id for p in paid if not self._clearly_settled(p))[:limit]
+
+    @contextmanager
+    def payment_pass(self, since: datetime, until: datetime, *, everything: bool = False) -> Iterator[PaymentPass]:
+        """See `DatabasePort`."""
+        self._called("payment_pass")
+        self._need("payments", "purchases", "allocations", "sessions")
+        paid = sorted((p for p in self._succeeded() if since <= p.paid_at < until), key=_by_time)
+        amounts: Counter[str] = Counter()
+        for payment in paid:
+            amounts[payment.currency] += payment.amount_minor
+        met = (PaidPayment(p.id, self._sure_purchase(p)) for p in paid)
+        rows = (row for row in met if everything or row.purchase_id is None)
+        yield PaymentPass(len(paid), dict(amounts), rows)
 
     def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
         """See `DatabasePort`."""
@@ -260,6 +277,28 @@ class FakeDatabase(Rows):
             and p.created_at >= payment.paid_at - TOLERANCE
             for p in self.purchases
         )
+
+    def _sure_purchase(self, payment: Payment) -> str | None:
+        pair = (payment.student_id, payment.course_id or "")
+        bought = [p for p in self.purchases if (p.student_id, p.course_id) == pair]
+        theirs = (p for p in self.purchases if p.student_id == payment.student_id)
+        if not self._clearly_settled(payment) or len(bought) != 1 or any(p.id[14] == "5" for p in theirs):
+            return None
+        purchase = bought[0]
+        if _plain_tier(payment.metadata) != purchase.tier:
+            return None
+        followed = self._allocations(pair)
+        allocated = [a for a in followed if a.allocated]
+        completed = [a for a in followed if a.status == "completed" and a.requested_at >= purchase.created_at]
+        done = any(a.sessions for a in allocated) or (completed and not allocated)
+        return purchase.id if done or not purchase.is_active else None
+
+
+def _plain_tier(metadata: object) -> int | None:
+    fields = metadata if isinstance(metadata, dict) else {}
+    stated = fields.get("purchaseTier")
+    text = str(fields.get("sessionCount") if stated is None else stated)
+    return int(text) if re.fullmatch("[1-9][0-9]{0,8}", text) else None
 
 
 def _by_time(payment: Payment) -> tuple[datetime, str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kcfix.adapters.operator import who
 from kcfix.core.journal import Journal, RunRecord, read_runs
 from kcfix.core.redact import redact, redact_arguments, redact_value
 from kcfix.errors import Refused, Unreachable
@@ -23,23 +23,7 @@ def open_journal(
     folder: Path, *, environ: Mapping[str, str], now: Callable[[], datetime], secrets: Callable[[], frozenset[str]]
 ) -> Journal:
     """The journal in this folder; nothing is touched until a run begins. `secrets` are masked wherever they appear."""
-    return JournalFiles(folder, who=_who(environ), now=now, secrets_known=secrets)
-
-
-def _who(environ: Mapping[str, str]) -> str:
-    """KCFIX_USER, else the operating system's user, with the one behind sudo; then the host."""
-    user = environ.get("KCFIX_USER") or ""
-    if not user:
-        import pwd
-
-        uid = os.getuid()
-        try:
-            user = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            user = str(uid)
-        if environ.get("SUDO_USER"):
-            user = f"{environ['SUDO_USER']} (as {user})"
-    return f"{user}@{socket.gethostname()}"
+    return JournalFiles(folder, who=who(environ), now=now, secrets_known=secrets)
 
 
 class JournalFiles:

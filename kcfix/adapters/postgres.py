@@ -13,6 +13,7 @@ from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, r
 from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
+from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
@@ -22,6 +23,7 @@ from kcfix.core.ports import (
     HeldPurchase,
     InsertOrder,
     InsertResult,
+    PaymentPass,
     Recheck,
     SchemaFacts,
     StudentCourse,
@@ -95,6 +97,16 @@ class Postgres:
             if here is payments:
                 return read_candidates(here, since, until, limit)
             return read_candidates_apart(here, payments, since, until, limit)
+
+    def payment_pass(
+        self, since: datetime, until: datetime, *, everything: bool = False
+    ) -> AbstractContextManager[PaymentPass]:
+        """See `DatabasePort`."""
+        with self._places("reading the schema") as (here, payments):
+            one = here if here is payments else None
+        return payment_pass(
+            self._payments_link, one.schema if one else None, payments.schema, since, until, everything=everything
+        )
 
     def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
         """See `DatabasePort`."""

@@ -13,7 +13,8 @@ from kcfix.core.payments import PaymentId
 
 TOLERANCE = timedelta(seconds=5)
 """Clocks may differ: a purchase that is so much older than its payment still counts as made after it."""
-_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+"""What counts as a course where SQL looks at it: lower case, nothing around it."""
 _PAGE = 2000
 
 
@@ -25,7 +26,7 @@ def read_candidates(at: Place, since: datetime, until: datetime, limit: int) -> 
     # As they are, so that an index serves; by their text only where the two columns can't be compared.
     student = s.column if same_type else s.id
     query = sql.SQL(statement("candidates")).format(
-        **_payment_parts(s),
+        **payment_parts(s),
         p_student=student("payments", "student_id", "p"),
         o_student=student("payments", "student_id", "o"),
         purchases=s.table("purchases"),
@@ -33,7 +34,7 @@ def read_candidates(at: Place, since: datetime, until: datetime, limit: int) -> 
         u_course=s.id("purchases", "course_id", "u"),
         u_created_at=s.time("purchases", "created_at", "u"),
     )
-    values = {"since": since, "until": until, "limit": limit, "uuid": _UUID}
+    values = {"since": since, "until": until, "limit": limit, "uuid": UUID}
     return tuple(PaymentId(row[0]) for row in at.cursor.execute(query, values))
 
 
@@ -58,11 +59,11 @@ def read_candidates_apart(
 def _pages(at: Place, since: datetime, until: datetime) -> Iterator[list[tuple[str, str, str | None, datetime, bool]]]:
     s = at.schema
     query = sql.SQL(statement("paid")).format(
-        **_payment_parts(s),
+        **payment_parts(s),
         p_student=s.column("payments", "student_id", "p"),
         o_student=s.column("payments", "student_id", "o"),
     )
-    values = {"since": since, "until": until, "limit": _PAGE, "uuid": _UUID}
+    values = {"since": since, "until": until, "limit": _PAGE, "uuid": UUID}
     offset = 0
     while True:
         page = at.cursor.execute(query, {**values, "offset": offset}).fetchall()
@@ -86,7 +87,9 @@ def _latest_purchases(at: Place, students: set[str]) -> dict[tuple[str, str | No
     return {(student, course): made for student, course, made in rows if made is not None}
 
 
-def _payment_parts(s: Schema) -> dict[str, sql.Composable]:
+def payment_parts(s: Schema) -> dict[str, sql.Composable]:
+    """The names that the statements over payments share; `o` is another payment beside `p`."""
+
     def paid_at(alias: str) -> sql.Composable:
         confirmed, created = s.time("payments", "confirmed_at", alias), s.time("payments", "created_at", alias)
         return sql.SQL("coalesce({}, {})").format(confirmed, created)

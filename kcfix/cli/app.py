@@ -37,6 +37,9 @@ PANELS = ("Look", "Explain", "Fix", "Rehearse", "Set up")
 
 COMMANDS: tuple[Entry, ...] = (
     Entry("status", "Look", "Show workers, Kafka, groups, database and payments without a purchase, on one screen."),
+    Entry(
+        "missing", "Look", "List every payment without a purchase, or with trouble after it, from one pass over all."
+    ),
     Entry("lag", "Look", "Show how far each consumer group is behind, partition by partition."),
     Entry("topics", "Look", "Show the topics, what is in them and who reads them."),
     Entry("logs", "Look", "Show the logs of the workers, merged in the order of time."),

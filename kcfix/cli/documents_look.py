@@ -9,6 +9,7 @@ from kcfix.core.logentry import Dialect, Level
 from kcfix.core.milestones import Milestone
 from kcfix.core.offsets import GroupState, LagState
 from kcfix.core.ports import IndexState
+from kcfix.core.remedy import Remedy
 from kcfix.core.status import Health
 from kcfix.core.topics import TopicState
 from kcfix.core.verdict import VerdictKind
@@ -48,6 +49,48 @@ _CONTAINER: Mapping[str, object] = {
     "restart_policy": "string",
     "exit_code": "integer?",
     "oom_killed": "boolean",
+}
+
+WORD: Mapping[str, object] = {
+    "payment_id": "string",
+    "verdict": Maybe(VerdictKind),
+    "reason": "string",
+    "who": "string",
+    "at": "time",
+    "context": "string",
+}
+MISSING: Mapping[str, object] = {
+    "payment_id": "string",
+    "verdict": VerdictKind,
+    "reason": "string",
+    "detail": "string?",
+    "also": ["string"],
+    "remedy": Remedy,
+    "paid_at": "time",
+    "age_seconds": "number",
+    "amount_minor": "integer",
+    "currency": "string",
+    "student_id": "string",
+    "course_id": "string?",
+    "tier": "integer?",
+    "capture_unproven": "string?",
+    "acknowledged": "boolean",
+    "acknowledgement": Maybe(WORD),
+}
+MISSING_SUMMARY: Mapping[str, object] = {
+    "complete": "boolean",
+    "since": "time",
+    "until": "time",
+    "payments": "integer?",
+    "payments_amounts_minor": Maybe(MapOf("integer")),
+    "findings": "integer",
+    "amounts_minor": MapOf("integer"),
+    "acknowledged": "integer",
+    "acknowledged_amounts_minor": MapOf("integer"),
+    "in_flight": "integer",
+    "capture_unproven": "integer",
+    "oldest_paid_at": "time?",
+    "verdicts": [{"verdict": VerdictKind, "payments": "integer", "amounts_minor": MapOf("integer")}],
 }
 
 LOOK: Mapping[str, Document] = {
@@ -123,12 +166,26 @@ LOOK: Mapping[str, Document] = {
             "well": "boolean",
             "payments_without_purchase": "integer?",
             "payments_cut": "boolean?",
+            "payments_acknowledged": "integer?",
+            "acknowledged_amounts_minor": Maybe(MapOf("integer")),
             "payments_in_flight": "integer?",
             "amounts_minor": Maybe(MapOf("integer")),
             "since": "time?",
             "workers": MapOf("integer"),
             "silent": ["string"],
         },
+    ),
+    "missing": Document(
+        "A row for each payment that is overdue and not well, oldest first; none with --summary. A stream ends with the"
+        " summary as its last line.",
+        MISSING,
+        MISSING_SUMMARY,
+        (MISSING, {"summary": MISSING_SUMMARY}),
+    ),
+    "acknowledgements": Document(
+        "A row for each acknowledgement that stands, or was just written; a null verdict takes one back.",
+        WORD,
+        {"file": "string"},
     ),
     "lag": Document(
         "A row for each partition. `lag_records` is null where the lag is not a number.",

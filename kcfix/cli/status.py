@@ -29,6 +29,7 @@ from kcfix.core.status_read import (
     read_database,
     read_kafka,
     read_without_purchase,
+    without_acknowledged,
     worker_facts,
 )
 from kcfix.core.times import parse_duration
@@ -92,6 +93,7 @@ def run(options: Options, services: Services) -> View:
     payments = observed.payments.value
     silent = observed.could_say_nothing or (services.quiet and payments is None)
     warnings = [] if payments is None or not payments.cut else ["there are more payments than were read"]
+    warnings += services.acknowledgements.read().problems
     warnings += _about_containers(services, observed)
     return View(
         schema="status",
@@ -245,7 +247,7 @@ def _judged(services: Services, look: _Look, without: WithoutPurchase) -> Paymen
     if isinstance(found, KcfixError):
         # Their stories took too long; that they have no purchase is known all the same.
         return judged(without, sources, overdue, limit=0)
-    return found
+    return without_acknowledged(found, services.acknowledgements.read().by_payment)
 
 
 def _value(found: T | KcfixError) -> T | None:

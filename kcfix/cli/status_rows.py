@@ -147,6 +147,8 @@ def summary(observed: Observed) -> Mapping[str, object]:
         "well": all_well(observed),
         "payments_without_purchase": len(payments.unpurchased) if payments else None,
         "payments_cut": payments.cut if payments else None,
+        "payments_acknowledged": len(payments.acknowledged) if payments else None,
+        "acknowledged_amounts_minor": money(payments.acknowledged) if payments else None,
         "payments_in_flight": payments.in_flight if payments else None,
         "amounts_minor": money(payments.unpurchased) if payments else None,
         "since": payments.since if payments else None,

@@ -79,6 +79,8 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
         notes.append(f"and {left} more; all ids: {kcfix} status -q")
     if payments.unpurchased:
         notes.append(f"together: {_money_text(money(payments.unpurchased))}")
+    if payments.acknowledged:
+        notes.append(f"{len(payments.acknowledged)} acknowledged, apart: {_money_text(money(payments.acknowledged))}")
     if payments.in_flight:
         notes.append(f"{payments.in_flight} younger than a minute, not judged yet")
     if any(u.remedy is Remedy.PERSON for u in payments.unpurchased):

@@ -5,16 +5,23 @@ A row that a silent system kept from being excluded makes the verdict UNKNOWN: k
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from kcfix.core import judge_log, judge_tables
+from kcfix.core.announcements import needs_announcement
 from kcfix.core.matching import match_facts, own_course
+from kcfix.core.payments import PaymentFacts
 from kcfix.core.ruling import Ruling
-from kcfix.core.snapshot import PaymentSnapshot
+from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading
 from kcfix.core.verdict import OVERDUE, Case, Verdict, VerdictKind
+from kcfix.core.working import Work, WorkState
 
-ROWS = (*judge_tables.ROWS, *judge_log.ROWS)
+Row = Callable[[Case], Verdict | None]
+
+ROWS: tuple[Row, ...] = (*judge_tables.ROWS, *judge_log.ROWS)
 """The rows after NO_COURSE, in the order of the table."""
 
 
@@ -23,6 +30,25 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ru
 
     With a `ruling` the snapshot's facts must have been read for the ruling's course.
     """
+    found = _first_row(snapshot, ROWS, overdue, ruling)
+    if found is None:
+        raise AssertionError("the last row always holds")
+    return found
+
+
+def judge_by_tables(facts: PaymentFacts, taken_at: datetime) -> Verdict | None:
+    """The same verdict where the tables alone decide it; None where the log has to be read for it."""
+    if needs_announcement(facts) is not None:
+        return None
+    nothing = Reading[Any].unknown("not looked for")
+    workers = PurchaseWorkers(nothing, Work(WorkState.UNKNOWN, ("not looked at",), (), (), frozenset(), None))
+    snapshot = PaymentSnapshot(facts.payment_id, taken_at, Reading(facts), nothing, None, workers)
+    return _first_row(snapshot, judge_tables.ROWS, OVERDUE, None)
+
+
+def _first_row(
+    snapshot: PaymentSnapshot, rows: Sequence[Row], overdue: timedelta, ruling: Ruling | None
+) -> Verdict | None:
     facts = snapshot.facts.value
     if facts is None:
         return Verdict(snapshot.payment_id, VerdictKind.UNKNOWN, f"the database did not answer: {snapshot.facts.error}")
@@ -48,11 +74,11 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ru
     )
     if case.course_id is None:
         return case.verdict(VerdictKind.NO_COURSE, "its metadata names no usable courseId, so no event was ever sent")
-    for row in ROWS:
+    for row in rows:
         found = row(case)
         if found is not None:
             return _with_also(case, found)
-    raise AssertionError("the last row always holds")
+    return None
 
 
 def _with_also(case: Case, verdict: Verdict) -> Verdict:

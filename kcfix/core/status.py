@@ -103,6 +103,8 @@ class PaymentsFacts:
     """Younger ones without a purchase: on their way, no finding."""
     cut: bool = False
     """Whether there may be more: only the oldest were read."""
+    acknowledged: tuple[Unpurchased, ...] = ()
+    """Apart from the unpurchased: those that a person has judged as what they are."""
 
     @property
     def ids(self) -> tuple[PaymentId, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.gather import Sources, payment_snapshots
 from kcfix.core.judge import judge
 from kcfix.core.logentry import LogEntry
@@ -88,6 +89,18 @@ def judged(found: WithoutPurchase, sources: Sources, overdue: timedelta, *, limi
     verdicts = {i: judge(snapshot, overdue=overdue) for i, snapshot in snapshots.items()}
     rows = tuple(Unpurchased(payment, verdicts.get(payment.id)) for payment in payments)
     return PaymentsFacts(found.since, rows, found.in_flight, found.cut)
+
+
+def without_acknowledged(found: PaymentsFacts, words: Mapping[PaymentId, Acknowledgement]) -> PaymentsFacts:
+    """The same without the payments that a person has judged as what they are; these are counted apart."""
+
+    def judged_so(u: Unpurchased) -> bool:
+        word = words.get(u.payment.id)
+        return word is not None and word.verdict is u.kind
+
+    apart = tuple(u for u in found.unpurchased if judged_so(u))
+    left = tuple(u for u in found.unpurchased if not judged_so(u))
+    return replace(found, unpurchased=left, acknowledged=apart)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,13 @@ class Services(Systems):
 
         return Bar(self.stderr, total, color=self.style().color)
 
+    def warn(self, text: str) -> None:
+        """Say on standard error what is doubtful about a stream, which has no place for it."""
+        from kcfix.clean import clean
+
+        self.stderr.write(f"kcfix: {self.redact(clean(text))}\n")
+        self.stderr.flush()
+
     def ask(self, question: str) -> bool:
         """Whether a person at the terminal answers yes. The question goes to standard error; Enter alone is no.
 

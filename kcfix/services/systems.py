@@ -25,6 +25,7 @@ from kcfix.settings import Origin, Settings, Source, load
 
 if TYPE_CHECKING:
     from kcfix.adapters.addresses import Told
+    from kcfix.core.acknowledgement import AcknowledgementFile
     from kcfix.core.discovery import Discovery
     from kcfix.core.journal import Journal
 
@@ -123,6 +124,11 @@ class Systems:
     def journal(self) -> Journal:
         """The journal of changes; opening it touches nothing."""
         return self._keep("journal", self._open_journal)
+
+    @property
+    def acknowledgements(self) -> AcknowledgementFile:
+        """The file of findings that a person has judged; opening it touches nothing."""
+        return self._keep("acknowledgements", self._open_acknowledgements)
 
     @property
     def journal_problems(self) -> tuple[str, ...]:
@@ -263,6 +269,11 @@ class Systems:
         from kcfix.adapters.journal_file import open_journal
 
         return open_journal(self.settings.journal, environ=self.environ, now=self.now, secrets=lambda: self.secrets)
+
+    def _open_acknowledgements(self) -> AcknowledgementFile:
+        from kcfix.adapters.acknowledgement_file import AcknowledgementsOnDisk
+
+        return AcknowledgementsOnDisk(self.settings.acknowledgements, self.environ)
 
     def _discover(self) -> Discovery:
         from kcfix.core.discovery import discover

@@ -156,6 +156,11 @@ SETTINGS: tuple[Setting, ...] = (
         "Folder of kcfix's own files; default `kcfix` in `$XDG_STATE_HOME` or `~/.local/state`.",
     ),
     Setting("journal", parse_path, "Folder of the journal; default `journal` in `state_dir`."),
+    Setting(
+        "acknowledgements",
+        parse_path,
+        "File of the findings that a person has judged (`missing --ack`); default `acknowledged.jsonl` in `state_dir`.",
+    ),
 )
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
@@ -187,6 +192,7 @@ class Settings:
     utc: bool
     state_dir: Path
     journal: Path
+    acknowledgements: Path
     origins: Mapping[str, Origin]
     """Where each value came from, by name."""
     warnings: tuple[str, ...] = ()

@@ -35,6 +35,9 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) 
     if values["journal"] is None:
         values["journal"] = values["state_dir"] / "journal"
         origins["journal"] = origins["state_dir"]
+    if values["acknowledgements"] is None:
+        values["acknowledgements"] = values["state_dir"] / "acknowledged.jsonl"
+        origins["acknowledgements"] = origins["state_dir"]
     values["connect_timeout"] = min(values["connect_timeout"], values["timeout"])
     return Settings(
         context=chosen.name,

@@ -14,6 +14,7 @@ from kcfix.errors import Unreachable
 from tests.contract.database_aftermath import AftermathContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
+from tests.contract.database_passing import PassingContract
 from tests.contract.database_reading import ReadingContract
 from tests.contract.database_world import World, go_on, order
 from tests.fakes_database import FakeDatabase
@@ -48,7 +49,7 @@ class FakeWorld:
         self._database.held_locks.discard(key)
 
 
-class TestFakeDatabase(ReadingContract, AftermathContract, InsertingContract, HoldingContract):
+class TestFakeDatabase(ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract):
     """The fake is honest."""
 
     @pytest.fixture

@@ -13,6 +13,7 @@ from kcfix.core.ports import IndexState
 from tests.contract.database_aftermath import AftermathContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
+from tests.contract.database_passing import PassingContract
 from tests.contract.database_reading import ReadingContract
 from tests.contract.database_world import World
 from tests.fakes_database import NOW, FakeDatabase
@@ -41,7 +42,7 @@ def make_world(postgres: Server) -> Iterator[Callable[[], PostgresWorld]]:
         world.close()
 
 
-class TestPostgres(ReadingContract, AftermathContract, InsertingContract, HoldingContract):
+class TestPostgres(ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract):
     """The real adapter keeps the contract."""
 
     @pytest.fixture

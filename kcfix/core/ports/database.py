@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,6 +116,28 @@ StudentCourse = tuple[str, str]
 """Student id and course id, both lower case."""
 
 
+@dataclass(frozen=True, slots=True)
+class PaidPayment:
+    """A succeeded payment, as the pass over all of them meets it."""
+
+    payment_id: PaymentId
+    purchase_id: str | None
+    """Its purchase where SQL alone shows that it is settled, downstream included; None: its facts decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPass:
+    """One reading of all payments of a window, in one snapshot."""
+
+    payments: int
+    """Succeeded payments of the window, settled or not."""
+    amounts_minor: Mapping[str, int]
+    """Their money by currency, in its minor unit."""
+    rows: Iterator[PaidPayment]
+    """Oldest first by time of payment, then by id. Usable once, while the pass is open. Raises Unreachable where the
+    database falls silent: what was given before is not the whole."""
+
+
 class DatabasePort(Protocol):
     """PostgreSQL. All reads run in read-only transactions."""
 
@@ -145,6 +167,19 @@ class DatabasePort(Protocol):
 
         A superset: whether one is missing is decided on its facts. Left out are only payments that are the sole
         succeeded one of their student and course and have a purchase made after them (5 s tolerance).
+        """
+
+    def payment_pass(
+        self, since: datetime, until: datetime, *, everything: bool = False
+    ) -> AbstractContextManager[PaymentPass]:
+        """The succeeded payments paid in [since, until) that SQL can't call settled, streamed in constant memory.
+
+        With `everything` the settled ones as well, with their purchase. On a connection of its own, so that other
+        calls go on meanwhile. Settled is only what is surely PURCHASED by docs/decisions.md 2, rows 4 to 9; where
+        payments have a database of their own nothing is called settled here.
+
+        Raises:
+            Unreachable: a table that is needed is missing, or no answer.
         """
 
     def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:

@@ -1,0 +1,165 @@
+"""`kcfix missing`: every payment of a window that lacks its purchase, or has trouble after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from kcfix.cli.context import problem, services_of
+from kcfix.cli.missing_ack import acknowledge, listed, take_back
+from kcfix.cli.missing_rows import finding_row, summary
+from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
+from kcfix.cli.sources import sources
+from kcfix.core.missing import Finding, Span, Tally, findings
+from kcfix.core.times import parse_duration, parse_time
+from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
+from kcfix.render.style import Format
+from kcfix.render.view import View
+from kcfix.services import Services
+
+AHEAD = timedelta(minutes=5)
+"""How far beyond now the window reaches by itself: clocks may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `kcfix missing` was asked. Times as they were written: they count from the database's clock."""
+
+    since: str = "24h"
+    until: str | None = None
+    overdue: timedelta = timedelta(minutes=1)
+    summary: bool = False
+    everything: bool = False
+    """Acknowledged ones as well."""
+
+
+def command(
+    ctx: typer.Context,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Payments paid from then on.")] = "24h",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Payments paid before then.", show_default="now")
+    ] = None,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="SPAN", help="Younger payments are in flight.", show_default="1m"),
+    ] = "",
+    summary: Annotated[bool, typer.Option("--summary", help="Only counts and money, by verdict.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show acknowledged payments as well.")] = False,
+    ack: Annotated[
+        list[str] | None, typer.Option("--ack", metavar="ID", help="A person has judged it; needs --reason.")
+    ] = None,
+    unack: Annotated[list[str] | None, typer.Option("--unack", metavar="ID", help="Take that back.")] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, with --ack and --unack.")] = "",
+    acknowledged: Annotated[bool, typer.Option("--acknowledged", help="List what is acknowledged.")] = False,
+) -> View | int:
+    """One pass over the tables and one search of the log for all payments, with the verdict that `repair` would give.
+
+    Memory does not grow with the payments: with -q and -o jsonl findings are written while the pass goes on. A payment
+    whose capture is unproven is marked; no mark is no proof, for nothing in the database is one.
+
+    An acknowledged payment is counted apart for as long as its verdict is the one that was acknowledged.
+
+    Exit code: 0 nothing found; 1 findings; 4 nothing could be said, or not the whole.
+
+    Examples:
+        kcfix missing
+        kcfix missing --since 7d --summary
+        kcfix missing --since 2026-01-07 --until 2026-01-08 -o jsonl
+        kcfix missing --since 7d --older-than 10m
+        kcfix missing -q | kcfix repair -
+        kcfix missing --ack 00000000-0000-4000-8000-000000000001 --reason "double charge, paid back"
+        kcfix missing --acknowledged
+    """
+    services = services_of(ctx)
+    if bool(ack) + bool(unack) + acknowledged > 1:
+        raise UsageError("--ack, --unack and --acknowledged exclude one another")
+    if ack:
+        return acknowledge(ack, reason, services)
+    if unack:
+        return take_back(unack, reason, services)
+    if acknowledged:
+        return listed(services)
+    if reason:
+        raise UsageError("--reason goes with --ack and --unack")
+    overdue = parse_duration(older_than) if older_than else services.settings.overdue
+    return run(Options(since, until, overdue, summary, everything), services)
+
+
+def run(options: Options, services: Services) -> View | int:
+    """Look at all, and show; or write while looking."""
+    span = _span(options, services)
+    style = services.style()
+    as_ids = style.quiet and style.format in (Format.TABLE, Format.PLAIN, Format.MARKDOWN)
+    if not options.summary and (as_ids or style.format is Format.JSONL):
+        return _stream(span, options, services, as_ids=as_ids)
+    return _view(span, options, services)
+
+
+def _span(options: Options, services: Services) -> Span:
+    """The window by the database's clock, which set the times that are compared."""
+    for text in (options.since, options.until):
+        if text is not None:
+            parse_time(text, services.now(), services.zone)  # a usage error needs no database
+    now = services.database.identity().now
+    until = now + AHEAD if options.until is None else parse_time(options.until, now, services.zone)
+    span = Span(parse_time(options.since, now, services.zone), until, now, options.overdue)
+    if span.since >= span.until:
+        raise UsageError("--since is not before --until")
+    return span
+
+
+def _progress(services: Services) -> Callable[[int], None]:
+    started = services.monotonic()
+
+    def told(looked: int) -> None:
+        seconds = max(services.monotonic() - started, 0.001)
+        services.progress(f"{looked} payments looked at, {looked / seconds:.0f}/s")
+
+    return told
+
+
+def _stream(span: Span, options: Options, services: Services, *, as_ids: bool) -> int:
+    tally, told = Tally(), services.acknowledgements.read()
+    for warning in told.problems:
+        services.warn(warning)
+    with services.stream("missing") as out:
+        for found in findings(services.database, sources(services), span, tally, told.by_payment, _progress(services)):
+            if found.acknowledged and (as_ids or not options.everything):
+                continue
+            out.write(found.payment.id, None if as_ids else finding_row(found, span))
+        if not as_ids:
+            out.write("", {"summary": summary(tally, span)})
+    return NOT_WELL if tally.findings else OK
+
+
+def _view(span: Span, options: Options, services: Services) -> View:
+    tally, kept = Tally(), list[Finding]()
+    limit = 0 if options.summary else SHOWN if services.style().format is Format.TABLE else None
+    told = services.acknowledgements.read()
+    silent: Unreachable | None = None
+    try:
+        for found in findings(services.database, sources(services), span, tally, told.by_payment, _progress(services)):
+            if found.acknowledged and not options.everything:
+                continue
+            if limit is None or len(kept) < limit:
+                kept.append(found)
+    except Unreachable as error:
+        if tally.payments is None:
+            raise
+        silent = error
+    show = summary_table(tally, span, services.zone) if options.summary else None
+    return View(
+        schema="missing",
+        sections=(show or findings_table(kept, tally, span, services.zone),),
+        data=[finding_row(found, span) for found in kept],
+        summary=summary(tally, span),
+        warnings=told.problems,
+        errors=(problem(silent),) if silent else (),
+        next=next_commands(kept, tally, span),
+        ids=tuple(found.payment.id for found in kept if not found.acknowledged),
+        exit_code=Unreachable.code if silent else NOT_WELL if tally.findings else OK,
+    )

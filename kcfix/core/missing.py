@@ -1,0 +1,211 @@
+"""The payments of a window that lack a purchase or have trouble after it: one pass over all of them.
+
+SQL leaves out what is surely settled. The rest is read in chunks; what the tables call fine is dropped at once, and
+the others are looked for in the log together, many at a time, so that memory does not grow with the payments.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+
+from kcfix.core.acknowledgement import Acknowledgement
+from kcfix.core.capture import capture_unproven
+from kcfix.core.gather import Sources, read_surroundings, snapshots_of
+from kcfix.core.judge import judge, judge_by_tables
+from kcfix.core.payments import Payment, PaymentFacts, PaymentId
+from kcfix.core.ports import DatabasePort
+from kcfix.core.remedy import REMEDIES, Remedy
+from kcfix.core.snapshot import Reading
+from kcfix.core.verdict import Verdict, VerdictKind
+
+CHUNK = 1000
+"""Payments whose facts are read at once."""
+BATCH = 20_000
+"""Payments that one search of the log is made for."""
+FINE = frozenset({VerdictKind.PURCHASED, VerdictKind.REFUNDED, VerdictKind.NOT_SUCCEEDED, VerdictKind.NOT_FOUND})
+"""No finding: settled, or since the pass began no longer a succeeded payment."""
+Progress = Callable[[int], None]
+"""Told how many suspects have been looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is looked at: payments paid in [since, until), as of `now` by the database's clock."""
+
+    since: datetime
+    until: datetime
+    now: datetime
+    overdue: timedelta
+    """Younger payments are in flight: counted, never findings."""
+
+    def in_flight(self, payment: Payment) -> bool:
+        """Whether it is too young to be a finding. A time far in the future is a wrong clock, and no youth."""
+        return abs(self.now - payment.paid_at) < self.overdue
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A succeeded payment that is overdue and not well."""
+
+    payment: Payment
+    verdict: Verdict
+    word: Acknowledgement | None = None
+    """What a person said of it, possibly for another verdict than it has now."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether a person has judged it as what it is now."""
+        return self.word is not None and self.word.verdict is self.verdict.kind
+
+    @property
+    def note(self) -> str | None:
+        """Why what a person said of it no longer counts; None where it counts, or nothing was said."""
+        if self.word is None or self.acknowledged:
+            return None
+        return f"acknowledged as {self.word.verdict}, is now {self.verdict.kind}"
+
+    @property
+    def remedy(self) -> Remedy:
+        """What `repair` would do about it by default."""
+        return REMEDIES[self.verdict.kind]
+
+    @property
+    def capture_unproven(self) -> str | None:
+        """See `kcfix.core.capture`."""
+        return capture_unproven(self.payment)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and money of a pass. It grows while the pass runs, and not with the payments."""
+
+    complete: bool = False
+    """Whether the pass went through to its end."""
+    payments: int | None = None
+    """Succeeded payments of the window, settled or not; None until the database has said it."""
+    amounts_minor: dict[str, int] | None = None
+    """Their money by currency."""
+    suspects: int = 0
+    """Those that were looked at one by one."""
+    in_flight: int = 0
+    found: Counter[VerdictKind] = field(default_factory=Counter)
+    found_minor: Counter[tuple[VerdictKind, str]] = field(default_factory=Counter)
+    """Money of the findings, by verdict and currency."""
+    unproven: int = 0
+    """Findings whose capture is unproven."""
+    oldest: datetime | None = None
+    acknowledged: int = 0
+    """Apart from the findings: those that a person has judged as what they are."""
+    acknowledged_minor: Counter[str] = field(default_factory=Counter)
+
+    def add(self, finding: Finding) -> None:
+        """Count a finding, or apart from these one that is acknowledged."""
+        kind, payment = finding.verdict.kind, finding.payment
+        if finding.acknowledged:
+            self.acknowledged += 1
+            self.acknowledged_minor[payment.currency] += payment.amount_minor
+            return
+        self.found[kind] += 1
+        self.found_minor[kind, payment.currency] += payment.amount_minor
+        self.unproven += finding.capture_unproven is not None
+        self.oldest = payment.paid_at if self.oldest is None else min(self.oldest, payment.paid_at)
+
+    @property
+    def findings(self) -> int:
+        """How many findings there were."""
+        return self.found.total()
+
+    @property
+    def missing_minor(self) -> dict[str, int]:
+        """Money of all findings, by currency."""
+        total: Counter[str] = Counter()
+        for (_, currency), minor in self.found_minor.items():
+            total[currency] += minor
+        return dict(sorted(total.items()))
+
+    def minor_of(self, kind: VerdictKind) -> dict[str, int]:
+        """Money of the findings of one verdict, by currency."""
+        return {currency: minor for (k, currency), minor in sorted(self.found_minor.items()) if k is kind}
+
+
+def findings(
+    database: DatabasePort,
+    sources: Sources,
+    span: Span,
+    tally: Tally,
+    words: Mapping[PaymentId, Acknowledgement] | None = None,
+    progress: Progress = lambda looked: None,
+) -> Iterator[Finding]:
+    """Every finding of the span, oldest first, in constant memory; `tally` counts along.
+
+    Acknowledged ones come as well, with what `words` say of them.
+    A silent Kafka makes verdicts UNKNOWN. Kafka is asked only after the tables and only if something needs it.
+
+    Raises:
+        Unreachable: the database fell silent; what was given before is not the whole. Nothing was changed.
+        Refused: a table that is needed is missing.
+    """
+    with database.payment_pass(span.since, span.until) as whole:
+        tally.payments, tally.amounts_minor = whole.payments, dict(whole.amounts_minor)
+        kept: list[PaymentId] = []
+        rows = iter(whole.rows)
+        while chunk := tuple(row.payment_id for row in islice(rows, CHUNK)):
+            tally.suspects += len(chunk)
+            facts = database.facts(chunk)
+            kept += [i for i in chunk if _unsettled(facts[i], span)]
+            progress(tally.suspects)
+            if len(kept) >= BATCH:
+                yield from _judged(kept, database, sources, span, tally, words or {})
+                kept = []
+        yield from _judged(kept, database, sources, span, tally, words or {})
+    tally.complete = True
+
+
+def repairable_ids(found: Iterable[Finding]) -> Iterator[PaymentId]:
+    """Those not acknowledged that `repair` would do something about by default, in the same order."""
+    active = (Remedy.SUPPLY, Remedy.INSERT, Remedy.ANNOUNCE)
+    return (finding.payment.id for finding in found if finding.remedy in active and not finding.acknowledged)
+
+
+def _unsettled(facts: PaymentFacts, span: Span) -> bool:
+    verdict = judge_by_tables(facts, span.now)
+    return verdict is None or verdict.kind not in FINE
+
+
+def _judged(
+    ids: Sequence[PaymentId],
+    database: DatabasePort,
+    sources: Sources,
+    span: Span,
+    tally: Tally,
+    words: Mapping[PaymentId, Acknowledgement],
+) -> Iterator[Finding]:
+    """The findings among these, by one search of the log for all of them."""
+    if not ids:
+        return
+    around = read_surroundings(sources)
+    # Read again after the offsets: a worker may have made a purchase and committed since.
+    facts = {i: f for i, f in _facts(database, ids).items() if _unsettled(f, span)}
+    snapshots = snapshots_of(tuple(facts), Reading(facts), around, sources).by_payment
+    for i, one in facts.items():
+        verdict = judge(snapshots[i], overdue=span.overdue)
+        if one.payment is None or verdict.kind in FINE:
+            continue
+        if verdict.kind is VerdictKind.IN_FLIGHT or span.in_flight(one.payment):
+            tally.in_flight += 1
+            continue
+        finding = Finding(one.payment, verdict, words.get(i))
+        tally.add(finding)
+        yield finding
+
+
+def _facts(database: DatabasePort, ids: Collection[PaymentId]) -> Mapping[PaymentId, PaymentFacts]:
+    found: dict[PaymentId, PaymentFacts] = {}
+    rest = iter(ids)
+    while chunk := tuple(islice(rest, CHUNK)):
+        found |= database.facts(chunk)
+    return found
