@@ -11,6 +11,7 @@ import pytest
 from kcfix.core.payments import PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, InsertState
 from kcfix.errors import Unreachable
+from tests.contract.database_deleting import DeletingContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_reading import ReadingContract
@@ -47,7 +48,7 @@ class FakeWorld:
         self._database.held_locks.discard(key)
 
 
-class TestFakeDatabase(ReadingContract, InsertingContract, HoldingContract):
+class TestFakeDatabase(ReadingContract, InsertingContract, HoldingContract, DeletingContract):
     """The fake is honest."""
 
     @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import IndexState
+from tests.contract.database_deleting import DeletingContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_reading import ReadingContract
@@ -40,7 +41,7 @@ def make_world(postgres: Server) -> Iterator[Callable[[], PostgresWorld]]:
         world.close()
 
 
-class TestPostgres(ReadingContract, InsertingContract, HoldingContract):
+class TestPostgres(ReadingContract, InsertingContract, HoldingContract, DeletingContract):
     """The real adapter keeps the contract."""
 
     @pytest.fixture
