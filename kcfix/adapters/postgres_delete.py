@@ -117,7 +117,7 @@ class Deletion:
 
     def _statement(self) -> sql.Composed:
         s = self.schema
-        untouched = sql.SQL("true")
+        untouched: sql.Composable = sql.SQL("true")
         if s.has("purchases", "updated_at"):
             untouched = sql.SQL("{} = {}").format(
                 s.column("purchases", "updated_at", "u"), s.column("purchases", "created_at", "u")
