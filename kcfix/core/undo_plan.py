@@ -135,7 +135,8 @@ def _insert(step: JournalStep, run: RunRecord, facts: UndoFacts) -> UndoStep:
         return decided(UndoAction.CANNOT, "the journal does not name kcfix's own purchase of a payment")
     if _state(step) in ("REFUSED", "FAILED"):
         return decided(UndoAction.NOTHING, "it was not inserted")
-    if _state(step) == "EXISTS":
+    # With a reason it is the run's own insert, found after a commit that was not answered.
+    if _state(step) == "EXISTS" and not (step.result or {}).get("reason"):
         return decided(UndoAction.NOTHING, "an earlier run had inserted it; undo that run")
     reading = facts.payments.get(payment, Reading.unknown(_UNREAD))
     if reading.value is None:

@@ -76,6 +76,12 @@ def test_an_insert_that_the_run_did_not_make_is_nothing_to_undo(state: str) -> N
     assert only(run_of(inserted(state)), facts_of(bought())).action is UndoAction.NOTHING
 
 
+def test_an_insert_that_was_found_after_a_lost_commit_is_the_runs_own() -> None:
+    what, _ = inserted()
+    run = run_of((what, {"state": "EXISTS", "reason": "the commit was sent and not answered"}))
+    assert only(run, facts_of(bought())).action is UndoAction.DELETE_PURCHASE
+
+
 def test_a_purchase_that_is_gone_is_nothing_to_undo() -> None:
     seed = bought()
     seed.purchases.clear()
