@@ -203,7 +203,7 @@ class FakeDatabase(Rows):
         now = next((p for p in self.purchases if p.id == order.purchase.id), None)
         if now is None:
             return DeleteState.GONE, None
-        if now != order.purchase or not now.is_active:
+        if now != order.purchase or not now.is_active or now.updated_at not in (None, now.created_at):
             return DeleteState.REFUSED, "the purchase is no longer as it was"
         reason = recheck(order, facts)
         return (DeleteState.DELETED, None) if reason is None else (DeleteState.REFUSED, reason)
@@ -225,7 +225,7 @@ class FakeDatabase(Rows):
             return InsertResult(order.payment_id, InsertState.FAILED, "no such tier (23514)", facts)
         if self.lost_commit != "not made":
             self.purchases.append(
-                Purchase(order.purchase_id, student, course, order.tier, True, self.now, dict(order.metadata))
+                Purchase(order.purchase_id, student, course, order.tier, True, self.now, dict(order.metadata), self.now)
             )
         state = InsertState.UNKNOWN if self.lost_commit else InsertState.INSERTED
         return InsertResult(order.payment_id, state, "no answer to the commit" if self.lost_commit else None, facts)

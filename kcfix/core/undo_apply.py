@@ -14,7 +14,7 @@ from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
 from kcfix.core.pin import Pin
 from kcfix.core.ports import DatabasePort, DeleteRecheck, DeleteResult, DeleteState, KafkaPort
-from kcfix.core.undo_plan import UndoAction, UndoStep
+from kcfix.core.undo_step import UndoAction, UndoStep
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 
 

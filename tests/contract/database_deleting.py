@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -75,6 +76,22 @@ class DeletingContract:
         (result,) = database.delete([deletion(paid.id, bought)], go_on_deleting)
         assert result.state is DeleteState.REFUSED
         assert len(world.purchases()) == 1
+
+    def test_a_purchase_that_was_updated_since_it_was_made_is_told_and_stays(self, world: World) -> None:
+        seed = FakeDatabase()
+        paid = seed.payment(1)
+        later = seed.now - timedelta(minutes=1)
+        seed.purchase(paid, own=True, updated_at=later)
+        database = world.open(seed)
+        (bought,) = database.facts([paid.id])[paid.id].purchases
+        assert bought.updated_at == later
+        (result,) = database.delete([deletion(paid.id, bought)], go_on_deleting)
+        assert (result.state, result.reason) == (DeleteState.REFUSED, "the purchase is no longer as it was")
+        assert len(world.purchases()) == 1
+
+    def test_a_purchase_that_kcfix_inserted_counts_as_untouched(self, world: World) -> None:
+        _, (wanted,) = made(world, 1)
+        assert wanted.purchase.updated_at == wanted.purchase.created_at
 
     def test_the_recheck_sees_the_facts_and_its_reason_keeps_that_purchase_alone(self, world: World) -> None:
         database, orders = made(world, 1, 2)

@@ -7,9 +7,12 @@ import pytest
 
 from kcfix.core.events import Record, own_purchase_id
 from kcfix.core.journal import JournalStep, RunRecord
-from kcfix.core.offsets import Committed, LogOffsets, TopicPartition
-from kcfix.core.snapshot import AnnouncementEvidence, Reading
-from kcfix.core.undo_plan import GroupNow, UndoAction, UndoFacts, UndoStep, plan_undo
+from kcfix.core.offsets import Committed, LogOffsets, TopicPartition, partition_lag
+from kcfix.core.settlement import Effect, Settlement
+from kcfix.core.snapshot import AnnouncementEvidence, FoundMessage, MessageEvidence, Reading
+from kcfix.core.undo_offsets import Between, GroupNow
+from kcfix.core.undo_plan import UndoFacts, plan_undo
+from kcfix.core.undo_step import UndoAction, UndoStep
 from tests.fakes_database import NOW, FakeDatabase, payment_id
 
 P0 = TopicPartition("purchase-confirmed", 0)
@@ -127,15 +130,23 @@ def test_an_unanswered_announcement_is_in_doubt_for_two_minutes(minutes: int, ac
     assert plan_undo(replace(run, steps=(run.steps[0], sent)), facts_of(bought()))[1].action is action
 
 
-NOW_AT_7 = GroupNow(True, (), {P0: Committed(7)}, {P0: LogOffsets(0, 10)})
+FAILS = Settlement(P0, 6, Effect.FAILS, "its tier is 12")
+WAITS = Settlement(P0, 8, Effect.SETTLES, "no purchase", owed=True)
+NOW_AT_7 = GroupNow(True, (), {P0: Committed(7)}, {P0: LogOffsets(0, 10)}, {P0: Reading(Between(1))})
 
 
 @pytest.mark.parametrize(
     ("before", "change", "action", "why"),
     [
-        (5, {}, UndoAction.COMMIT_OFFSET, "up to 2 messages are read again"),
+        (5, {}, UndoAction.COMMIT_OFFSET, "up to 2 messages are read again, 1 of them unsettled"),
         (None, {}, UndoAction.CANNOT, "nothing was committed before"),
-        (9, {}, UndoAction.CANNOT, "would skip up to 2"),
+        (9, {}, UndoAction.COMMIT_OFFSET, "from 7 on to 9: the messages between are settled"),
+        (9, {"between": {P0: Reading(Between(1, None, WAITS))}}, UndoAction.CANNOT, "would skip offset 8: no purchase"),
+        (9, {"between": {P0: Reading(Between(0, FAILS))}}, UndoAction.CANNOT, "would skip offset 6"),
+        (5, {"between": {P0: Reading(Between(0, FAILS))}}, UndoAction.CANNOT, "must not: its tier is 12"),
+        (5, {"between": {P0: Reading.unknown("down")}}, UndoAction.UNKNOWN, "between 5 and 7: down"),
+        (5, {"between": {}}, UndoAction.UNKNOWN, "not read"),
+        (5, {"running": None}, UndoAction.COMMIT_OFFSET, "read again"),
         (11, {}, UndoAction.CANNOT, "outside the log"),
         (5, {"logs": {P0: LogOffsets(6, 10)}}, UndoAction.CANNOT, "outside the log"),
         (5, {"logs": {}}, UndoAction.UNKNOWN, "the log"),
@@ -162,3 +173,83 @@ def test_containers_are_left_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["delete", "replay", "something newer"])
 def test_what_cant_be_undone_is_said(kind: str) -> None:
     assert only(run_of(({"step": kind}, {})), UndoFacts(NOW)).action is UndoAction.CANNOT
+
+
+def test_a_purchase_that_was_updated_stays() -> None:
+    seed = bought()
+    seed.purchases[0] = replace(seed.purchases[0], updated_at=NOW)
+    step = only(run_of(inserted()), facts_of(seed))
+    assert (step.action, step.why) == (UndoAction.CANNOT, "its purchase was updated since it was made")
+
+
+@pytest.mark.parametrize(
+    ("made_after", "ahead", "action"),
+    [
+        (timedelta(0), timedelta(0), UndoAction.DELETE_PURCHASE),
+        (timedelta(minutes=-5), timedelta(0), UndoAction.CANNOT),
+        (timedelta(hours=2), timedelta(0), UndoAction.CANNOT),
+        (timedelta(hours=2), timedelta(hours=2), UndoAction.DELETE_PURCHASE),
+    ],
+)
+def test_a_purchase_that_was_made_at_another_time_than_the_run_is_not_its_own(
+    made_after: timedelta, ahead: timedelta, action: UndoAction
+) -> None:
+    seed = FakeDatabase()
+    seed.purchase(seed.payment(1), own=True, created_at=NOW - timedelta(hours=1) + made_after)
+    facts = replace(facts_of(seed), database_ahead=ahead)
+    assert only(run_of(inserted()), facts).action is action
+
+
+def test_a_purchase_that_a_later_run_inserted_again_is_that_runs() -> None:
+    later = replace(run_of(inserted()), id="s")
+    step = only(run_of(inserted()), replace(facts_of(bought()), other_runs=(later,)))
+    assert (step.action, step.why) == (
+        UndoAction.NOTHING,
+        "its purchase was inserted again by run s; undo that run",
+    )
+    assert only(later, replace(facts_of(bought()), other_runs=(run_of(inserted()),))).order is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "action"), [("ACKNOWLEDGED", UndoAction.CANNOT), ("REJECTED", UndoAction.DELETE_PURCHASE)]
+)
+def test_an_announcement_by_another_run_counts_as_well(state: str, action: UndoAction) -> None:
+    other = replace(run_of(announced(state)), id="s")
+    assert only(run_of(inserted()), replace(facts_of(bought()), other_runs=(other,))).action is action
+
+
+@pytest.mark.parametrize(("minutes", "action"), [(1, UndoAction.UNKNOWN), (3, UndoAction.NOTHING)])
+@pytest.mark.parametrize("state", [None, "UNKNOWN"])
+def test_an_insert_that_may_be_under_way_is_not_taken_for_none(
+    minutes: int, action: UndoAction, state: str | None
+) -> None:
+    seed = bought()
+    seed.purchases.clear()
+    what, _ = inserted()
+    step = JournalStep("1", NOW - timedelta(minutes=minutes), what, None, {"state": state} if state else None)
+    assert only(replace(run_of(), steps=(step,)), facts_of(seed)).action is action
+
+
+@pytest.mark.parametrize(
+    ("offset", "committed", "notes"),
+    [
+        (
+            4,
+            3,
+            ("its own message waits (purchase-confirmed-0 offset 4): the worker makes a purchase when it reads it",),
+        ),
+        (4, 5, ()),
+    ],
+)
+def test_a_message_that_still_waits_is_said(offset: int, committed: int, notes: tuple[str, ...]) -> None:
+    lag = partition_lag(P0, Committed(committed), LogOffsets(0, 10))
+    message = FoundMessage(Record(P0.topic, 0, offset, NOW, ID.encode(), b"{}"), None)
+    evidence = MessageEvidence(P0, lag, (message,), (), complete=True)
+    step = only(run_of(inserted()), replace(facts_of(bought()), messages={ID: Reading(evidence)}))
+    assert (step.action, step.notes) == (UndoAction.DELETE_PURCHASE, notes)
+
+
+def test_what_could_not_be_looked_at_for_a_moved_offset_is_a_note() -> None:
+    run = run_of(({**COMMIT, "committed_offset": 7, "committed_offset_before": 5}, {"ok": True}))
+    facts = UndoFacts(NOW, groups={"g": Reading(replace(NOW_AT_7, running=None))})
+    assert "could not be looked at" in only(run, facts).notes[0]

@@ -21,7 +21,8 @@ _INDEX = """CREATE UNIQUE INDEX unique_active_purchase ON student_course_purchas
     WHERE is_active = true"""
 _INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'unique_active_purchase'::regclass"
 _PURCHASE = """INSERT INTO student_course_purchases
-    (id, student_id, course_id, purchase_tier, is_active, created_at, metadata) VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+    (id, student_id, course_id, purchase_tier, is_active, created_at, metadata, updated_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
 _SOMEONE = "00000000-0000-4000-8000-000900000001"
 
 
@@ -166,7 +167,8 @@ def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase
 
 def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase) -> None:
     metadata = None if p.metadata is None else Jsonb(p.metadata)
-    connection.execute(_PURCHASE, [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata])
+    row = [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata, p.updated_at or p.created_at]
+    connection.execute(_PURCHASE, row)
 
 
 @contextmanager
