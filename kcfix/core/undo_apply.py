@@ -27,7 +27,9 @@ class UndoOutcome(enum.StrEnum):
     FAILED = "FAILED"
     """It is as it was: a system said no, or did not answer before the change."""
     UNSEEN = "UNSEEN"
-    """It may have been undone; nobody answered."""
+    """It may have been undone: nobody answered, or it reads back otherwise."""
+    LEFT = "LEFT"
+    """Nothing was tried: the run ended before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class UndoResult:
     step_id: str
     outcome: UndoOutcome
     text: str
+    changed: bool = False
+    """Whether this run changed something about it, or may have."""
 
 
 @dataclass
@@ -49,7 +53,9 @@ class Undoing:
     recheck: DeleteRecheck
     """Asked under the worker's lock; it has to look for an announcement once more."""
     results: dict[str, UndoResult] = field(default_factory=dict)
-    """By the id of the step that is undone."""
+    """By the id of the step that is undone; changed as it goes, so that it can be shown on every way out."""
+    done: Callable[[int], None] = lambda count: None
+    """Told how many more steps are through."""
 
     def do(self, steps: Sequence[UndoStep]) -> bool:
         """Undo these steps in order; whether none was left in doubt. The first in doubt stops the run.
@@ -65,12 +71,13 @@ class Undoing:
                     self._commit(step)
                 case UndoAction.NOTHING | UndoAction.CANNOT | UndoAction.UNKNOWN:
                     continue
+            self.done(1)
             if self.results[step.step_id].outcome is UndoOutcome.UNSEEN:
                 return False
         return True
 
-    def _note(self, step: UndoStep, outcome: UndoOutcome, text: str) -> None:
-        self.results[step.step_id] = UndoResult(step.step_id, outcome, text)
+    def _note(self, step: UndoStep, outcome: UndoOutcome, text: str, *, changed: bool = False) -> None:
+        self.results[step.step_id] = UndoResult(step.step_id, outcome, text, changed)
 
     def _delete(self, step: UndoStep) -> None:
         order = step.order
@@ -78,7 +85,9 @@ class Undoing:
         id = self.journal.intend(
             {"step": "delete", "undoes": step.step_id, "payment_id": order.payment_id, "purchase_id": order.purchase.id}
         )
-        self._note(step, UndoOutcome.UNSEEN, "the deletion was begun; whether it was committed is unknown")
+        self._note(
+            step, UndoOutcome.UNSEEN, "the deletion was begun; whether it was committed is unknown", changed=True
+        )
         try:
             (result,) = self.database().delete([order], self.recheck)
         except OutcomeUnknown as error:
@@ -95,7 +104,7 @@ class Undoing:
             case DeleteState.FAILED:
                 self._note(step, UndoOutcome.FAILED, result.reason or "rolled back")
             case DeleteState.DELETED | DeleteState.GONE | DeleteState.UNKNOWN:
-                self._note(step, *_read_back(result, there))
+                self._note(step, *_read_back(result, there), changed=result.state is not DeleteState.GONE)
 
     def _is_there(self, payment: PaymentId, purchase: str) -> bool | None:
         """Whether the purchase is in the table; None where nobody answered."""
@@ -121,12 +130,14 @@ class Undoing:
             return
         pin = Pin(where, step.committed_offset, before, before)
         lines: list[str] = []
-        self._note(step, UndoOutcome.UNSEEN, f"the commit of {where} was begun; whether it stands is unknown")
+        self._note(
+            step, UndoOutcome.UNSEEN, f"the commit of {where} was begun; whether it stands is unknown", changed=True
+        )
         why = commit_pins(self.kafka(), group, [pin], self.journal, lines)
         if why is None:
-            self._note(step, UndoOutcome.UNDONE, f"{where} is committed at {before} again")
+            self._note(step, UndoOutcome.UNDONE, f"{where} is committed at {before} again", changed=True)
         else:
-            self._note(step, UndoOutcome.UNSEEN if lines else UndoOutcome.FAILED, why)
+            self._note(step, UndoOutcome.UNSEEN if lines else UndoOutcome.FAILED, why, changed=bool(lines))
 
     def _moved(self, step: UndoStep, group: str, where: TopicPartition) -> str | None:
         """Why the offset must not be put back any more; the broker itself refuses a commit to a group with members."""
@@ -151,4 +162,6 @@ def _read_back(result: DeleteResult, there: bool | None) -> tuple[UndoOutcome, s
         return UndoOutcome.UNDONE, "the purchase is gone"
     if result.state is DeleteState.UNKNOWN:
         return UndoOutcome.UNSEEN, "the commit was not answered and the purchase is there; look again"
-    return UndoOutcome.REFUSED, "the purchase is there again: somebody made it since"
+    if result.state is DeleteState.DELETED:
+        return UndoOutcome.UNSEEN, "deleted, and there again when it was read back: somebody made it since"
+    return UndoOutcome.REFUSED, "it was gone, and is there again: somebody made it since"

@@ -76,8 +76,7 @@ def _deleted(step: JournalStep) -> UndoStep:
     if step_state(step) in ("REFUSED", "FAILED", "GONE"):
         why = "it was not deleted by this run"
         return UndoStep(step.id, "delete", UndoAction.NOTHING, why, payment, purchase_id=id)
-    again = f"kcfix repair {payment or 'PAYMENT_ID'}"
-    why = f"a deletion is not undone by undo: {again} makes the purchase again"
+    why = "a deletion is not undone by undo; a repair of the payment makes its purchase again"
     return UndoStep(step.id, "delete", UndoAction.CANNOT, why, payment, purchase_id=id)
 
 
@@ -127,11 +126,18 @@ def _in_doubt(step: JournalStep, facts: UndoFacts) -> bool:
 def _inserted_again(run: RunRecord, payment: PaymentId, facts: UndoFacts) -> str | None:
     """The later run that surely made the purchase which is there now: its id is the same each time."""
     for other in facts.other_runs:
-        if other.id > run.id and any(
+        if _is_later(other, run) and any(
             inserted_payment(s) == payment and step_state(s) == "INSERTED" for s in other.steps
         ):
             return other.id
     return None
+
+
+def _is_later(other: RunRecord, run: RunRecord) -> bool:
+    """By its start, for the ids of runs that began within one second do not sort by time."""
+    if other.started_at is not None and run.started_at is not None:
+        return other.started_at > run.started_at
+    return other.id > run.id
 
 
 def _why_it_stays(step: JournalStep, facts: PaymentFacts, purchase: Purchase, ahead: timedelta) -> str | None:

@@ -201,7 +201,7 @@ def test_a_purchase_that_was_made_at_another_time_than_the_run_is_not_its_own(
 
 
 def test_a_purchase_that_a_later_run_inserted_again_is_that_runs() -> None:
-    later = replace(run_of(inserted()), id="s")
+    later = replace(run_of(inserted()), id="s", started_at=NOW + timedelta(milliseconds=1))
     step = only(run_of(inserted()), replace(facts_of(bought()), other_runs=(later,)))
     assert (step.action, step.why) == (
         UndoAction.NOTHING,
