@@ -23,6 +23,10 @@ from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
     DatabaseIdentity,
+    DeleteOrder,
+    DeleteRecheck,
+    DeleteResult,
+    DeleteState,
     HeldPurchase,
     IndexState,
     InsertOrder,
@@ -170,6 +174,15 @@ class FakeDatabase(Rows):
         with self._alone:
             return self._insert(orders, recheck)
 
+    def delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
+        """See `DatabasePort`."""
+        self._called("delete")
+        pairs = {(o.purchase.student_id, o.purchase.course_id) for o in orders}
+        if len(orders) > 200 or len(pairs) < len(orders):
+            raise ValueError("at most 200 orders, one per student and course")
+        with self._alone:
+            return self._delete(orders, recheck)
+
     @contextmanager
     def holding(self, purchases: Sequence[HeldPurchase]) -> Iterator[frozenset[str]]:
         """See `DatabasePort`."""
@@ -199,6 +212,38 @@ class FakeDatabase(Rows):
         }
         return tuple(self._insert_one(o, seen[o.payment_id], reasons.get(o.payment_id)) for o in orders)
 
+    def _delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
+        failure = "the database is read-only" if self.read_only else None
+        if self.held_locks & {key for order in orders for key in order.lock_keys}:
+            failure = "lock time-out: another session holds the worker's lock"
+        found: dict[PaymentId, tuple[DeleteState, str | None]] = {}
+        try:
+            for order in orders if failure is None else ():
+                facts = self._facts(order.payment_id, {order.payment_id: order.purchase.course_id})
+                found[order.payment_id] = self._deletable(order, recheck, facts)
+        except Unreachable as error:
+            failure = error.message
+        if failure is not None:
+            return tuple(DeleteResult(o.payment_id, DeleteState.FAILED, failure) for o in orders)
+        gone = {o.purchase.id for o in orders if found[o.payment_id][0] is DeleteState.DELETED}
+        if self.lost_commit != "not made":
+            self.purchases[:] = [p for p in self.purchases if p.id not in gone]
+        if self.lost_commit:
+            lost = (DeleteState.UNKNOWN, "no answer to the commit")
+            found = {i: lost if f[0] is DeleteState.DELETED else f for i, f in found.items()}
+        return tuple(DeleteResult(o.payment_id, *found[o.payment_id]) for o in orders)
+
+    def _deletable(
+        self, order: DeleteOrder, recheck: DeleteRecheck, facts: PaymentFacts
+    ) -> tuple[DeleteState, str | None]:
+        now = next((p for p in self.purchases if p.id == order.purchase.id), None)
+        if now is None:
+            return DeleteState.GONE, None
+        if now != order.purchase or not now.is_active or now.updated_at not in (None, now.created_at):
+            return DeleteState.REFUSED, "the purchase is no longer as it was"
+        reason = recheck(order, facts)
+        return (DeleteState.DELETED, None) if reason is None else (DeleteState.REFUSED, reason)
+
     def _insert_one(self, order: InsertOrder, facts: PaymentFacts, reason: str | None) -> InsertResult:
         if _has(facts, order.purchase_id):
             return InsertResult(order.payment_id, InsertState.EXISTS, None, facts)
@@ -216,7 +261,7 @@ class FakeDatabase(Rows):
             return InsertResult(order.payment_id, InsertState.FAILED, "no such tier (23514)", facts)
         if self.lost_commit != "not made":
             self.purchases.append(
-                Purchase(order.purchase_id, student, course, order.tier, True, self.now, dict(order.metadata))
+                Purchase(order.purchase_id, student, course, order.tier, True, self.now, dict(order.metadata), self.now)
             )
         state = InsertState.UNKNOWN if self.lost_commit else InsertState.INSERTED
         return InsertResult(order.payment_id, state, "no answer to the commit" if self.lost_commit else None, facts)

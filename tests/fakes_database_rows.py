@@ -130,6 +130,7 @@ class Rows:
         is_active: bool = True,
         created_at: datetime | None = None,
         metadata: object = ...,
+        updated_at: datetime | None = None,
         own: bool = False,
     ) -> Purchase:
         """A purchase as the worker makes it for this payment, two seconds later; `own`: with kcfix's own id."""
@@ -142,6 +143,7 @@ class Rows:
             is_active=is_active,
             created_at=created_at or of.paid_at + timedelta(seconds=2),
             metadata=given,
+            updated_at=updated_at or created_at or of.paid_at + timedelta(seconds=2),
         )
         self.purchases.append(purchase)
         return purchase

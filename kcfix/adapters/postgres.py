@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from kcfix.adapters.postgres_address import parse_address
 from kcfix.adapters.postgres_aftermath import read_aftermath
 from kcfix.adapters.postgres_candidates import read_candidates, read_candidates_apart
+from kcfix.adapters.postgres_delete import Deletion, check_deletions
 from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, read_sessions
 from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
@@ -20,6 +21,9 @@ from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
     DatabaseIdentity,
     DatabasePort,
+    DeleteOrder,
+    DeleteRecheck,
+    DeleteResult,
     HeldPurchase,
     InsertOrder,
     InsertResult,
@@ -131,6 +135,13 @@ class Postgres:
         with self._places("reading the schema") as (here, payments):
             schemas = here.schema, payments.schema
         return Insertion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
+
+    def delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
+        """See `DatabasePort`."""
+        check_deletions(orders)
+        with self._places("reading the schema") as (here, payments):
+            schemas = here.schema, payments.schema
+        return Deletion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
 
     def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[frozenset[str]]:
         """See `DatabasePort`."""

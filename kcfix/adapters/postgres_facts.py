@@ -143,7 +143,7 @@ def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = 
 def _purchases(at: Place, students: Iterable[str]) -> list[Purchase]:
     s = at.schema
     query = sql.SQL(
-        "SELECT {id}, {student}, {course}, {tier}, {active} IS TRUE, {created}, {bought}, {metadata}"
+        "SELECT {id}, {student}, {course}, {tier}, {active} IS TRUE, {created}, {bought}, {metadata}, {updated}"
         " FROM {table} AS p WHERE {match}"
     ).format(
         id=s.id("purchases", "id", "p"),
@@ -154,12 +154,13 @@ def _purchases(at: Place, students: Iterable[str]) -> list[Purchase]:
         created=s.time("purchases", "created_at", "p"),
         bought=s.time("purchases", "purchase_date", "p"),
         metadata=s.json("purchases", "metadata", "p"),
+        updated=s.time("purchases", "updated_at", "p"),
         table=s.table("purchases"),
         match=s.is_any("purchases", "student_id", "p"),
     )
     found = [
-        Purchase(id, student, course or "", _whole(tier), active, _first(created, bought), metadata)
-        for id, student, course, tier, active, created, bought, metadata in _rows(
+        Purchase(id, student, course or "", _whole(tier), active, _first(created, bought), metadata, _utc(updated))
+        for id, student, course, tier, active, created, bought, metadata, updated in _rows(
             at, query, s.these("purchases", "student_id", students)
         )
     ]

@@ -98,7 +98,7 @@ class Insertion:
     def _payments_place(self, here: Place) -> AbstractContextManager[Place]:
         if self.payments_link is self.link:
             return nullcontext(here)
-        return _Elsewhere(self.payments_link, self.payments_schema)
+        return Elsewhere(self.payments_link, self.payments_schema)
 
     def _checked(self) -> list[InsertOrder]:
         """The orders that are still to be done; the others have their result now."""
@@ -241,7 +241,7 @@ class Insertion:
         return InsertResult(order.payment_id, state, reason, self.facts.get(order.payment_id))
 
 
-class _Elsewhere(AbstractContextManager[Place]):
+class Elsewhere(AbstractContextManager[Place]):
     """A snapshot of the payments' own database, begun after the locks were granted."""
 
     def __init__(self, link: Link, schema: Schema) -> None:

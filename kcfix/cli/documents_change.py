@@ -11,6 +11,8 @@ from kcfix.core.repair_plan import Action
 from kcfix.core.repair_result import Outcome as RepairOutcome
 from kcfix.core.restart import Way
 from kcfix.core.restart_report import Outcome as RestartOutcome
+from kcfix.core.undo_apply import UndoOutcome
+from kcfix.core.undo_step import UndoAction
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.workers import ContainerState
 from kcfix.core.working import WorkState
@@ -116,6 +118,36 @@ CHANGE: Mapping[str, Document] = {
             "exit_code": "integer",
         },
         {"applied": "boolean", "workers": "integer", "run_id~": "string"},
+    ),
+    "undo": Document(
+        "A row for each step of the run that is to be undone, the newest first.",
+        {
+            "step": "string",
+            "kind": "string",
+            "action": UndoAction,
+            "why": "string",
+            "notes": ["string"],
+            "outcome": Maybe(UndoOutcome),
+            "outcome_text": "string?",
+            "changed": "boolean",
+            "payment_id": "string?",
+            "purchase_id": "string?",
+            "group": "string?",
+            "topic": "string?",
+            "partition": "integer?",
+            "committed_offset": "integer?",
+            "committed_offset_before": "integer?",
+        },
+        {
+            "applied": "boolean",
+            "run_id": "string?",
+            "undone_run": "string",
+            "undone_run_finished": "boolean",
+            "steps": "integer",
+            "actions": MapOf("integer"),
+            "outcomes": MapOf("integer"),
+            "sent_messages": "integer",
+        },
     ),
     "history": Document(
         "A row for each run; a single run has its steps in `step_list`.",

@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from kcfix.cli.context import services_of
-from kcfix.core.journal import JournalStep, RunRecord
+from kcfix.core.journal import JournalStep, RunRecord, find_run
 from kcfix.core.times import format_duration, format_time, parse_time
-from kcfix.errors import NotFound
 from kcfix.jsonable import dumps
 from kcfix.render.view import Cell, Column, Table, Text, Tone, Value, View
 from kcfix.services import Services
@@ -56,20 +55,11 @@ def show_history(options: Options, services: Services) -> View:
     """
     runs = services.journal.runs()
     if options.run is not None:
-        return run_view(_one(runs, options.run), services)
+        return run_view(find_run(runs, options.run), services)
     if options.since is not None:
         start = parse_time(options.since, services.now(), services.zone)
         runs = tuple(run for run in runs if run.started_at is None or run.started_at >= start)
     return list_view(runs, options, services)
-
-
-def _one(runs: tuple[RunRecord, ...], wish: str) -> RunRecord:
-    found = [run for run in runs if run.id == wish] or [run for run in runs if run.id.startswith(wish)]
-    if not found:
-        raise NotFound(f"no run {wish!r} in the journal", hint="kcfix history")
-    if len(found) > 1:
-        raise NotFound(f"{len(found)} runs begin with {wish!r}", hint=f"the newest is {found[0].id}")
-    return found[0]
 
 
 def list_view(runs: tuple[RunRecord, ...], options: Options, services: Services) -> View:

@@ -37,6 +37,17 @@ def announcements(
 ) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
     """For each payment whose purchase nothing has followed: the announcements of it, whatever their key."""
     wanted = {i: p for i, f in facts.items() if (p := needs_announcement(f)) is not None}
+    return announcements_of(kafka, flow, offsets, wanted, now)
+
+
+def announcements_of(
+    kafka: Callable[[], KafkaPort],
+    flow: Flow,
+    offsets: Reading[PurchaseOffsets],
+    wanted: Mapping[PaymentId, Purchase],
+    now: datetime,
+) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
+    """The announcements of these purchases, whatever their key; what could not be read is a Reading with its error."""
     if not wanted:
         return {}
     if offsets.value is None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from kcfix.errors import NotFound
+
 
 @dataclass(frozen=True, slots=True)
 class JournalStep:
@@ -95,6 +97,20 @@ class Journal(Protocol):
         Raises:
             Unreachable: the journal is there and can't be read.
         """
+
+
+def find_run(runs: Sequence[RunRecord], wish: str) -> RunRecord:
+    """The run with this id, or the only one whose id begins so.
+
+    Raises:
+        NotFound: there is none, or there are several.
+    """
+    found = [run for run in runs if run.id == wish] or [run for run in runs if run.id.startswith(wish)]
+    if not found:
+        raise NotFound(f"no run {wish!r} in the journal", hint="kcfix history")
+    if len(found) > 1:
+        raise NotFound(f"{len(found)} runs begin with {wish!r}", hint=f"the newest is {found[0].id}")
+    return found[0]
 
 
 def _time(value: object) -> datetime | None:

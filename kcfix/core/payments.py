@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NewType
 
@@ -148,6 +148,8 @@ class Purchase:
     is_active: bool
     created_at: datetime
     metadata: object = None
+    updated_at: datetime | None = field(default=None, compare=False)
+    """None where the table does not keep it. A trigger sets it at each UPDATE (docs/system.md 1.2)."""
 
     @property
     def order_id(self) -> str | None:

@@ -12,6 +12,7 @@ from kcfix.core.payments import PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, InsertState
 from kcfix.errors import Unreachable
 from tests.contract.database_aftermath import AftermathContract
+from tests.contract.database_deleting import DeletingContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
@@ -49,7 +50,9 @@ class FakeWorld:
         self._database.held_locks.discard(key)
 
 
-class TestFakeDatabase(ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract):
+class TestFakeDatabase(
+    ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract, DeletingContract
+):
     """The fake is honest."""
 
     @pytest.fixture

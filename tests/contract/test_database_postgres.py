@@ -11,6 +11,7 @@ import pytest
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import IndexState
 from tests.contract.database_aftermath import AftermathContract
+from tests.contract.database_deleting import DeletingContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
@@ -42,7 +43,9 @@ def make_world(postgres: Server) -> Iterator[Callable[[], PostgresWorld]]:
         world.close()
 
 
-class TestPostgres(ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract):
+class TestPostgres(
+    ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract, DeletingContract
+):
     """The real adapter keeps the contract."""
 
     @pytest.fixture

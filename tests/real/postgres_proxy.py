@@ -18,7 +18,7 @@ class Loss(enum.Enum):
 
 
 class Proxy:
-    """Passes bytes between clients (no TLS) and one server; with a loss, until one sends COMMIT after an INSERT."""
+    """Passes bytes between clients (no TLS) and one server; with a loss, until one sends COMMIT after a change."""
 
     def __init__(self, port: int, loss: Loss | None) -> None:
         self.statements = 0
@@ -47,13 +47,13 @@ class Proxy:
                 threading.Thread(target=self._answers, args=(client, server, lost), daemon=True).start()
 
     def _requests(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
-        inserted = False
+        changed = False
         frames = _Frames()
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
                 self.statements += frames.statements(data)
-                inserted = inserted or b"INSERT INTO" in data
-                if self._loss is not None and inserted and b"COMMIT" in data:
+                changed = changed or b"INSERT INTO" in data or b"DELETE FROM" in data
+                if self._loss is not None and changed and b"COMMIT" in data:
                     lost.set()
                     if self._loss is Loss.SILENCE:
                         return

@@ -172,7 +172,8 @@ def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase
 
 def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase, updated_at: datetime | None = None) -> None:
     metadata = None if p.metadata is None else Jsonb(p.metadata)
-    row = [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata, updated_at or p.created_at]
+    updated = updated_at or p.updated_at or p.created_at
+    row = [p.id, p.student_id, p.course_id, p.tier, p.is_active, p.created_at, metadata, updated]
     connection.execute(_PURCHASE, row)
 
 

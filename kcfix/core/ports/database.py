@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from kcfix.core.aftermath import Aftermath
-from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
+from kcfix.core.payments import Allocation, PaymentFacts, PaymentId, Purchase
 
 
 class IndexState(enum.StrEnum):
@@ -99,6 +99,40 @@ class InsertResult:
     """As re-read inside the transaction; None where it never got there."""
 
 
+class DeleteState(enum.StrEnum):
+    """Fate of one deletion."""
+
+    DELETED = "DELETED"
+    GONE = "GONE"
+    """No purchase of that id was there."""
+    REFUSED = "REFUSED"
+    """It is there and stays: it changed, or the re-check said no; `reason` says which."""
+    UNKNOWN = "UNKNOWN"
+    """The commit was sent and not answered."""
+    FAILED = "FAILED"
+    """Rolled back: a lock time-out, no answer during the re-check, or an error of the server; `reason` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOrder:
+    """A purchase that kcfix inserted and is to be deleted, if it is still just so."""
+
+    payment_id: PaymentId
+    purchase: Purchase
+    """As it was seen; it is deleted only while tier, metadata and times are these."""
+    lock_keys: tuple[int, ...]
+    """The worker's advisory locks to be held, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """Fate of one order."""
+
+    payment_id: PaymentId
+    state: DeleteState
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class HeldPurchase:
     """A purchase about which something is to be done while nobody else changes it."""
@@ -110,6 +144,9 @@ class HeldPurchase:
 
 Recheck = Callable[[InsertOrder, PaymentFacts], str | None]
 """Given the order and the facts re-read under the lock: None to go on, else the reason not to."""
+
+DeleteRecheck = Callable[[DeleteOrder, PaymentFacts], str | None]
+"""The same for a deletion. It may ask other systems; what it raises rolls everything back."""
 
 
 StudentCourse = tuple[str, str]
@@ -203,6 +240,13 @@ class DatabasePort(Protocol):
 
         First takes the advisory locks, in sorted order, each with lock_timeout; then re-reads the facts in later
         statements and asks `recheck`; then inserts what passed, and commits. One result per order, in order.
+        """
+
+    def delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
+        """Delete purchases, at most 200 and one per student and course, in one transaction at READ COMMITTED.
+
+        The locks, the facts and `recheck` as in `insert`; then each that passed is deleted if its row is active, has
+        the values of its order and was not updated since it was made. One result per order, in order.
         """
 
     def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[frozenset[str]]:
