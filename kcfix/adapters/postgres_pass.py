@@ -28,7 +28,8 @@ PAGE = 5000
 """Payments that are in memory at once."""
 _CANCEL_SECONDS = 2.0
 _DOING = "looking at all payments"
-# A cursor is planned for its first tenth of the rows unless it is told that all will be read. Nested loops: see settled.sql.
+# A cursor is planned for its first tenth of the rows unless it is told that all will be read. Why no nested loops:
+# sql/settled.sql.
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1.0;
 SET LOCAL enable_nestloop = off;
 SET LOCAL statement_timeout = {milliseconds}; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'"""

@@ -14,15 +14,12 @@ from kcfix.cli.missing_ack import acknowledge, listed, take_back
 from kcfix.cli.missing_rows import finding_row, summary
 from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
 from kcfix.cli.sources import sources
-from kcfix.core.missing import Finding, Span, Tally, findings
+from kcfix.core.missing import AHEAD, Finding, Span, Tally, findings
 from kcfix.core.times import parse_duration, parse_time
 from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import View
 from kcfix.services import Services
-
-AHEAD = timedelta(minutes=5)
-"""How far beyond now the window reaches by itself: clocks may differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,9 +110,11 @@ def next_commands(found: Sequence[Finding], tally: Tally, span: Span) -> tuple[s
     steps = []
     if 0 < tally.findings <= FEW and found:
         steps.append("kcfix repair " + " ".join(f.payment.id for f in found if not f.acknowledged))
+        if tally.findings == 1:
+            steps.append("kcfix trace " + next(f.payment.id for f in found if not f.acknowledged))
     elif tally.findings:
         window = f"--since {span.since.isoformat()} --until {span.until.isoformat()}"
-        steps.append(f"kcfix missing {window} -q | kcfix repair -")
+        steps.append(f"kcfix repair --missing {window}")
     waiting = (VerdictKind.PENDING, VerdictKind.BLOCKED, VerdictKind.AT_RISK)
     if any(tally.found[kind] for kind in waiting):
         steps.append("kcfix restart purchase-worker")

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 
 from kcfix.cli.repair_options import Options
 from kcfix.cli.sources import sources
 from kcfix.core.gather import payment_snapshots
 from kcfix.core.ids import GivenIds, parse_ids
+from kcfix.core.missing import AHEAD, Span, Tally, findings
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_plan import RepairPlan, Wishes, plan_repair
 from kcfix.core.ruled_plan import plan_ruled
 from kcfix.core.ruling import Ruling
 from kcfix.core.snapshot import Snapshots
-from kcfix.errors import UsageError
+from kcfix.errors import Refused, UsageError
 from kcfix.services import Services
 
 
 def given_ids(options: Options, services: Services) -> GivenIds:
-    """The payments that were named: by words, on standard input, in a file.
+    """The payments that were named: by words, on standard input, in a file, or as all that are missing.
 
     Raises:
         UsageError: none was named at all, or the file can't be read.
     """
+    if options.missing:
+        return GivenIds(missing_ids(options, services), ())
     if options.from_file is not None:
         from kcfix.services.text_file import read_text
 
@@ -33,6 +37,29 @@ def given_ids(options: Options, services: Services) -> GivenIds:
     elif not words:
         raise UsageError("no payment id was given", hint="kcfix repair PAYMENT_ID, or kcfix repair --missing")
     return parse_ids(words)
+
+
+def missing_ids(options: Options, services: Services) -> tuple[PaymentId, ...]:
+    """What `kcfix missing` finds in the window of the options, but acknowledged payments; oldest first.
+
+    Raises:
+        Unreachable: the database did not answer, or not to the end: then it is not known which payments they are.
+        Refused: which payments are acknowledged could not be read.
+    """
+    now = services.database.identity().now
+    span = Span(
+        since=options.since or now - timedelta(hours=24),
+        until=options.until or now + AHEAD,
+        now=now,
+        overdue=options.overdue,
+    )
+    if span.since >= span.until:
+        raise UsageError("--since is not before --until")
+    told = services.acknowledgements.read()
+    if told.problems:
+        raise Refused(f"which payments are acknowledged is not known: {told.problems[0]}")
+    found = findings(services.database, sources(services), span, Tally(), told.by_payment)
+    return tuple(finding.payment.id for finding in found if not finding.acknowledged)
 
 
 def plan_for(ids: Collection[PaymentId], wishes: Wishes, ruling: Ruling | None, services: Services) -> RepairPlan:

@@ -149,7 +149,9 @@ def _summary_lines(
     if applied and run_id is not None:
         text = ", ".join(f"{n} {outcome}" for outcome, n in Counter(r.outcome for r in results.values()).items())
         lines.append(f"Applied: {text}. Journal: run {run_id}.")
-    elif applied or not undo.changing:
+    elif any(s.action is UndoAction.UNKNOWN for s in undo.steps) and not undo.changing:
+        lines.append("What can be undone is not known. Nothing was changed.")
+    elif not undo.changing:
         lines.append("Nothing to be undone by kcfix. Nothing was changed.")
     else:
         text = ", ".join(f"{n} {action}" for action, n in Counter(s.action for s in undo.changing).items())

@@ -28,6 +28,8 @@ BATCH = 20_000
 """Payments that one search of the log is made for."""
 FINE = frozenset({VerdictKind.PURCHASED, VerdictKind.REFUNDED, VerdictKind.NOT_SUCCEEDED, VerdictKind.NOT_FOUND})
 """No finding: settled, or since the pass began no longer a succeeded payment."""
+AHEAD = timedelta(minutes=5)
+"""How far beyond now a window reaches by itself: clocks may differ."""
 Progress = Callable[[int], None]
 """Told how many suspects have been looked at."""
 
