@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kcfix.cli.documents_certificate import CERTIFICATE
 from kcfix.cli.documents_change import CHANGE
 from kcfix.cli.documents_look import LOOK
 from kcfix.cli.documents_trace import TRACE
 from kcfix.cli.shapes import Document
 
-DOCUMENTS: Mapping[str, Document] = {**LOOK, **TRACE, **CHANGE}
+DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE}
 """By the name in the document's `schema`."""

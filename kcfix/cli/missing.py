@@ -51,6 +51,9 @@ def command(
     ] = None,
     unack: Annotated[list[str] | None, typer.Option("--unack", metavar="ID", help="Take that back.")] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, with --ack and --unack.")] = "",
+    certify: Annotated[
+        bool, typer.Option("--certify", help="State that every payment has exactly one purchase, or say which do not.")
+    ] = False,
     acknowledged: Annotated[bool, typer.Option("--acknowledged", help="List what is acknowledged.")] = False,
 ) -> View | int:
     """One pass over the tables and one search of the log for all payments, with the verdict that `repair` would give.
@@ -59,6 +62,9 @@ def command(
     whose capture is unproven is marked; no mark is no proof, for nothing in the database is one.
 
     An acknowledged payment is counted apart for as long as its verdict is the one that was acknowledged.
+
+    --certify states for the window, which then ends a minute ago (--older-than), that every succeeded payment has
+    exactly one purchase. Its digest is SHA-256 over a line `payment_id purchase_id` for each, by time of payment and id.
 
     Exit code: 0 nothing found; 1 findings; 4 nothing could be said, or not the whole.
 
@@ -70,10 +76,11 @@ def command(
         kcfix missing -q | kcfix repair -
         kcfix missing --ack 00000000-0000-4000-8000-000000000001 --reason "double charge, paid back"
         kcfix missing --acknowledged
+        kcfix missing --certify --since 2026-01-07 --until 2026-01-08
     """
     services = services_of(ctx)
-    if bool(ack) + bool(unack) + acknowledged > 1:
-        raise UsageError("--ack, --unack and --acknowledged exclude one another")
+    if bool(ack) + bool(unack) + acknowledged + certify > 1:
+        raise UsageError("--ack, --unack, --acknowledged and --certify exclude one another")
     if ack:
         return acknowledge(ack, reason, services)
     if unack:
@@ -83,7 +90,12 @@ def command(
     if reason:
         raise UsageError("--reason goes with --ack and --unack")
     overdue = parse_duration(older_than) if older_than else services.settings.overdue
-    return run(Options(since, until, overdue, summary, everything), services)
+    options = Options(since, until, overdue, summary, everything)
+    if certify:
+        from kcfix.cli.missing_certificate import certify as statement
+
+        return statement(_span(options, services, ahead=-overdue), services, _progress(services))
+    return run(options, services)
 
 
 def run(options: Options, services: Services) -> View | int:
@@ -96,13 +108,13 @@ def run(options: Options, services: Services) -> View | int:
     return _view(span, options, services)
 
 
-def _span(options: Options, services: Services) -> Span:
-    """The window by the database's clock, which set the times that are compared."""
+def _span(options: Options, services: Services, *, ahead: timedelta = AHEAD) -> Span:
+    """The window by the database's clock, which set the times that are compared; it ends `ahead` of now by itself."""
     for text in (options.since, options.until):
         if text is not None:
             parse_time(text, services.now(), services.zone)  # a usage error needs no database
     now = services.database.identity().now
-    until = now + AHEAD if options.until is None else parse_time(options.until, now, services.zone)
+    until = now + ahead if options.until is None else parse_time(options.until, now, services.zone)
     span = Span(parse_time(options.since, now, services.zone), until, now, options.overdue)
     if span.since >= span.until:
         raise UsageError("--since is not before --until")

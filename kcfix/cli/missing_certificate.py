@@ -1,0 +1,155 @@
+"""`kcfix missing --certify`: the statement that every payment of a window has exactly one purchase, or the list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kcfix import __version__
+from kcfix.cli.money import amount
+from kcfix.cli.sources import sources
+from kcfix.core.certificate import Certificate, certificate
+from kcfix.core.messages import PurchaseOffsets, purchase_offsets
+from kcfix.core.missing import Span
+from kcfix.core.ports import DatabaseIdentity
+from kcfix.core.times import format_time
+from kcfix.errors import NOT_WELL, OK, Refused, Unreachable
+from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, View
+from kcfix.services import Services
+
+SHOWN = 200
+"""Payments without purchase that are listed on a screen; `-o json` has all."""
+
+
+def certify(span: Span, services: Services, progress: Callable[[int], None]) -> View:
+    """The statement, or the list of payments that stand against it.
+
+    Raises:
+        Unreachable: the database did not answer, or not to the end. Refused: the acknowledgements can't be read.
+    """
+    told = services.acknowledgements.read()
+    if told.problems:
+        raise Refused(f"which payments are acknowledged is not known: {told.problems[0]}")
+    here, payments = services.database.identity(), services.database.payments_identity()
+    found = certificate(services.database, sources(services), span, told.by_payment, progress)
+    warnings: tuple[str, ...] = ()
+    offsets, cluster = None, None
+    try:
+        offsets, cluster = purchase_offsets(services.kafka, services.flow), services.kafka.cluster().cluster_id
+    except Unreachable as error:
+        warnings = (f"the offsets are unknown, and the statement is about the tables alone: {error.message}",)
+    row = _row(found, here, payments, cluster, offsets)
+    return View(
+        schema="missing-certificate",
+        sections=_sections(found, here, payments, cluster, offsets, services),
+        data=[row],
+        warnings=warnings,
+        ids=(found.sha256,) if found.holds else tuple(found.lacking),
+        next=() if found.holds else (f"kcfix repair --missing {_window(span)}", f"kcfix missing {_window(span)}"),
+        exit_code=OK if found.holds else NOT_WELL,
+    )
+
+
+def _window(span: Span) -> str:
+    return f"--since {span.since.isoformat()} --until {span.until.isoformat()}"
+
+
+def _sections(
+    found: Certificate,
+    here: DatabaseIdentity,
+    payments: DatabaseIdentity,
+    cluster: str | None,
+    offsets: PurchaseOffsets | None,
+    services: Services,
+) -> tuple[Table | Text, ...]:
+    zone, span = services.zone, found.span
+    money = ", ".join(amount(minor, currency) for currency, minor in found.amounts_minor.items()) or "none"
+    apart = f", but for {len(found.acknowledged)} acknowledged" if found.acknowledged else ""
+    head: Line = Cell(f"Every payment of the window has exactly one purchase{apart}.", Tone.GOOD)
+    if not found.holds:
+        head = Cell(f"No certificate: {len(found.lacking)} payments do not have exactly one purchase.", Tone.BAD)
+    logs = "unknown"
+    if offsets is not None:
+        logs = ", ".join(
+            f"{tp} {'-' if lag.committed_offset is None else lag.committed_offset}/{lag.log_end_offset}"
+            for tp, lag in sorted(offsets.lags.items())
+        )
+    facts = [
+        ("paid", f"{format_time(span.since, zone)} to {format_time(span.until, zone)} (not included)"),
+        ("database", f"{here.label} ({here.system_identifier or 'identifier unknown'})"),
+        ("payments", f"in {payments.label}; {found.payments} succeeded, {money}"),
+        ("with one", f"{found.with_one_purchase} have exactly one purchase"),
+        ("apart", f"{len(found.acknowledged)} acknowledged by a person"),
+        ("trouble", ", ".join(f"{n} {kind}" for kind, n in found.trouble.items()) or "none behind their purchases"),
+        ("kafka", f"cluster {cluster or 'unknown'}; committed/log end: {logs}"),
+        ("as of", f"{format_time(span.now, zone)}, kcfix {__version__}"),
+    ]
+    if found.holds:
+        facts.append(("sha256", found.sha256))
+    lines: list[Line] = [head, *((Cell(f"{name:<9} ", Tone.DIM), text) for name, text in facts)]
+    lines += [
+        f"acknowledged {f.payment.id} {f.verdict.kind}: {f.word.reason} ({f.word.who}, {format_time(f.word.at, zone)})"
+        for f in found.acknowledged
+        if f.word is not None
+    ]
+    sections: list[Table | Text] = [Text(tuple(lines))]
+    if not found.holds:
+        left = len(found.lacking) - SHOWN
+        rows = tuple(
+            (i, str(f.verdict.kind) if (f := found.findings.get(i)) else None, f.verdict.reason if f else None)
+            for i in found.lacking[:SHOWN]
+        )
+        notes = (f"{left} more: -o json",) if left > 0 else ()
+        columns = (Column("PAYMENT"), Column("VERDICT"), Column("WHY", wrap=True, priority=1))
+        sections.append(Table(columns, rows, notes=notes))
+    return tuple(sections)
+
+
+def _row(
+    found: Certificate,
+    here: DatabaseIdentity,
+    payments: DatabaseIdentity,
+    cluster: str | None,
+    offsets: PurchaseOffsets | None,
+) -> dict[str, object]:
+    return {
+        "certified": found.holds,
+        "since": found.span.since,
+        "until": found.span.until,
+        "as_of": found.span.now,
+        "kcfix_version": __version__,
+        "database": here.label,
+        "database_identifier": here.system_identifier,
+        "payments_database": payments.label,
+        "cluster_id": cluster,
+        "partitions": None
+        if offsets is None
+        else [
+            {
+                "topic": tp.topic,
+                "partition": tp.partition,
+                "committed_offset": lag.committed_offset,
+                "log_end_offset": lag.log_end_offset,
+            }
+            for tp, lag in sorted(offsets.lags.items())
+        ],
+        "payments": found.payments,
+        "amounts_minor": found.amounts_minor,
+        "with_one_purchase": found.with_one_purchase,
+        "acknowledged": [
+            {
+                "payment_id": f.payment.id,
+                "verdict": f.verdict.kind,
+                "reason": f.word.reason,
+                "who": f.word.who,
+                "at": f.word.at,
+            }
+            for f in found.acknowledged
+            if f.word is not None
+        ],
+        "lacking": [
+            {"payment_id": i, "verdict": f.verdict.kind if (f := found.findings.get(i)) else None}
+            for i in found.lacking
+        ],
+        "trouble": found.trouble,
+        "sha256": found.sha256 if found.holds else None,
+    }
