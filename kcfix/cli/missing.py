@@ -64,7 +64,8 @@ def command(
     An acknowledged payment is counted apart for as long as its verdict is the one that was acknowledged.
 
     --certify states for the window, which then ends a minute ago (--older-than), that every succeeded payment has
-    exactly one purchase. Its digest is SHA-256 over a line `payment_id purchase_id` for each, by time of payment and id.
+    exactly one purchase. Its digest is SHA-256 over a line `payment_id purchase_id` for each, by time of payment and
+    id.
 
     Exit code: 0 nothing found; 1 findings; 4 nothing could be said, or not the whole.
 
