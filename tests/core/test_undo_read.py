@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from kcfix.core.events import own_purchase_id
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import DeleteState
 from kcfix.core.undo_read import unannounced
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 from tests.contract.database_deleting import deletion
 from tests.fakes_database import NOW, FakeDatabase, payment_id
-from tests.fakes_kafka import FakeKafka
+from tests.fakes_kafka import WEEK, FakeKafka
 
 FLOW = Flow()
 
@@ -54,4 +56,16 @@ def test_a_kafka_that_does_not_answer_keeps_it(database: FakeDatabase) -> None:
     recheck = unannounced(down, FLOW, lambda: NOW)
     (result,) = database.delete([deletion(payment_id(1), database.purchases[0])], recheck)
     assert result.state is DeleteState.FAILED
+    assert len(database.purchases) == 1
+
+
+def test_a_log_that_no_longer_reaches_back_to_the_purchase_keeps_it(database: FakeDatabase) -> None:
+    kafka = FakeKafka(now=NOW)
+    kafka.configs[FLOW.purchase_created] = replace(WEEK, retention_bytes=1)
+    kafka.put(FLOW.purchase_created, "k", "{}", partition=0, at=NOW)
+    kafka.put(FLOW.purchase_created, "k", "{}", partition=0, at=NOW)
+    assert undo(kafka, database) is DeleteState.DELETED
+    database.purchase(database.payments[0], own=True)
+    kafka.delete_before(TopicPartition(FLOW.purchase_created, 0), 1)
+    assert undo(kafka, database) is DeleteState.REFUSED
     assert len(database.purchases) == 1
