@@ -12,7 +12,7 @@ from kcfix.core.messages import PurchaseOffsets, purchase_offsets
 from kcfix.core.missing import Span
 from kcfix.core.ports import DatabaseIdentity
 from kcfix.core.times import format_time
-from kcfix.errors import NOT_WELL, OK, Refused, Unreachable
+from kcfix.errors import NOT_WELL, OK, Refused, Unreachable, UsageError
 from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, View
 from kcfix.services import Services
 
@@ -24,8 +24,11 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
     """The statement, or the list of payments that stand against it.
 
     Raises:
+        UsageError: the window reaches beyond now: nobody can say what will be paid.
         Unreachable: the database did not answer, or not to the end. Refused: the acknowledgements can't be read.
     """
+    if span.until > span.now:
+        raise UsageError("--certify can't speak of payments that are still to come: --until lies after now")
     told = services.acknowledgements.read()
     if told.problems:
         raise Refused(f"which payments are acknowledged is not known: {told.problems[0]}")

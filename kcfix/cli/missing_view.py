@@ -7,8 +7,8 @@ from datetime import tzinfo
 
 from kcfix.cli.money import amount
 from kcfix.core.acknowledgement import Acknowledgement
-from kcfix.core.missing import Finding, Span, Tally
-from kcfix.core.remedy import Remedy
+from kcfix.core.missing import ACTIVE, Finding, Span, Tally, repairable_ids
+from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.times import format_duration, format_time
 from kcfix.core.verdict import VerdictKind
 from kcfix.render.view import Cell, Column, Line, Section, Table, Tone
@@ -106,15 +106,17 @@ def _totals(tally: Tally) -> tuple[Line, ...]:
 
 
 def next_commands(found: Sequence[Finding], tally: Tally, span: Span) -> tuple[str, ...]:
-    """What to do about it; empty where nothing is to be done."""
+    """What to do about it; empty where nothing is to be done. `found` may be fewer than were counted."""
     steps = []
-    if 0 < tally.findings <= FEW and found:
-        steps.append("kcfix repair " + " ".join(f.payment.id for f in found if not f.acknowledged))
-        if tally.findings == 1:
-            steps.append("kcfix trace " + next(f.payment.id for f in found if not f.acknowledged))
-    elif tally.findings:
-        window = f"--since {span.since.isoformat()} --until {span.until.isoformat()}"
-        steps.append(f"kcfix repair --missing {window}")
+    shown = [f for f in found if not f.acknowledged]
+    named = [str(i) for i in repairable_ids(shown)]
+    repairable = sum(count for kind, count in tally.found.items() if REMEDIES[kind] in ACTIVE)
+    if 0 < repairable == len(named) <= FEW:
+        steps.append("kcfix repair " + " ".join(named))
+    elif repairable:
+        steps.append(f"kcfix repair --missing --since {span.since.isoformat()} --until {span.until.isoformat()}")
+    if tally.findings == len(shown) == 1:
+        steps.append(f"kcfix trace {shown[0].payment.id}")
     waiting = (VerdictKind.PENDING, VerdictKind.BLOCKED, VerdictKind.AT_RISK)
     if any(tally.found[kind] for kind in waiting):
         steps.append("kcfix restart purchase-worker")

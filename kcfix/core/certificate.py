@@ -85,11 +85,13 @@ def certificate(
             looked += len(chunk)
             progress(looked)
         payments, amounts = whole.payments, dict(whole.amounts_minor)
-    found = {}
+    found: dict[PaymentId, Finding] = {}
     if without:
-        found = {f.payment.id: f for f in findings(database, sources, span, Tally(), words)}
+        wanted = frozenset(without)
+        every = findings(database, sources, span, Tally(), words)
+        found = {f.payment.id: f for f in every if f.payment.id in wanted}
     acknowledged = tuple(found[i] for i in without if i in found and found[i].acknowledged)
-    lacking = tuple(i for i in without if i not in {f.payment.id for f in acknowledged})
+    lacking = tuple(i for i in without if i not in found or not found[i].acknowledged)
     return Certificate(
         span=span,
         payments=payments,

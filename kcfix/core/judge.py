@@ -38,12 +38,11 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ru
 
 def judge_by_tables(facts: PaymentFacts, taken_at: datetime) -> Verdict | None:
     """The same verdict where the tables alone decide it; None where the log has to be read for it."""
-    if needs_announcement(facts) is not None:
-        return None
+    rows = judge_tables.ROWS if needs_announcement(facts) is None else judge_tables.BEFORE_THE_LOG
     nothing = Reading[Any].unknown("not looked for")
     workers = PurchaseWorkers(nothing, Work(WorkState.UNKNOWN, ("not looked at",), (), (), frozenset(), None))
     snapshot = PaymentSnapshot(facts.payment_id, taken_at, Reading(facts), nothing, None, workers)
-    return _first_row(snapshot, judge_tables.ROWS, OVERDUE, None)
+    return _first_row(snapshot, rows, OVERDUE, None)
 
 
 def _first_row(

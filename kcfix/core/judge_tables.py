@@ -110,5 +110,7 @@ def purchased(case: Case) -> Verdict | None:
     return case.verdict(VerdictKind.PURCHASED, f"purchase {case.purchase.id}{state}")
 
 
-ROWS = (duplicates, second_payment, wrong_tier, downstream, purchased)
+BEFORE_THE_LOG = (duplicates, second_payment, wrong_tier)
+"""Those that hold whether or not the purchase was announced."""
+ROWS = (*BEFORE_THE_LOG, downstream, purchased)
 """In the order of the table."""

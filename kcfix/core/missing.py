@@ -28,6 +28,8 @@ BATCH = 20_000
 """Payments that one search of the log is made for."""
 FINE = frozenset({VerdictKind.PURCHASED, VerdictKind.REFUNDED, VerdictKind.NOT_SUCCEEDED, VerdictKind.NOT_FOUND})
 """No finding: settled, or since the pass began no longer a succeeded payment."""
+ACTIVE = frozenset({Remedy.SUPPLY, Remedy.INSERT, Remedy.ANNOUNCE})
+"""What `repair` does something about by default."""
 AHEAD = timedelta(minutes=5)
 """How far beyond now a window reaches by itself: clocks may differ."""
 Progress = Callable[[int], None]
@@ -169,8 +171,7 @@ def findings(
 
 def repairable_ids(found: Iterable[Finding]) -> Iterator[PaymentId]:
     """Those not acknowledged that `repair` would do something about by default, in the same order."""
-    active = (Remedy.SUPPLY, Remedy.INSERT, Remedy.ANNOUNCE)
-    return (finding.payment.id for finding in found if finding.remedy in active and not finding.acknowledged)
+    return (finding.payment.id for finding in found if finding.remedy in ACTIVE and not finding.acknowledged)
 
 
 def _unsettled(facts: PaymentFacts, span: Span) -> bool:

@@ -194,3 +194,27 @@ def test_status_counts_an_acknowledged_payment_apart_too(run: Run, database: Fak
     summary = run("status", "--json", **parts).document["summary"]
     assert (summary["payments_without_purchase"], summary["payments_acknowledged"]) == (0, 1)
     assert summary["acknowledged_amounts_minor"] == {"INR": 360000}
+
+
+def test_repair_is_not_advised_where_it_would_do_nothing(run: Run, database: FakeDatabase) -> None:
+    wrong = database.payment(1, tier=30)
+    database.purchase(wrong, tier=10)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    out = run("missing", tty=True, **parts).out
+    assert "kcfix repair" not in out
+    assert f"kcfix trace {wrong.id}" in out
+    lacking = database.payment(2)
+    out = run("missing", tty=True, **parts).out
+    assert f"kcfix repair {lacking.id}" in out
+    assert "kcfix repair --missing --since" in run("missing", "--summary", tty=True, **parts).out
+
+
+def test_acknowledged_payments_are_in_no_next_command(run: Run, database: FakeDatabase) -> None:
+    said, open_one = database.payment(1), database.payment(2)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    run("missing", "--ack", said.id, "--reason", "paid back", **parts)
+    out = run("missing", "--all", tty=True, **parts).out
+    steps = out.partition("next:")[2]
+    assert f"kcfix repair {open_one.id}" in steps
+    assert f"kcfix trace {open_one.id}" in steps
+    assert said.id not in steps

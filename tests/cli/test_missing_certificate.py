@@ -134,3 +134,19 @@ def test_without_the_database_or_the_acknowledgements_nothing_is_stated(
     night.database.down = Unreachable("database did not answer within 3 s", system="database")
     assert certify("--certify").code == 4
     assert certify("--certify", "--acknowledged").code == 2
+
+
+def test_what_is_still_to_come_is_not_certified(certify: Certify, night: Night) -> None:
+    night.database.payments.clear()
+    ran = certify("--certify", "--until", (NOW + timedelta(days=1)).isoformat())
+    assert (ran.code, ran.out) == (2, "")
+    assert "--until lies after now" in ran.err
+
+
+def test_only_payments_without_exactly_one_purchase_stand_against_it(certify: Certify, night: Night) -> None:
+    night.database.purchase(night.pay(5, minutes=90, tier=20), tier=10)
+    assert certify("--ack", night.ids[0], "--reason", "paid back").code == 0
+    [row] = certify("--certify", "-o", "json").document["data"]
+    assert row["lacking"] == [{"payment_id": night.ids[1], "verdict": "NEVER_SENT"}]
+    assert [a["payment_id"] for a in row["acknowledged"]] == [night.ids[0]]
+    assert row["trouble"] == {"WRONG_TIER": 1}
