@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from importlib import resources
 from typing import Any
 
 import psycopg
 import pytest
 
+from kcfix.drill import groups
 from kcfix.drill.buy import buy
+from kcfix.drill.engine import Engine
+from kcfix.drill.faults import break_, mend
 from kcfix.drill.state import Drill
+from kcfix.flow import Flow
 from tests.real import repair_world
 from tests.real.conftest import Kcfix, Ran, eventually
-from tests.real.repair_world import ago, allocations, purchases
+from tests.real.repair_world import WORKER, ago, allocations, purchases, start
 
 system, database = repair_world.system, repair_world.database
 kcfix, stopped = repair_world.kcfix, repair_world.stopped
+FLOW = Flow()
 WINDOW = ("--since", "2h")
 
 
@@ -103,3 +110,82 @@ def test_what_the_tables_show_behind_a_purchase_is_found_too(
     assert second not in kcfix("status", "-q").lines
     assert kcfix("missing", "--unack", second, "--reason", "a mistake").code == 0
     assert second in verdicts(kcfix("missing", *window, "-o", "json"))
+
+
+def test_two_purchases_no_allocation_and_a_skipped_message_are_told_apart(
+    system: Drill, kcfix: Kcfix, database: psycopg.Connection, engine: Engine
+) -> None:
+    twice, alone = (buy(system, 1, partition=0, at=ago(hours=5, minutes=m))[0] for m in (40, 30))
+    eventually(lambda: all(allocations(database, i) == 1 for i in (twice, alone)))
+    engine.stop(system, WORKER)
+    try:
+        [skipped] = buy(system, 1, partition=2, at=ago(hours=5, minutes=20))
+        window = ("--since", ago(hours=6).isoformat(), "--until", ago(hours=5).isoformat())
+        database.execute("drop index unique_active_purchase")
+        database.execute(
+            """insert into student_course_purchases (student_id, course_id, purchase_tier)
+               select c.student_id, c.course_id, c.purchase_tier from student_course_purchases c
+               join payments p on p.student_id = c.student_id where p.id = %s""",
+            (twice,),
+        )
+        database.execute(
+            """delete from trainer_allocations a using payments p
+               where p.student_id = a.student_id and p.id = %s""",
+            (alone,),
+        )
+        database.execute(
+            """update student_course_purchases c set created_at = now() - interval '10 minutes' from payments p
+               where p.student_id = c.student_id and p.id = %s""",
+            (alone,),
+        )
+        offsets = groups.committed(system, FLOW.purchase_group, FLOW.purchase_confirmed)
+        before = counters(database)
+        ran = kcfix("missing", *window, "-o", "jsonl")
+        rows = [json.loads(line) for line in ran.lines]
+        assert {row["payment_id"]: row["verdict"] for row in rows[:-1]} == {
+            twice: "DUPLICATE_PURCHASES",
+            alone: "NO_ALLOCATION",
+            skipped: "SKIPPED",
+        }, ran.err
+        assert (ran.code, rows[-1]["summary"]["findings"], rows[-1]["summary"]["payments"]) == (1, 3, 3)
+        refused = kcfix("missing", "--certify", *window, "-o", "json")
+        assert refused.code == 1
+        [statement] = refused.rows
+        assert [(row["payment_id"], row["verdict"]) for row in statement["lacking"]] == [
+            (twice, "DUPLICATE_PURCHASES"),
+            (skipped, "SKIPPED"),
+        ]
+        assert (statement["with_one_purchase"], statement["sha256"]) == (1, None)
+        assert statement["trouble"] == {"UNFOLLOWED": 1}
+        assert counters(database) == before
+        assert groups.committed(system, FLOW.purchase_group, FLOW.purchase_confirmed) == offsets
+    finally:
+        database.execute(
+            """delete from student_course_purchases c using payments p
+               where p.student_id = c.student_id and p.id = %s and c.metadata is null""",
+            (twice,),
+        )
+        folder = resources.files("kcfix.drill") / "sql"
+        database.execute((folder / "unique_active_purchase.sql").read_bytes())
+        start(system, engine)
+
+
+def test_a_broker_that_is_down_makes_verdicts_unknown_and_what_the_tables_tell_stands(
+    system: Drill, kcfix: Kcfix
+) -> None:
+    [unsent] = buy(system, 1, unsent=True, at=ago(hours=8))
+    window = ("--since", ago(hours=9).isoformat(), "--until", ago(hours=7).isoformat())
+    break_(system, "broker-down")
+    try:
+        ran = kcfix("missing", *window, "-o", "json")
+        assert (ran.code, verdicts(ran)) == (1, {unsent: "UNKNOWN"}), ran.err
+        assert kcfix("missing", *window, "-q").lines == [unsent]
+        refused = kcfix("missing", "--certify", *window, "-o", "json")
+        assert (refused.code, refused.rows[0]["partitions"]) == (1, None)
+        nothing = kcfix(
+            "missing", "--certify", "--since", ago(hours=7).isoformat(), "--until", ago(hours=6).isoformat()
+        )
+        assert nothing.code == 0
+        assert "the offsets are unknown" in nothing.err
+    finally:
+        mend(system)
