@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -116,10 +116,16 @@ def _span(options: Options, services: Services, *, ahead: timedelta = AHEAD) -> 
             parse_time(text, services.now(), services.zone)  # a usage error needs no database
     now = services.database.identity().now
     until = now + ahead if options.until is None else parse_time(options.until, now, services.zone)
-    span = Span(parse_time(options.since, now, services.zone), until, now, options.overdue)
+    since = parse_time(options.since, now, services.zone)
+    # To the millisecond, as documents show it: who repeats the window from one looks at the same payments.
+    span = Span(_to_millisecond(since), _to_millisecond(until), now, options.overdue)
     if span.since >= span.until:
         raise UsageError("--since is not before --until")
     return span
+
+
+def _to_millisecond(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _progress(services: Services) -> Callable[[int], None]:

@@ -150,3 +150,16 @@ def test_only_payments_without_exactly_one_purchase_stand_against_it(certify: Ce
     assert row["lacking"] == [{"payment_id": night.ids[1], "verdict": "NEVER_SENT"}]
     assert [a["payment_id"] for a in row["acknowledged"]] == [night.ids[0]]
     assert row["trouble"] == {"WRONG_TIER": 1}
+
+
+def test_the_window_of_a_document_can_be_repeated_as_it_stands(certify: Certify, night: Night) -> None:
+    night.database.payments.clear()
+    night.database.now = NOW + timedelta(microseconds=123_456)
+    bought(night, 5)
+    [row] = certify("--certify", "-o", "json").document["data"]
+    edge = night.pay(6, minutes=1)
+    night.database.change(edge.id, confirmed_at=NOW - timedelta(minutes=1) + timedelta(microseconds=123_200))
+    [again] = certify("--certify", "--since", row["since"], "--until", row["until"], "-o", "json").document["data"]
+    assert (again["since"], again["until"], again["sha256"]) == (row["since"], row["until"], row["sha256"])
+    [whole] = certify("--certify", "-o", "json").document["data"]
+    assert (whole["payments"], whole["certified"]) == (1, True)
