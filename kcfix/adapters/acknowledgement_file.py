@@ -40,8 +40,9 @@ class AcknowledgementsOnDisk:
         """See `AcknowledgementFile`."""
         text = "".join(as_line(entry) for entry in entries).encode()
         try:
+            # It is made to be shared, so the umask alone says with whom.
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o664)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 self._append(handle, text)

@@ -19,14 +19,12 @@ from kcfix.adapters.postgres_facts import Place, read_facts
 from kcfix.adapters.postgres_insert import MOST, Elsewhere
 from kcfix.adapters.postgres_insert_sql import own_purchases
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
+from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import DeleteOrder, DeleteRecheck, DeleteResult, DeleteState
 from kcfix.errors import Unreachable
 
-_BEGIN = """BEGIN ISOLATION LEVEL READ COMMITTED;
-SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO';
-SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"""
 _CHANGED = "the purchase is no longer as it was"
 
 
@@ -55,28 +53,23 @@ class Deletion:
                 self._work(connection)
             except (psycopg.Error, Unreachable) as error:
                 # No COMMIT was sent: the server rolls back, whatever became of the connection.
-                self._roll_back(connection)
+                roll_back(self.link, connection)
                 reason = error.message if isinstance(error, Unreachable) else self._words(error)
                 for order in self.orders:
                     self._settle(order, DeleteState.FAILED, reason)
             except BaseException:
-                self._roll_back(connection)
+                roll_back(self.link, connection)
                 raise
             else:
                 self._commit(connection)
         return tuple(self.results[order.payment_id] for order in self.orders)
 
     def _work(self, connection: Connection) -> None:
-        seconds = self.link.timeout_seconds
         ids = [order.payment_id for order in self.orders]
         courses = {order.payment_id: order.purchase.course_id for order in self.orders}
-        keys = sorted({key for order in self.orders for key in order.lock_keys})
         with connection.cursor() as cursor:
-            with self.link.watched(connection, 2 * seconds + 1):
-                cursor.execute(_BEGIN.format(lock=max(1, int(seconds * 1000)), statement=int(seconds * 2000)).encode())
-                # In the array's order, one after the other, as all who take more than one of these locks must.
-                cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS locks (key)", [keys])
-            with self.link.watched(connection, 2 * seconds + 1):
+            begin_locked(self.link, connection, cursor, (key for order in self.orders for key in order.lock_keys))
+            with self.link.watched(connection, patience(self.link)):
                 here = Place(cursor, self.schema)
                 with self._payments_place(here) as payments:
                     facts = read_facts(here, payments, ids, courses)
@@ -92,7 +85,7 @@ class Deletion:
                 else:
                     wanted.append(order)
             for order in wanted:
-                with self.link.watched(connection, 2 * seconds + 1):
+                with self.link.watched(connection, patience(self.link)):
                     self._delete(connection, cursor, order)
 
     def _payments_place(self, here: Place) -> AbstractContextManager[Place]:
@@ -139,21 +132,9 @@ class Deletion:
         return [self.schema.these("purchases", "id", [purchase.id]), purchase.tier, metadata]
 
     def _commit(self, connection: Connection) -> None:
-        try:
-            with self.link.watched(connection, self.link.timeout_seconds):
-                done = connection.execute("COMMIT").statusmessage
-        except psycopg.Error as error:
-            if connection.broken or connection.closed:
-                self._undo(DeleteState.UNKNOWN, "the commit was sent and not answered: it may have been made")
-            else:
-                self._undo(DeleteState.FAILED, self._words(error))
-            self._roll_back(connection)
-        except BaseException:
-            self.link.drop()
-            raise
-        else:
-            if done != "COMMIT":
-                self._undo(DeleteState.FAILED, f"the server answered {done} to the commit")
+        fate, reason = commit(self.link, connection, self._words)
+        if fate is not Fate.MADE:
+            self._undo(DeleteState.UNKNOWN if fate is Fate.UNKNOWN else DeleteState.FAILED, reason)
 
     def _undo(self, state: DeleteState, reason: str) -> None:
         for order in self.orders:
@@ -164,8 +145,8 @@ class Deletion:
         address = self.link.address
         words = first_line(error, address)
         match error.sqlstate:
-            case "55P03" | "57014":
-                return f"lock time-out: another session held a lock for more than {self.link.timeout_seconds:g} s"
+            case code if code in LOCKED_OUT:
+                return locked_out(self.link)
             case "42501":
                 denied = access_denied(words, address, "DELETE")
                 return f"{denied.message}: {denied.hint}" if denied.hint else denied.message
@@ -177,13 +158,6 @@ class Deletion:
                 return f"the connection to {address.label} was lost before the commit"
             case code:
                 return f"{words} ({code})"
-
-    def _roll_back(self, connection: Connection) -> None:
-        try:
-            with self.link.watched(connection, self.link.timeout_seconds):
-                connection.execute("ROLLBACK")
-        except psycopg.Error:
-            self.link.drop()
 
     def _settle(self, order: DeleteOrder, state: DeleteState, reason: str | None = None) -> None:
         self.results[order.payment_id] = DeleteResult(order.payment_id, state, reason)

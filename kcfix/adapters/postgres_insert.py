@@ -1,10 +1,8 @@
 """The one transaction that changes something: purchases inserted under the worker's own locks (docs/decisions.md 3).
 
-Why the order is what it is: the advisory locks keep out the purchase-worker and other runs of kcfix. They are taken in
-a statement of their own, because a statement sees what was committed before it began: one that locks and reads at once
-would read the time before the lock was granted. The payments' rows are then locked FOR SHARE where this user may (that
-takes a right to UPDATE them, which kcfix does not ask for otherwise), so that no refund comes between the check and the
-commit; without the right, or with payments in another database, that moment remains open, as it does for the worker.
+The payments' rows are locked FOR SHARE where this user may (that takes a right to UPDATE them, which kcfix does not ask
+for otherwise), so that no refund comes between the check and the commit; without the right, or with payments in another
+database, that moment remains open, as it does for the worker.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
 from kcfix.adapters.postgres_insert_sql import insert_statement, lock_payments, own_purchases
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
+from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema, statement
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import InsertOrder, InsertResult, InsertState, Recheck
@@ -28,10 +27,6 @@ from kcfix.errors import Unreachable
 
 MOST = 200
 """Orders in one transaction: each holds a lock until the commit."""
-# Not READ WRITE: where the database or the role is read-only by default, somebody wants no writes.
-_BEGIN = """BEGIN ISOLATION LEVEL READ COMMITTED;
-SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO';
-SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}"""
 
 
 @dataclass(slots=True)
@@ -61,29 +56,24 @@ class Insertion:
             except (psycopg.Error, Unreachable) as error:
                 # No COMMIT was sent: the server rolls back, whatever became of the connection.
                 held = isinstance(error, errors.LockNotAvailable | errors.QueryCanceled)
-                self._roll_back(connection)
-                self._fail(self._words(error, InsertState.FAILED))
+                roll_back(self.link, connection)
+                self._fail(self._words(error))
                 if held:
                     self._name_holders()
             except BaseException:
-                self._roll_back(connection)
+                roll_back(self.link, connection)
                 raise
             else:
                 self._commit(connection)
         return tuple(self.results[order.payment_id] for order in self.orders)
 
     def _work(self, connection: Connection) -> None:
-        seconds = self.link.timeout_seconds
-        keys = sorted({key for order in self.orders for key in order.lock_keys})
         with connection.cursor() as cursor:
-            with self.link.watched(connection, 2 * seconds + 1):
-                cursor.execute(_BEGIN.format(lock=max(1, int(seconds * 1000)), statement=int(seconds * 2000)).encode())
-                # In the array's order, one after the other, as all who take more than one of these locks must.
-                cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS locks (key)", [keys])
-            with self.link.watched(connection, 2 * seconds + 1):
+            begin_locked(self.link, connection, cursor, (key for order in self.orders for key in order.lock_keys))
+            with self.link.watched(connection, patience(self.link)):
                 self._look(cursor)
             wanted = self._checked()
-            with self.link.watched(connection, 2 * seconds + 1):
+            with self.link.watched(connection, patience(self.link)):
                 self._insert(connection, cursor, wanted)
 
     def _look(self, cursor: Cursor) -> None:
@@ -125,7 +115,7 @@ class Insertion:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT kcfix")
             if len(wanted) == 1:
-                self._settle(wanted[0], InsertState.FAILED, self._words(error, InsertState.FAILED))
+                self._settle(wanted[0], InsertState.FAILED, self._words(error))
                 return
             for order in wanted:
                 self._insert(connection, cursor, [order])
@@ -164,20 +154,9 @@ class Insertion:
         return self._result(order, InsertState.REFUSED, reason)
 
     def _commit(self, connection: Connection) -> None:
-        try:
-            with self.link.watched(connection, self.link.timeout_seconds):
-                done = connection.execute("COMMIT").statusmessage
-        except psycopg.Error as error:
-            lost = connection.broken or connection.closed
-            state = InsertState.UNKNOWN if lost else InsertState.FAILED
-            self._roll_back(connection)
-            self._undo(state, self._words(error, state))
-        except BaseException:
-            self.link.drop()
-            raise
-        else:
-            if done != "COMMIT":
-                self._undo(InsertState.FAILED, f"the server answered {done} to the commit")
+        fate, reason = commit(self.link, connection, self._words)
+        if fate is not Fate.MADE:
+            self._undo(InsertState.UNKNOWN if fate is Fate.UNKNOWN else InsertState.FAILED, reason)
 
     def _undo(self, state: InsertState, reason: str) -> None:
         for order in self.orders:
@@ -203,15 +182,14 @@ class Insertion:
                     who = ", ".join(f"pid {pid} ({name or 'unnamed'})" for pid, name in held)
                     self._settle(order, InsertState.FAILED, f"lock time-out: the worker's lock is held by {who}")
 
-    def _words(self, error: psycopg.Error | Unreachable, state: InsertState) -> str:
+    def _words(self, error: psycopg.Error | Unreachable) -> str:
         address = self.link.address
         if isinstance(error, Unreachable):
             return error.message
         words = first_line(error, address)
         match error.sqlstate:
-            case "55P03" | "57014":
-                seconds = self.link.timeout_seconds
-                return f"lock time-out: another session held a lock for more than {seconds:g} s"
+            case code if code in LOCKED_OUT:
+                return locked_out(self.link)
             case "42501":
                 return access_denied(words, address, "INSERT").message
             case "25006":
@@ -220,19 +198,10 @@ class Insertion:
                 return "it names a course that is not in the courses table, or another row that is missing (23503)"
             case "23514":
                 return "the table does not allow these values (23514)"
-            case None if state is InsertState.UNKNOWN:
-                return "the commit was sent and not answered: it may have been made"
             case None:
                 return f"the connection to {address.label} was lost before the commit"
             case code:
                 return f"{words} ({code})"
-
-    def _roll_back(self, connection: Connection) -> None:
-        try:
-            with self.link.watched(connection, self.link.timeout_seconds):
-                connection.execute("ROLLBACK")
-        except psycopg.Error:
-            self.link.drop()
 
     def _settle(self, order: InsertOrder, state: InsertState, reason: str | None = None) -> None:
         self.results[order.payment_id] = self._result(order, state, reason)

@@ -67,6 +67,7 @@ CHANGE: Mapping[str, Document] = {
             "currency": "string?",
             "student_id": "string?",
             "course_id": "string?",
+            "capture_unproven": "string?",
         },
         {
             "applied": "boolean",

@@ -166,7 +166,13 @@ def run_view(run: RunRecord, services: Services) -> View:
         ),
         data=[{**run_row(run), "step_list": [step_row(step) for step in run.steps]}],
         ids=(run.id,),
+        next=(f"kcfix undo {run.id}",) if _undoable(run) else (),
     )
+
+
+def _undoable(run: RunRecord) -> bool:
+    """Whether the run began a step of a kind that an undo can take back; whether this one can, `undo` says."""
+    return any(step.what.get("step") in ("insert", "commit") for step in run.steps)
 
 
 def _step_cells(step: JournalStep, services: Services) -> tuple[Value, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcfix.core.capture import capture_unproven
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Result
 from kcfix.core.verdict import VerdictKind
@@ -36,13 +37,14 @@ def repair_row(step: Step, result: Result | None) -> dict[str, object]:
         "currency": payment.currency if payment else None,
         "student_id": payment.student_id if payment else None,
         "course_id": payment.course_id if payment else None,
+        "capture_unproven": capture_unproven(payment) if payment else None,
     }
 
 
 def malformed_row(word: str) -> dict[str, object]:
     """The row of a word that can't be an id: it has every name that the others have."""
     unknown = ("detail", "outcome", "outcome_text", "purchase_id", "tier", "event_id", "topic", "partition", "offset")
-    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id")
+    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id", "capture_unproven")
     return {
         "payment_id": word,
         "verdict": VerdictKind.NOT_FOUND,

@@ -9,6 +9,7 @@ from kcfix.cli.money import amount
 from kcfix.cli.repair_next import TOLD, next_commands
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_rows import malformed_row, repair_row
+from kcfix.core.capture import capture_unproven
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_plan import Action, RepairPlan, Step
 from kcfix.core.repair_result import Outcome, Result
@@ -151,6 +152,9 @@ def _told(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Line, 
         lines.append(((Cell(step.payment_id, Tone.STRONG)), f"  {step.verdict.kind}{detail}"))
         lines.append(f"  is      {step.verdict.reason}")
         lines += [f"  also    {fact}" for fact in step.verdict.also]
+        payment = step.facts.payment if step.facts else None
+        if step.action.changes and payment is not None and (unproven := capture_unproven(payment)):
+            lines.append(f"  money   capture unproven: {unproven}; the provider's dashboard tells")
         result = results.get(step.payment_id)
         lines.append(f"  {'did ' if result else 'plan'}    {result.text if result else _planned(step)}")
         if result is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
@@ -74,10 +75,14 @@ def _announcements(
     begins = kafka.record_times({tp: log.log_start_offset for tp, log in logs.items() if log.log_start_offset})
     cut_at = [None if t is None else t.timestamp for t in begins.values()]
     kept = kept_since(kafka, flow.purchase_created, now) if cut_at else None
-    events = [(record, event) for record in found.records if (event := parse_event(record)) is not None]
+    by_purchase: dict[str, list[Record]] = defaultdict(list)
+    for record in found.records:
+        event = parse_event(record)
+        if event is not None and event.purchase_id is not None:
+            by_purchase[event.purchase_id.lower()].append(record)
 
     def of(purchase: Purchase) -> AnnouncementEvidence:
-        mine = tuple(r for r, e in events if (e.purchase_id or "").lower() == purchase.id)
+        mine = tuple(by_purchase.get(purchase.id, ()))
         whole = not found.failed and all(
             _before(begin, purchase.created_at) or _before(kept, purchase.created_at) for begin in cut_at
         )

@@ -120,11 +120,22 @@ def _evidence(
     letters, letters_error = _dead_letters(kafka, flow, offsets, paid, standing)
     letters = _with_scanned(letters, scanned, flow)
     heads = find_heads(standing, letters, entries)
+    mine: dict[PaymentId | None, list[DeadLetter]] = defaultdict(list)
+    for letter in letters:
+        mine[letter.payment_id].append(letter)
     looked = SearchResult((), (*found.searched, *strays.searched), {**strays.failed, **found.failed})
     return {
         i: Reading(
             _of_payment(
-                i, tp, offsets, looked, tuple(messages.get(i.encode(), ())), begins, kept, heads, letters, letters_error
+                tp,
+                offsets,
+                looked,
+                tuple(messages.get(i.encode(), ())),
+                begins,
+                kept,
+                heads,
+                tuple(mine.get(i, ())),
+                letters_error,
             )
         )
         for i, tp in partition_of.items()
@@ -201,7 +212,6 @@ def _by_time(letter: DeadLetter) -> tuple[bool, datetime | None, int, int]:
 
 
 def _of_payment(
-    payment_id: PaymentId,
     partition: TopicPartition,
     offsets: PurchaseOffsets,
     found: SearchResult,
@@ -225,7 +235,7 @@ def _of_payment(
         kept_since=kept,
         log_was_cut=bool(lag.log_start_offset),
         head=heads.get(partition),
-        dead_letters=tuple(d for d in letters if d.payment_id == payment_id),
+        dead_letters=letters,
         dead_letters_error=letters_error,
     )
 

@@ -19,8 +19,9 @@ from kcfix.flow import Flow
 PIECE = 50_000
 """Offsets of one partition that are asked for at once; each piece has a deadline of its own."""
 FEW = 20
+"""Of so many ids also those in upper case are looked for: for more it would double the work."""
 SMALLEST_PIECE = 500
-"""A piece that is not read in time is halved down to this before its partition is given up."""
+"""A piece that is not read in time is made smaller, down to this, before its partition is given up."""
 
 
 @dataclass(frozen=True, slots=True)

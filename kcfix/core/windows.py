@@ -5,9 +5,10 @@ The time index and the key's partition lead there in a few requests: the cost do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from kcfix.core.offsets import LogOffsets, PartitionLag, TopicPartition
 from kcfix.core.ports import KafkaPort, OffsetRange
@@ -15,6 +16,8 @@ from kcfix.errors import KcfixError
 
 BEFORE = timedelta(minutes=10)
 AFTER = timedelta(hours=1)
+MOST = 64
+"""Spans at most: each costs two requests. Of more, the closest are made one, and what lies between them is read too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Window:
 
 
 def windows(moments: Iterable[datetime]) -> tuple[Window, ...]:
-    """Spans from 10 minutes before to 1 hour after each moment, sorted, those that touch made one."""
+    """Spans from 10 minutes before to 1 hour after each moment, sorted, those that touch made one; at most `MOST`."""
     spans: list[Window] = []
     for moment in sorted(moments):
         start, end = moment - BEFORE, moment + AFTER
@@ -34,7 +37,15 @@ def windows(moments: Iterable[datetime]) -> tuple[Window, ...]:
             spans[-1] = Window(spans[-1].start, max(end, spans[-1].end))
         else:
             spans.append(Window(start, end))
-    return tuple(spans)
+    return _closest_made_one(spans)
+
+
+def _closest_made_one(spans: Sequence[Window]) -> tuple[Window, ...]:
+    if len(spans) <= MOST:
+        return tuple(spans)
+    widest = sorted(range(1, len(spans)), key=lambda i: spans[i].start - spans[i - 1].end)[-(MOST - 1) :]
+    cuts = [0, *sorted(widest), len(spans)]
+    return tuple(Window(spans[a].start, spans[b - 1].end) for a, b in pairwise(cuts))
 
 
 def merged(ranges: Iterable[OffsetRange]) -> tuple[OffsetRange, ...]:

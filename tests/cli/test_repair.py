@@ -395,3 +395,12 @@ def test_what_changed_while_the_question_stood_there_is_not_done(
     assert (ran.code, outcomes(ran)) == (5, ["CHANGED"])
     assert says in ran.document["data"][0]["outcome_text"]
     assert night.database.purchases == []
+
+
+def test_a_payment_whose_capture_is_unproven_is_marked_before_it_is_repaired(
+    repair: Callable[..., Ran], night: Night
+) -> None:
+    night.database.change(PaymentId(night.ids[0]), provider_payment_id="order_made_up")
+    rows = repair(*night.ids, "-o", "json").document["data"]
+    assert [row["capture_unproven"] is None for row in rows] == [False, True]
+    assert repair(*night.ids).out.count("capture unproven") == 1

@@ -454,3 +454,7 @@ def test_it_fits_on_the_terminal(undo: Callable[..., Ran], inserted: str, night:
     assert all(i in ran.out for i in night.ids)
     table = [line for line in ran.lines if "DELETE_PURCHASE" in line and "insert" in line]
     assert all(len(line) <= int(columns) for line in table)
+
+
+def test_the_history_of_a_run_names_the_undo_of_it(run: Run, inserted: str) -> None:
+    assert run("history", inserted).lines[-1].strip() == f"kcfix undo {inserted}"
