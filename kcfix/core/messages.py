@@ -279,7 +279,7 @@ def _dead_letters(
     if not logs:
         return (), f"topic {flow.dead_letters} does not exist"
     earliest = min((*paid.values(), *(r.timestamp for r in standing.values() if r.timestamp is not None)))
-    needles = [*(i.encode() for i in paid), *head_needles(standing)]
+    needles = [*(i.encode() for i in paid), *head_needles(r.offset for r in standing.values())]
     found = kafka.search(since(kafka, logs, earliest - BEFORE), needles, anywhere=True)
     letters = [d for d in (parse_dead_letter(r) for r in found.records) if d is not None]
     letters.sort(key=_by_time)

@@ -9,10 +9,9 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kcfix.core.committing import Recorder, commit_pins
+from kcfix.core.committing import OffsetCommit, Recorder, commit_offsets
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.pin import Pin
 from kcfix.core.ports import DatabasePort, DeleteRecheck, DeleteResult, DeleteState, KafkaPort
 from kcfix.core.undo_step import UndoAction, UndoStep
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
@@ -128,12 +127,12 @@ class Undoing:
         if why_not is not None:
             self._note(step, UndoOutcome.REFUSED, why_not)
             return
-        pin = Pin(where, step.committed_offset, before, before)
+        commit = OffsetCommit(where, step.committed_offset, before)
         lines: list[str] = []
         self._note(
             step, UndoOutcome.UNSEEN, f"the commit of {where} was begun; whether it stands is unknown", changed=True
         )
-        why = commit_pins(self.kafka(), group, [pin], self.journal, lines)
+        why = commit_offsets(self.kafka(), group, [commit], self.journal, lines)
         if why is None:
             self._note(step, UndoOutcome.UNDONE, f"{where} is committed at {before} again", changed=True)
         else:
