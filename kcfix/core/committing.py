@@ -9,7 +9,7 @@ from typing import Protocol
 
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.ports import KafkaPort
-from kcfix.errors import Conflict, KcfixError, Refused, Unreachable
+from kcfix.errors import KcfixError, Refused, Unreachable
 
 NO_WORDS: Mapping[str, object] = MappingProxyType({})
 
@@ -69,9 +69,11 @@ def _commit(
     words: Mapping[str, object],
 ) -> str | None:
     try:
-        _still_stands(kafka, group, commit)
+        changed = changed_since(kafka, group, commit)
     except KcfixError as error:
         return error.message
+    if changed is not None:
+        return changed
     old = offset_text(commit.before)
     step = journal.intend(
         {
@@ -107,20 +109,21 @@ def _committed(kafka: KafkaPort, group: str, partition: TopicPartition) -> Commi
     return kafka.committed([group]).get(group, {}).get(partition, Committed(None))
 
 
-def _still_stands(kafka: KafkaPort, group: str, commit: OffsetCommit) -> None:
-    """Return if the committed offset is still the one that the plan rests on.
+def changed_since(kafka: KafkaPort, group: str, commit: OffsetCommit) -> str | None:
+    """Why the committed offset is no longer the one that the plan rests on; None if it still is.
 
     Raises:
-        Unreachable: it can't be told. Conflict: somebody committed another one.
+        Unreachable: it can't be told.
     """
     found = _committed(kafka, group, commit.partition)
     if found.error is not None:
         raise Unreachable(f"its committed offset: {found.error}", system="kafka")
-    if found.offset != commit.before:
-        raise Conflict(
-            f"its committed offset is {offset_text(found.offset)} now and was {offset_text(commit.before)} when this "
-            "was planned: somebody else commits there"
-        )
+    if found.offset == commit.before:
+        return None
+    return (
+        f"its committed offset is {offset_text(found.offset)} now and was {offset_text(commit.before)} when this was "
+        "planned: somebody else commits there"
+    )
 
 
 def _stands(kafka: KafkaPort, group: str, commit: OffsetCommit) -> tuple[bool | None, str | None]:

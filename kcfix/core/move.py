@@ -180,6 +180,8 @@ class MovePlan:
     """With any nothing is done at all."""
     unknown: tuple[str, ...] = ()
     """What could not be read; with any nothing is done at all."""
+    halted: tuple[str, ...] = ()
+    """Earlier runs on this group after which not everything stood as it was to, in words."""
     notes: tuple[str, ...] = ()
     offsets_kept: timedelta | None = None
     """How long the broker keeps offsets of a group without members; None: not known."""

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kcfix.core.committing import Recorder, commit_offsets
+from kcfix.core.committing import Recorder, changed_since, commit_offsets
 from kcfix.core.move import Move, in_the_way, move_text
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import KafkaPort
@@ -96,4 +96,4 @@ class Moving:
             raise Unreachable(f"{move.partition}: {(log.error if log else None) or 'no offsets'}", system="kafka")
         if not log.log_start_offset <= move.commit.offset <= log.log_end_offset:
             return f"the log is {log.log_start_offset} to {log.log_end_offset} now: {move.commit.offset} is outside"
-        return None
+        return changed_since(self.kafka(), self.group, move.commit)

@@ -146,7 +146,6 @@ def read_moves(wish: Wish, sources: MoveSources) -> MovePlan:
         except (Unreachable, Refused) as error:
             unknown = (error.message,)
     running, notes = _running(stage, sources)
-    notes = (*notes, *(h.text(known) for h in halted))
     checked = is_checked(stage)
     impossible = tuple(
         No(f"{m.partition}: {m.place.how}", "name an offset, or --to first-unsettled")
@@ -170,6 +169,7 @@ def read_moves(wish: Wish, sources: MoveSources) -> MovePlan:
             *(in_the_way(group, running) if any(m.changes for m in moves) else ()),
         ),
         unknown=unknown,
+        halted=tuple(h.text(lags) for h in halted),
         notes=notes,
         offsets_kept=_kept(sources.kafka()),
     )

@@ -38,7 +38,7 @@ class Standing:
     passed: Passage | None = None
     """Of an unprotected partition: all its retained messages, which a start at latest would pass, or has passed."""
     failures: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """By offset, what was seen to fail there: dead letters, then log lines. Nothing was seen at an offset that is missing."""
+    """By offset, what was seen to fail there: dead letters, then log lines. Missing: nothing was seen."""
     error: str | None = None
     """Why the messages of this partition could not be judged."""
 
