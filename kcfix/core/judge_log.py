@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.snapshot import FoundMessage, MessageEvidence
 from kcfix.core.verdict import Case, Verdict, VerdictKind
 
@@ -33,6 +34,10 @@ def latest_message(evidence: MessageEvidence) -> FoundMessage | None:
     return next(reversed(own or evidence.messages), None)
 
 
+def _partition(message: FoundMessage) -> TopicPartition:
+    return TopicPartition(message.record.topic, message.record.partition)
+
+
 def _place(message: FoundMessage) -> str:
     record = message.record
     return f"its message is {record.topic}-{record.partition} offset {record.offset}"
@@ -43,7 +48,9 @@ def poison(case: Case) -> Verdict | None:
     head = evidence.head
     if head is None or not head.failing:
         return None
-    mine = next((m for m in evidence.messages if m.record.offset == head.offset), None)
+    mine = next(
+        (m for m in evidence.messages if _partition(m) == head.partition and m.record.offset == head.offset), None
+    )
     if mine is None:
         return None
     return case.verdict(
@@ -64,7 +71,9 @@ def would_fail(case: Case) -> Verdict | None:
 def blocked(case: Case) -> Verdict | None:
     evidence = _evidence(case)
     message, head = latest_message(evidence), evidence.head
-    if message is None or head is None or not head.failing or message.record.offset <= head.offset:
+    if message is None or head is None or not head.failing:
+        return None
+    if _partition(message) != head.partition or message.record.offset <= head.offset:
         return None
     whose = f"payment {head.payment_id}" if head.payment_id else "a record that can't be decoded"
     return case.verdict(

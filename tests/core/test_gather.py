@@ -23,6 +23,7 @@ from tests.fakes_database import FakeDatabase
 from tests.fakes_kafka import WEEK, FakeKafka
 
 GROUP = Flow().purchase_group
+PARTITIONS = [TopicPartition("purchase-confirmed", p) for p in range(3)]
 
 
 @dataclass
@@ -168,3 +169,22 @@ def test_a_partition_that_can_not_be_read_leaves_unknown_what_was_not_found() ->
     kafka.search = cut  # type: ignore[method-assign]
     verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
     assert (verdict.kind, "time is up" in verdict.reason) == (VerdictKind.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("replayed", ["home", "elsewhere"])
+def test_of_copies_on_several_partitions_the_newest_decides(replayed: str) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = [database.payment(n, student=n, paid_at=NOW - timedelta(minutes=20)) for n in range(1, 12)]
+    for one in paid:
+        home = murmur2_partition(one.id.encode(), 3)
+        old = (home + 1) % 3 if replayed == "home" else home
+        kafka.put("purchase-confirmed", one.id, at=one.paid_at, partition=old)
+    read = {tp: kafka.log_offsets([tp])[tp].log_end_offset or 0 for tp in PARTITIONS}
+    kafka.commit_as_worker(GROUP, read)
+    for one in paid:
+        home = murmur2_partition(one.id.encode(), 3)
+        new = home if replayed == "home" else (home + 1) % 3
+        kafka.put("purchase-confirmed", one.id, at=NOW - timedelta(minutes=5), partition=new)
+    # Of many payments each other's partitions are searched as well.
+    snapshots = payment_snapshots([p.id for p in paid], sources(database, kafka)).by_payment.values()
+    assert {judge(s).kind for s in snapshots} == {VerdictKind.PENDING}
