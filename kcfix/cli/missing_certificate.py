@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kcfix import __version__
 from kcfix.cli.money import amount
 from kcfix.cli.sources import sources
+from kcfix.cli.window import window_words
 from kcfix.core.certificate import Certificate, certificate
 from kcfix.core.messages import PurchaseOffsets, purchase_offsets
 from kcfix.core.missing import Span
@@ -40,6 +41,7 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
         offsets, cluster = purchase_offsets(services.kafka, services.flow), services.kafka.cluster().cluster_id
     except Unreachable as error:
         warnings = (f"the offsets are unknown, and the statement is about the tables alone: {error.message}",)
+    same = " ".join(window_words(span))
     row = _row(found, here, payments, cluster, offsets)
     return View(
         schema="missing-certificate",
@@ -47,13 +49,9 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
         data=[row],
         warnings=warnings,
         ids=(found.sha256,) if found.holds else tuple(found.lacking),
-        next=() if found.holds else (f"kcfix repair --missing {_window(span)}", f"kcfix missing {_window(span)}"),
+        next=() if found.holds else (f"kcfix repair --missing {same}", f"kcfix missing {same}"),
         exit_code=OK if found.holds else NOT_WELL,
     )
-
-
-def _window(span: Span) -> str:
-    return f"--since {span.since.isoformat()} --until {span.until.isoformat()}"
 
 
 def _sections(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -11,9 +12,10 @@ from kcfix.cli.guards import may_change, unguarded
 from kcfix.cli.repair_options import Options, check, checked_course, checked_tier
 from kcfix.cli.repair_planning import given_ids, plan_for
 from kcfix.cli.repair_view import plan_view
+from kcfix.cli.window import SINCE, window
 from kcfix.core.repair_codes import dry_run_code
 from kcfix.core.repair_plan import RepairPlan, Strategy
-from kcfix.core.times import parse_duration, parse_time
+from kcfix.core.times import parse_duration
 from kcfix.errors import UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
@@ -103,14 +105,13 @@ def command(
         raise UsageError("--apply and --dry-run exclude each other")
     if rate is not None and rate <= 0:
         raise UsageError("--rate must be above 0")
-    now = services.now()
     options = check(
         Options(
             ids=tuple(payment_ids or ()),
             from_file=from_file,
             missing=missing,
-            since=parse_time(since, now, services.zone) if since else None,
-            until=parse_time(until, now, services.zone) if until else None,
+            since=since or None,
+            until=until or None,
             apply=apply,
             yes=yes,
             strategy=strategy,
@@ -137,6 +138,9 @@ def command(
 
 def run(options: Options, services: Services) -> View:
     """Plan, and with `apply` carry it out."""
+    if options.missing:
+        span = window(options.since or SINCE, options.until, options.overdue, services)
+        options = replace(options, span=span)
     given = given_ids(options, services)
     ids = given.valid
     ruling = options.ruling(ids[0]) if len(ids) == 1 else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from kcfix.core.missing import Span
 from kcfix.core.payments import TIERS, PaymentId, parse_uuid
 from kcfix.core.repair_plan import Strategy, Wishes
 from kcfix.core.ruling import Ruling
@@ -21,8 +22,11 @@ class Options:
     from_file: str | None = None
     missing: bool = False
     """All payments that `kcfix missing` finds between `since` and `until`."""
-    since: datetime | None = None
-    until: datetime | None = None
+    since: str | None = None
+    """As it was written: times count from the database's clock."""
+    until: str | None = None
+    span: Span | None = None
+    """The window of `missing`; None until the database has told its time."""
     apply: bool = False
     yes: bool = False
     strategy: Strategy = Strategy.AUTO

@@ -48,9 +48,8 @@ def poison(case: Case) -> Verdict | None:
     head = evidence.head
     if head is None or not head.failing:
         return None
-    mine = next(
-        (m for m in evidence.messages if _partition(m) == head.partition and m.record.offset == head.offset), None
-    )
+    place = (head.partition, head.offset)
+    mine = next((m for m in evidence.messages if (_partition(m), m.record.offset) == place), None)
     if mine is None:
         return None
     return case.verdict(
