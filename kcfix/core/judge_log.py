@@ -100,6 +100,9 @@ def waiting(case: Case) -> Verdict | None:
     fresh = age is not None and -case.overdue <= age < case.overdue
     if young or (fresh and group is not None and group.members and (ahead or (lag.unprotected and joined_before))):
         return case.verdict(VerdictKind.IN_FLIGHT, f"{place}, not yet overdue", message=message)
+    if ahead and evidence.head is not None and evidence.dead_letters_unread:
+        # Whether the record that the group stands on was seen to fail: POISON or BLOCKED can't be told from PENDING.
+        return case.unknown(f"{place}, not read yet; what fails there is unknown: {evidence.dead_letters_error}")
     if ahead:
         return case.verdict(
             VerdictKind.PENDING, f"{place}, at or past the committed offset {lag.committed_offset}", message=message
@@ -119,8 +122,8 @@ def waiting(case: Case) -> Verdict | None:
     if evidence.dead_letters:
         why = evidence.dead_letters[-1].reason
         return case.verdict(VerdictKind.DEAD_LETTERED, f"{passed}; dead letter: {why}", message=message)
-    if evidence.dead_letters_error:
-        passed += f" (dead letters not read: {evidence.dead_letters_error})"
+    if evidence.dead_letters_unread:
+        return case.unknown(f"{passed}; whether it was dead-lettered is unknown: {evidence.dead_letters_error}")
     return case.verdict(VerdictKind.SKIPPED, passed, message=message)
 
 

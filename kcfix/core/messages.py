@@ -137,6 +137,7 @@ def _evidence(
                 heads,
                 tuple(mine.get(i, ())),
                 letters_error,
+                dead_letters_there=flow.dead_letters in offsets.topics,
             )
         )
         for i, tp in partition_of.items()
@@ -233,6 +234,8 @@ def _of_payment(
     heads: Mapping[TopicPartition, Head],
     letters: tuple[DeadLetter, ...],
     letters_error: str | None,
+    *,
+    dead_letters_there: bool,
 ) -> MessageEvidence:
     lag = offsets.lags[partition]
     begin = begins.get(partition)
@@ -249,6 +252,7 @@ def _of_payment(
         head=heads.get(partition),
         dead_letters=letters,
         dead_letters_error=letters_error,
+        dead_letters_absent=not dead_letters_there,
     )
 
 

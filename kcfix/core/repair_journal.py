@@ -24,7 +24,7 @@ def send_entry(kind: str, step: Step, message: Message) -> dict[str, object]:
         "step": kind,
         "payment_id": step.payment_id,
         "topic": message.topic,
-        "headers": {name: value.decode(errors="replace") for name, value in message.headers},
+        "headers": {name: (value or b"").decode(errors="replace") for name, value in message.headers},
         "before": _before(step),
     }
 

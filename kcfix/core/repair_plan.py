@@ -262,6 +262,8 @@ def _against_replay(snapshot: PaymentSnapshot, facts: PaymentFacts) -> list[str]
         against.append(f"{evidence.partition} stands on a record that fails")
     if evidence is not None and evidence.dead_letters:
         against.append("it has a dead letter whose cause may persist")
+    elif evidence is not None and evidence.dead_letters_unread:
+        against.append("whether it has a dead letter could not be read")
     matched = match_facts(facts).by_payment
     if any(p.id != facts.payment_id and p.id not in matched for p in facts.siblings):
         # The worker's purchase could not be told from one for the other payment.

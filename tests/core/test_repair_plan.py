@@ -85,6 +85,7 @@ def test_each_verdict_has_its_default(given: PaymentSnapshot, action: Action) ->
     [
         (snapshot(seen=evidence(committed=None), by=WORKING), "no usable committed offset"),
         (snapshot(seen=evidence(found(2), dead_letters=(dead_letter(2),)), by=WORKING), "dead letter"),
+        (snapshot(seen=evidence(dead_letters_error="slow"), by=WORKING), "dead letter could not be read"),
         (snapshot(seen=evidence(head=head(5, "boom", payment_id=OTHER)), by=WORKING), "stands on a record that fails"),
         (snapshot(facts(events=(event_row(event_id="purchase-confirmed-1"),)), by=WORKING), "no UUID"),
         (snapshot(facts(events=(event_row(payload=body(metadata="{}")),)), by=WORKING), "tier 30"),

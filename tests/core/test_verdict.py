@@ -122,6 +122,17 @@ CASES: list[tuple[str, V, PaymentSnapshot]] = [
     ("no tier", V.BAD_TIER, snapshot(facts(payment(metadata={"courseId": payment().course_id})))),
     ("a course that is not there", V.UNKNOWN_COURSE, snapshot(facts(course_known=False))),
     ("behind a failing record", V.BLOCKED, snapshot(seen=evidence(found(7), head=head(5, "x", payment_id=OTHER)))),
+    ("behind the offset, dead letters unread", V.UNKNOWN, snapshot(seen=evidence(found(2), dead_letters_error="slow"))),
+    (
+        "behind the offset, without a topic of dead letters",
+        V.SKIPPED,
+        snapshot(seen=evidence(found(2), dead_letters_error="no topic", dead_letters_absent=True)),
+    ),
+    (
+        "waiting behind a record that may fail: dead letters unread",
+        V.UNKNOWN,
+        snapshot(seen=evidence(found(7), head=head(5), dead_letters_error="slow")),
+    ),
     (
         "an old copy on another partition, at an offset where that of the newer one fails",
         V.BLOCKED,
