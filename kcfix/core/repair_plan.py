@@ -212,7 +212,14 @@ def _unknown(step: Step, snapshot: PaymentSnapshot, wishes: Wishes) -> Step:
     if wished and payment is not None and kafka_is_silent and step.verdict.purchase is None:
         note = "it stays unannounced, without trainer and sessions, until a later run announces it"
         return replace(_insert(step, snapshot, wishes, "Kafka does not answer"), notes=(note,))
+    evidence = snapshot.evidence.value
+    unread = evidence is not None and evidence.dead_letters_unread and step.verdict.purchase is None
+    if unread and wishes.strategy is Strategy.INSERT:
+        # Whatever they would tell (POISON, BLOCKED, PENDING, DEAD_LETTERED, SKIPPED), an insert by name is allowed.
+        return _insert(step, snapshot, wishes, "named by --strategy; its dead letters could not be read")
     why = "kcfix does not act on what it could not find out"
+    if unread:
+        why += "; an insert does not rest on it: --strategy insert"
     if kafka_is_silent and payment is not None and step.verdict.purchase is None:
         why += "; if it can't wait for Kafka: --strategy insert --announce-later"
     return replace(step, action=Action.UNKNOWN, why=why)

@@ -134,6 +134,16 @@ def test_kafka_silent_an_insert_needs_both_words() -> None:
     assert (step.verdict.kind, step.action) == (VerdictKind.UNKNOWN, Action.INSERT)
 
 
+@pytest.mark.parametrize("offset", [2, 7], ids=["passed", "waiting"])
+def test_where_dead_letters_can_not_be_read_only_an_insert_by_name_is_done(offset: int) -> None:
+    unread = snapshot(seen=evidence(found(offset), head=head(5), dead_letters_error="slow"), by=WORKING)
+    step = planned(unread)
+    assert (step.verdict.kind, step.action) == (VerdictKind.UNKNOWN, Action.UNKNOWN)
+    assert "--strategy insert" in step.why
+    assert planned(unread, strategy=Strategy.REPLAY).action is Action.UNKNOWN
+    assert planned(unread, strategy=Strategy.INSERT).action is Action.INSERT
+
+
 def test_a_replay_sends_the_found_event_byte_for_byte() -> None:
     message = found(2)
     step = planned(snapshot(seen=evidence(message), by=WORKING))
