@@ -12,6 +12,9 @@ from kcfix.core.ruling import Ruling
 from kcfix.core.verdict import OVERDUE
 from kcfix.errors import UsageError
 
+MOST = 100
+"""Payments that a run changes at most, unless `--max` says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -33,7 +36,8 @@ class Options:
     announce_later: bool = False
     course_id: str | None = None
     tier: int | None = None
-    limit: int = 100
+    limit: int = MOST
+    """Payments that are changed at most, the oldest first."""
     rate: float | None = None
     """Payments a second, at most."""
     wait: timedelta = timedelta(seconds=30)

@@ -277,6 +277,8 @@ def test_a_protected_context_wants_a_reason(repair: Callable[..., Ran], night: N
     ran = repair(night.ids[0], *APPLY, "-C", "prod")
     assert ran.code == 5
     assert "--reason" in ran.err
+    assert repair(night.ids[0], *APPLY, "-C", "prod", "--reason", " ").code == 5
+    assert night.database.purchases == []
 
 
 def test_several_projects_that_look_alike_are_a_refusal(repair: Callable[..., Ran], night: Night) -> None:
