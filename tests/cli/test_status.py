@@ -94,6 +94,12 @@ def test_payments_without_a_purchase_are_listed_oldest_first_with_verdict_and_ne
     assert ran.lines[-1] == f"  kcfix repair {old} {young}"
 
 
+def test_a_payment_of_a_wrong_clock_is_not_young_for_ever(run: Run, system: System) -> None:
+    ahead = system.pay(1, ago=-timedelta(minutes=3), sent=False)
+    assert run("status", "-q", **system.parts).lines == [ahead]
+    assert run("missing", "-q", **system.parts).lines == [ahead]
+
+
 def test_quiet_prints_the_ids_one_a_line_and_nothing_else(run: Run, system: System) -> None:
     old, young = system.pay(2), system.pay(1, ago=timedelta(minutes=5))
     ran = run("status", "-q", **system.parts)
