@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from kcfix.cli.context import services_of
 from kcfix.cli.guards import may_change, unguarded
-from kcfix.cli.repair_options import Options, check, checked_course, checked_tier
+from kcfix.cli.repair_options import MOST, Options, check, checked_course, checked_tier
 from kcfix.cli.repair_planning import given_ids, plan_for
 from kcfix.cli.repair_view import plan_view
+from kcfix.cli.window import SINCE, window
 from kcfix.core.repair_codes import dry_run_code
-from kcfix.core.repair_plan import RepairPlan, Strategy
-from kcfix.core.times import parse_duration, parse_time
+from kcfix.core.repair_plan import RepairPlan, Strategy, Wishes
+from kcfix.core.times import parse_duration
 from kcfix.errors import UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
@@ -58,8 +60,15 @@ def command(
         int | None, typer.Option("--tier", metavar="N", help="The tier (10, 20, 30) of the one payment, likewise.")
     ] = None,
     limit: Annotated[
-        int, typer.Option("--max", min=1, metavar="N", help="Change at most so many payments, the oldest first.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            "--max",
+            min=1,
+            metavar="N",
+            help="Change at most so many payments, the oldest first.",
+            show_default=f"{MOST}; with --apply-plan all of the plan",
+        ),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", metavar="N", help="Change at most so many payments a second.")
     ] = None,
@@ -103,21 +112,20 @@ def command(
         raise UsageError("--apply and --dry-run exclude each other")
     if rate is not None and rate <= 0:
         raise UsageError("--rate must be above 0")
-    now = services.now()
     options = check(
         Options(
             ids=tuple(payment_ids or ()),
             from_file=from_file,
             missing=missing,
-            since=parse_time(since, now, services.zone) if since else None,
-            until=parse_time(until, now, services.zone) if until else None,
+            since=since or None,
+            until=until or None,
             apply=apply,
             yes=yes,
             strategy=strategy,
             announce_later=announce_later,
             course_id=checked_course(course),
             tier=checked_tier(tier),
-            limit=limit,
+            limit=MOST if limit is None else limit,
             rate=rate,
             wait=parse_duration(wait),
             reason=reason,
@@ -130,13 +138,18 @@ def command(
         return run(options, services)
     if options.ids or options.from_file is not None or options.missing or options.plan_file is not None:
         raise UsageError("--apply-plan takes its payments from the plan")
+    if older_than or options.wishes != Wishes(overdue=options.overdue) or course or tier is not None:
+        raise UsageError("--strategy, --announce-later, --course, --tier and --older-than are as the plan has them")
     from kcfix.cli.repair_plan_file import apply_plan as from_plan
 
-    return from_plan(apply_plan, options, services, dry_run=dry_run)
+    return from_plan(apply_plan, options, services, dry_run=dry_run, most=limit)
 
 
 def run(options: Options, services: Services) -> View:
     """Plan, and with `apply` carry it out."""
+    if options.missing:
+        span = window(options.since or SINCE, options.until, options.overdue, services)
+        options = replace(options, span=span)
     given = given_ids(options, services)
     ids = given.valid
     ruling = options.ruling(ids[0]) if len(ids) == 1 else None

@@ -13,7 +13,7 @@ from kcfix.cli.repair_view import plan_view, result_view
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_apply import Applying
 from kcfix.core.repair_codes import applied_code
-from kcfix.core.repair_plan import RepairPlan, Step
+from kcfix.core.repair_plan import Action, RepairPlan, Step
 from kcfix.core.repair_result import Outcome, Result, Results
 from kcfix.core.repair_run import RepairRun
 from kcfix.core.verdict import VerdictKind
@@ -100,14 +100,15 @@ def _still_same(chosen: Sequence[Step], fresh: RepairPlan, results: Results) -> 
             going.append(again)
             continue
         settled = again.verdict.kind is VerdictKind.PURCHASED
+        outcome = Outcome.SETTLED if settled else Outcome.CHANGED
+        if again.action is Action.UNKNOWN:
+            outcome = Outcome.FAILED
         if again.action is step.action:
             text = f"since the plan was made it became another one: {again.why}"
         else:
             text = f"since the plan was made it became {again.verdict.kind}: {again.verdict.reason}"
             text += "" if settled else "; run it again"
-        results[step.payment_id] = Result(
-            step.payment_id, Outcome.SETTLED if settled else Outcome.CHANGED, text, False, again.verdict.purchase
-        )
+        results[step.payment_id] = Result(step.payment_id, outcome, text, False, again.verdict.purchase)
     return going
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from kcfix.core.missing import Span
 from kcfix.core.payments import TIERS, PaymentId, parse_uuid
 from kcfix.core.repair_plan import Strategy, Wishes
 from kcfix.core.ruling import Ruling
 from kcfix.core.verdict import OVERDUE
 from kcfix.errors import UsageError
+
+MOST = 100
+"""Payments that a run changes at most, unless `--max` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,19 @@ class Options:
     from_file: str | None = None
     missing: bool = False
     """All payments that `kcfix missing` finds between `since` and `until`."""
-    since: datetime | None = None
-    until: datetime | None = None
+    since: str | None = None
+    """As it was written: times count from the database's clock."""
+    until: str | None = None
+    span: Span | None = None
+    """The window of `missing`; None until the database has told its time."""
     apply: bool = False
     yes: bool = False
     strategy: Strategy = Strategy.AUTO
     announce_later: bool = False
     course_id: str | None = None
     tier: int | None = None
-    limit: int = 100
+    limit: int = MOST
+    """Payments that are changed at most, the oldest first."""
     rate: float | None = None
     """Payments a second, at most."""
     wait: timedelta = timedelta(seconds=30)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kcfix.core.capture import capture_unproven
+from kcfix.cli.payment_columns import payment_columns
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Result
 from kcfix.core.verdict import VerdictKind
@@ -26,25 +26,19 @@ def repair_row(step: Step, result: Result | None) -> dict[str, object]:
         "outcome_text": result.text if result else None,
         "changed": result.changed if result else False,
         "purchase_id": purchase.id if purchase else step.order.purchase_id if step.order and not result else None,
-        "tier": step.order.tier if step.order else payment.tier if payment else None,
         "event_id": step.replay.event.event_id if step.replay else None,
         "topic": message.topic if message else None,
         "partition": message.partition if message else None,
         "offset": message.offset if message else None,
-        "status": payment.status if payment else None,
-        "paid_at": payment.paid_at if payment else None,
-        "amount_minor": payment.amount_minor if payment else None,
-        "currency": payment.currency if payment else None,
-        "student_id": payment.student_id if payment else None,
-        "course_id": payment.course_id if payment else None,
-        "capture_unproven": capture_unproven(payment) if payment else None,
+        **payment_columns(payment),
+        # A person may have given what the payment does not state.
+        **({"tier": step.order.tier, "course_id": step.order.course_id} if step.order else {}),
     }
 
 
 def malformed_row(word: str) -> dict[str, object]:
     """The row of a word that can't be an id: it has every name that the others have."""
-    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "tier", "event_id", "topic", "partition", "offset")
-    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id", "capture_unproven")
+    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "event_id", "topic", "partition", "offset")
     return {
         "payment_id": word,
         "verdict": VerdictKind.NOT_FOUND,
@@ -54,5 +48,6 @@ def malformed_row(word: str) -> dict[str, object]:
         "why": "no payment has such an id",
         "notes": (),
         "changed": False,
-        **dict.fromkeys((*unknown, *payment)),
+        **dict.fromkeys(unknown),
+        **payment_columns(None),
     }

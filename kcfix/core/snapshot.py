@@ -84,6 +84,13 @@ class MessageEvidence:
     dead_letters: tuple[DeadLetter, ...] = ()
     dead_letters_error: str | None = None
     """Why the dead letters could not be read; None if they were."""
+    dead_letters_absent: bool = False
+    """Whether that is because there is no topic for them: then nothing can have been dead-lettered and kept."""
+
+    @property
+    def dead_letters_unread(self) -> bool:
+        """Whether there may be dead letters that were not seen."""
+        return self.dead_letters_error is not None and not self.dead_letters_absent
 
 
 @dataclass(frozen=True, slots=True)

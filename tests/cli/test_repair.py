@@ -277,6 +277,8 @@ def test_a_protected_context_wants_a_reason(repair: Callable[..., Ran], night: N
     ran = repair(night.ids[0], *APPLY, "-C", "prod")
     assert ran.code == 5
     assert "--reason" in ran.err
+    assert repair(night.ids[0], *APPLY, "-C", "prod", "--reason", " ").code == 5
+    assert night.database.purchases == []
 
 
 def test_several_projects_that_look_alike_are_a_refusal(repair: Callable[..., Ran], night: Night) -> None:
@@ -404,3 +406,18 @@ def test_a_payment_whose_capture_is_unproven_is_marked_before_it_is_repaired(
     rows = repair(*night.ids, "-o", "json").document["data"]
     assert [row["capture_unproven"] is None for row in rows] == [False, True]
     assert repair(*night.ids).out.count("capture unproven") == 1
+
+
+@pytest.mark.parametrize("silent", ["kafka", "database"])
+def test_a_system_that_falls_silent_under_the_question_is_4_and_no_change(
+    repair: Callable[..., Ran], night: Night, silent: str
+) -> None:
+    class Answer(Terminal):
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+            getattr(night, silent).down = Unreachable(f"{silent} did not answer within 3 s", system=silent)
+            return "y\n"
+
+    ran = repair(night.ids[0], "--apply", "-o", "json", tty=True, stdin=Answer(tty=True))
+    assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
+    assert f"{silent} did not answer" in ran.document["data"][0]["outcome_text"]
+    assert f"{silent} did not answer" in ran.document["errors"][0]["message"]

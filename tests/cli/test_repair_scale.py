@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import SendState
 from kcfix.errors import Unreachable
-from tests.cli.night import APPLY, Night, outcomes
-from tests.conftest import Ran, Terminal
+from tests.cli.night import APPLY, GROUP, Night, outcomes
+from tests.conftest import NOW, Ran, Terminal
+from tests.fakes_docker import container
 
 Repair = Callable[..., Ran]
 
@@ -181,3 +184,85 @@ def test_the_next_command_of_many_names_the_file_they_came_from(repair: Repair, 
     assert ran.lines[-1].strip() == f"kcfix repair --from-file {file} --apply --max 139"
     ran = repair("--from-file", str(file), *APPLY, "--max", "139", "-o", "json")
     assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+
+
+def working(night: Night) -> None:
+    """The worker runs and has read all there is, so that payments are replayed; it makes no purchase in this memory."""
+    started = int((NOW - timedelta(hours=1)).timestamp() * 1000)
+    night.docker.boxes = {c.id: c for c in [container(started_at=NOW - timedelta(hours=1, minutes=1))]}
+    night.kafka.join_worker(GROUP, "purchase-confirmed", client_id=f"purchase-worker-{started}", host="172.18.0.5")
+    night.kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", p): 0 for p in range(3)})
+
+
+def meanwhile(night: Night, happens: Callable[[], object], *, readings_before: int = 4) -> None:
+    """Something happens once the last plan was made, before the next reading.
+
+    The run plans twice; a plan reads a payment without purchase twice, before and after the offsets, others once.
+    """
+    real = night.database.facts
+    readings: list[Collection[PaymentId]] = []
+
+    def facts(
+        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        if len(readings) == readings_before:
+            happens()
+        readings.append(ids)
+        return real(ids, courses=courses)
+
+    night.database.facts = facts  # type: ignore[method-assign]
+
+
+def test_a_payment_that_was_refunded_since_the_plan_is_not_replayed(repair: Repair, night: Night) -> None:
+    working(night)
+    meanwhile(night, lambda: night.database.change(PaymentId(night.ids[0]), status="refunded"))
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    assert ran.document["data"][0]["action"] == "REPLAY"
+    assert (ran.code, outcomes(ran)) == (5, ["CHANGED"])
+    assert "refunded" in ran.document["data"][0]["outcome_text"]
+    assert night.kafka.sent == []
+
+
+def test_a_purchase_that_appeared_since_the_plan_is_success_and_nothing_is_replayed(
+    repair: Repair, night: Night
+) -> None:
+    working(night)
+    meanwhile(night, lambda: night.database.purchase(night.paid[0]))
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (0, ["SETTLED"])
+    assert night.kafka.sent == []
+
+
+def test_what_can_not_be_read_again_is_not_replayed(repair: Repair, night: Night) -> None:
+    working(night)
+
+    def silent() -> None:
+        raise Unreachable("the database did not answer within 3 s", system="database")
+
+    meanwhile(night, silent)
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
+    assert night.kafka.sent == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"), [("refunded", 5, "CHANGED"), (None, 0, "SETTLED")], ids=["refunded", "allocated"]
+)
+def test_what_needs_no_announcement_any_more_is_not_announced(
+    repair: Repair, night: Night, status: str | None, code: int, outcome: str
+) -> None:
+    night.kafka.send_states = [SendState.REJECTED]
+    repair(night.ids[0], *APPLY)
+    [made] = night.database.purchases
+
+    def happens() -> None:
+        if status is None:
+            night.database.allocation(made, sessions=20)
+        else:
+            night.database.change(PaymentId(night.ids[0]), status=status)
+
+    meanwhile(night, happens, readings_before=2)
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert ran.document["data"][0]["action"] == "ANNOUNCE"
+    assert (ran.code, outcomes(ran)) == (code, [outcome])
+    assert night.announced() == []

@@ -23,6 +23,7 @@ from tests.fakes_database import FakeDatabase
 from tests.fakes_kafka import WEEK, FakeKafka
 
 GROUP = Flow().purchase_group
+PARTITIONS = [TopicPartition("purchase-confirmed", p) for p in range(3)]
 
 
 @dataclass
@@ -168,3 +169,43 @@ def test_a_partition_that_can_not_be_read_leaves_unknown_what_was_not_found() ->
     kafka.search = cut  # type: ignore[method-assign]
     verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
     assert (verdict.kind, "time is up" in verdict.reason) == (VerdictKind.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("replayed", ["home", "elsewhere"])
+def test_of_copies_on_several_partitions_the_newest_decides(replayed: str) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = [database.payment(n, student=n, paid_at=NOW - timedelta(minutes=20)) for n in range(1, 12)]
+    for one in paid:
+        home = murmur2_partition(one.id.encode(), 3)
+        old = (home + 1) % 3 if replayed == "home" else home
+        kafka.put("purchase-confirmed", one.id, at=one.paid_at, partition=old)
+    read = {tp: kafka.log_offsets([tp])[tp].log_end_offset or 0 for tp in PARTITIONS}
+    kafka.commit_as_worker(GROUP, read)
+    for one in paid:
+        home = murmur2_partition(one.id.encode(), 3)
+        new = home if replayed == "home" else (home + 1) % 3
+        kafka.put("purchase-confirmed", one.id, at=NOW - timedelta(minutes=5), partition=new)
+    # Of many payments each other's partitions are searched as well.
+    snapshots = payment_snapshots([p.id for p in paid], sources(database, kafka)).by_payment.values()
+    assert {judge(s).kind for s in snapshots} == {VerdictKind.PENDING}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["unread", "no such topic"])
+def test_dead_letters_that_can_not_be_read_leave_open_what_they_would_tell(there: bool) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    record = kafka.put("purchase-confirmed", paid.id, at=paid.paid_at)
+    kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", record.partition): 1})
+    real = kafka.search
+
+    def slow(ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False) -> SearchResult:
+        found = real(ranges, needles, anywhere=anywhere)
+        return SearchResult((), (), {TopicPartition("dead-letter-queue", 0): "time is up"}) if anywhere else found
+
+    if there:
+        kafka.search = slow  # type: ignore[method-assign]
+    else:
+        kafka.remove_topic("dead-letter-queue")
+    verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
+    assert verdict.kind is (VerdictKind.UNKNOWN if there else VerdictKind.SKIPPED), verdict.reason
+    assert ("time is up" in verdict.reason) is there

@@ -10,13 +10,21 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.judge import judge
 from kcfix.core.payments import PaymentFacts
-from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, PaymentSnapshot, PurchaseWorkers, Reading
+from kcfix.core.snapshot import (
+    AnnouncementEvidence,
+    FoundMessage,
+    MessageEvidence,
+    PaymentSnapshot,
+    PurchaseWorkers,
+    Reading,
+)
 from kcfix.core.verdict import VerdictKind as V
 from kcfix.core.working import WorkState
 from tests.core.snapshots import (
     NOW,
     OTHER,
     PAID_AT,
+    PARTITION,
     PAYMENT,
     allocation,
     announcement,
@@ -44,6 +52,12 @@ STARTED_BEFORE = PAID_AT - minutes(10)
 def two(first: object, second: object, *purchases: object, **changes: object) -> PaymentFacts:
     """Facts of a payment whose student paid twice for the course."""
     return replace(facts(), siblings=(first, second), purchases=purchases, **changes)  # type: ignore[arg-type]
+
+
+def elsewhere(offset: int) -> FoundMessage:
+    """The payment's message on another partition than its key leads to."""
+    there = found(offset)
+    return FoundMessage(replace(there.record, partition=(PARTITION.partition + 1) % 3), there.event)
 
 
 CASES: list[tuple[str, V, PaymentSnapshot]] = [
@@ -108,6 +122,22 @@ CASES: list[tuple[str, V, PaymentSnapshot]] = [
     ("no tier", V.BAD_TIER, snapshot(facts(payment(metadata={"courseId": payment().course_id})))),
     ("a course that is not there", V.UNKNOWN_COURSE, snapshot(facts(course_known=False))),
     ("behind a failing record", V.BLOCKED, snapshot(seen=evidence(found(7), head=head(5, "x", payment_id=OTHER)))),
+    ("behind the offset, dead letters unread", V.UNKNOWN, snapshot(seen=evidence(found(2), dead_letters_error="slow"))),
+    (
+        "behind the offset, without a topic of dead letters",
+        V.SKIPPED,
+        snapshot(seen=evidence(found(2), dead_letters_error="no topic", dead_letters_absent=True)),
+    ),
+    (
+        "waiting behind a record that may fail: dead letters unread",
+        V.UNKNOWN,
+        snapshot(seen=evidence(found(7), head=head(5), dead_letters_error="slow")),
+    ),
+    (
+        "an old copy on another partition, at an offset where that of the newer one fails",
+        V.BLOCKED,
+        snapshot(seen=evidence(elsewhere(5), found(7), head=head(5, "x", payment_id=OTHER))),
+    ),
     ("behind what can't be decoded", V.BLOCKED, snapshot(seen=evidence(found(7), head=head(5, "x", payment_id=None)))),
     ("young, no message yet", V.IN_FLIGHT, snapshot(facts(YOUNG))),
     (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -17,24 +16,15 @@ from kcfix.core.ports import DatabasePort, IndexState
 from kcfix.errors import AccessDenied, KcfixError, Unreachable, UsageError
 from kcfix.flow import Flow
 from tests.fakes_database import NOW, FakeDatabase, course_id, payment_id
+from tests.real import postgres_world
 from tests.real.postgres_proxy import proxy
 from tests.real.postgres_server import PASSWORD, Server
-from tests.real.postgres_world import PostgresWorld, server_with_shapes
+from tests.real.postgres_world import PostgresWorld
 
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with server_with_shapes() as started:
-        yield started
-
-
-@pytest.fixture
-def world(postgres: Server) -> Iterator[PostgresWorld]:
-    made = PostgresWorld(postgres)
-    yield made
-    made.close()
+postgres, world = postgres_world.postgres, postgres_world.world
 
 
 # bad days

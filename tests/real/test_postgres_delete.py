@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteState
 from tests.contract.database_deleting import go_on_deleting, made
+from tests.real import postgres_world
 from tests.real.postgres_proxy import Loss, proxy
-from tests.real.postgres_server import Server
-from tests.real.postgres_world import PostgresWorld, server_with_shapes
+from tests.real.postgres_world import PostgresWorld
 
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with server_with_shapes() as started:
-        yield started
-
-
-@pytest.fixture
-def world(postgres: Server) -> Iterator[PostgresWorld]:
-    made = PostgresWorld(postgres)
-    yield made
-    made.close()
+postgres, world = postgres_world.postgres, postgres_world.world
 
 
 @pytest.mark.parametrize(("loss", "rows"), [(Loss.AFTER, 0), (Loss.BEFORE, 1), (Loss.SILENCE, 1)])

@@ -24,6 +24,7 @@ from kcfix.drill.faults import break_, mend
 from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import Drill, Options, load
 from kcfix.drill.up import up
+from tests.real import repair_world
 from tests.real.conftest import Kcfix, Ran, eventually, kafka
 
 WORKER = "purchase-worker"
@@ -44,17 +45,7 @@ def system(own_state: Path | None) -> Iterator[Drill]:
         down(name)
 
 
-@pytest.fixture
-def database(system: Drill) -> Iterator[psycopg.Connection]:
-    """A connection to this file's drill."""
-    with psycopg.connect(system.dsn, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def kcfix(system: Drill, tmp_path: Path) -> Kcfix:
-    """Kcfix on this file's drill."""
-    return Kcfix(tmp_path, f"drill:{system.name}")
+database, kcfix = repair_world.database, repair_world.kcfix
 
 
 @pytest.fixture
