@@ -94,6 +94,7 @@ OFFSETS: Mapping[str, Document] = {
             "cut_short": ["string"],
             "outcomes": MapOf("integer"),
             "offsets_kept_seconds": "number?",
+            "offsets_expire_at": "time?",
         },
     ),
     "offsets-export": Document(

@@ -14,15 +14,12 @@ from kcfix.core.journal import RunRecord
 from kcfix.core.move import Move, MovePlan
 from kcfix.core.move_apply import MoveOutcome, MoveResult, Moving
 from kcfix.core.move_journal import COMMAND
-from kcfix.core.move_read import MoveSources, TopicChoice, Wish, read_moves
+from kcfix.core.move_read import MoveSources, TopicChoice, Wish, names_of_running, read_moves
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.workers import ContainerState
+from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, NotFound, PartlyApplied, Refused, Unreachable, UsageError, worst_code
 from kcfix.render.view import View
 from kcfix.services import Services
-
-STOPPED = (ContainerState.EXITED, ContainerState.CREATED, ContainerState.DEAD, ContainerState.REMOVING)
-"""States from which a worker does not come back by itself: a paused one would go on committing where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +88,17 @@ def move_sources(services: Services) -> MoveSources:
         flow=services.flow,
         kafka=lambda: services.kafka,
         database=lambda: services.database,
-        running=lambda worker: running(worker, services),
+        containers=lambda worker: containers(worker, services),
         runs=runs,
     )
 
 
-def running(worker: str, services: Services) -> tuple[str, ...]:
-    """Names of this worker's containers that run, or would by themselves, as they are now. Raises Unreachable."""
+def containers(worker: str, services: Services) -> tuple[Container, ...]:
+    """This worker's containers as they are now; those that are gone are left out. Raises Unreachable."""
     found = []
     for box in services.discovery.workers.get(worker, ()):
         with contextlib.suppress(NotFound):
-            now = services.docker.inspect(box.id)
-            if now.state not in STOPPED:
-                found.append(now.name)
+            found.append(services.docker.inspect(box.id))
     return tuple(found)
 
 
@@ -173,7 +168,7 @@ def _look(plan: MovePlan, services: Services) -> Callable[[], tuple[str, ...] | 
         if not plan.stage.worker:
             return None
         try:
-            return running(plan.stage.worker, services)
+            return names_of_running(containers(plan.stage.worker, services))
         except KcfixError:
             return None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from kcfix.cli.offsets_move import move_sources, running
+from kcfix.cli.offsets_move import containers, move_sources
 from kcfix.cli.offsets_rows import standing_row
 from kcfix.cli.offsets_view import group_line, passages_table
 from kcfix.core.logentry import LogEntry
-from kcfix.core.move_read import TopicChoice
+from kcfix.core.move_read import TopicChoice, names_of_running
 from kcfix.core.offsets import GroupState
 from kcfix.core.passage import is_unsettled
 from kcfix.core.standing import GroupStanding, Standing, read_standing
@@ -161,7 +161,7 @@ def _way_out(found: GroupStanding, services: Services) -> list[str]:
 
 def _stop(worker: str, services: Services) -> list[str]:
     try:
-        names: Sequence[str] = running(worker, services) if worker else ()
+        names: Sequence[str] = names_of_running(containers(worker, services)) if worker else ()
     except KcfixError:
         names = ()
     return [shlex.join(["docker", "stop", *names])] if names else []

@@ -14,7 +14,7 @@ from kcfix.core.offsets import Group, TopicPartition
 from kcfix.core.passage import Passage, is_unsettled
 from kcfix.core.restart import No
 from kcfix.core.settlement import Settlement
-from kcfix.core.times import format_duration
+from kcfix.core.times import format_duration, format_time
 from kcfix.errors import Refused, Unreachable
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View
 from kcfix.services import Services
@@ -54,7 +54,7 @@ def move_view(
             _table(plan, done, applied=applied),
             *_messages(plan),
             Text(tuple(_how(m) for m in plan.moves if m.place.offset is not None or m.changes)),
-            Text(_summary(plan, done, applied=applied, applying=applying, run_id=run_id)),
+            Text(_summary(plan, done, services, applying=applying, run_id=run_id)),
         ),
         data=[move_row(plan, move, done.get(move.partition)) for move in plan.moves],
         summary={
@@ -69,6 +69,7 @@ def move_view(
             "cut_short": plan.halted,
             "outcomes": dict(Counter(str(r.outcome) for r in done.values())),
             "offsets_kept_seconds": plan.offsets_kept,
+            "offsets_expire_at": plan.expires_at,
         },
         warnings=(*plan.halted, *plan.notes, *warnings),
         errors=() if applying else _problems(plan, done),
@@ -169,8 +170,8 @@ def _message(s: Settlement) -> tuple[Cell | str | int | None, ...]:
 def _summary(
     plan: MovePlan,
     done: Mapping[TopicPartition, MoveResult],
+    services: Services,
     *,
-    applied: bool,
     applying: bool,
     run_id: str | None,
 ) -> tuple[Line, ...]:
@@ -184,12 +185,8 @@ def _summary(
     if run_id is not None:
         counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(str(r.outcome) for r in done.values()).items())
         lines.append(f"Applied: {counts}. Journal: run {run_id}.")
-        if plan.offsets_kept is not None and any(r.changed for r in done.values()):
-            kept = format_duration(plan.offsets_kept)
-            lines.append(
-                f"Kafka keeps offsets of a group without members for {kept} from when the last one left: committing "
-                "does not begin that time anew, a worker that joins does."
-            )
+        if any(r.changed for r in done.values()):
+            lines += _expiry(plan, services)
     elif plan.unknown:
         lines.append("What lies between could not be read, so nothing may be moved. Nothing was changed.")
     elif plan.refusals:
@@ -201,6 +198,17 @@ def _summary(
         text = f"Planned: {count} offset{'s' * (count != 1)} to be moved."
         lines.append(text if applying else f"{text} Nothing was changed.")
     return tuple(lines)
+
+
+def _expiry(plan: MovePlan, services: Services) -> list[Line]:
+    """How long what was committed lives."""
+    if plan.offsets_kept is None:
+        return []
+    kept = format_duration(plan.offsets_kept)
+    told = f"Kafka forgets the offsets of a group {kept} after its last member left"
+    if plan.expires_at is not None:
+        told += f": at {format_time(plan.expires_at, services.zone)}"
+    return [f"{told}. Committing does not begin that time anew, a worker that joins does."]
 
 
 def _next(

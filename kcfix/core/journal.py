@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from kcfix.errors import NotFound
@@ -113,6 +113,9 @@ def find_run(runs: Sequence[RunRecord], wish: str) -> RunRecord:
     return found[0]
 
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
 def _time(value: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(value))
@@ -144,7 +147,8 @@ def read_runs(lines: Iterable[str]) -> tuple[RunRecord, ...]:
             runs[run] = _begun(run, entry)
         elif run in runs:
             runs[run] = _continued(runs[run], entry)
-    return tuple(sorted(runs.values(), key=lambda r: r.id, reverse=True))
+    # Ids of runs that began within one second do not sort by time.
+    return tuple(sorted(runs.values(), key=lambda r: (r.started_at or _BEFORE_ALL, r.id), reverse=True))
 
 
 def _begun(run: str, entry: Mapping[str, Any]) -> RunRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kcfix.core.committing import OffsetCommit, offset_text
 from kcfix.core.offsets import Group, LagState, PartitionLag, TopicPartition
@@ -185,11 +185,23 @@ class MovePlan:
     notes: tuple[str, ...] = ()
     offsets_kept: timedelta | None = None
     """How long the broker keeps offsets of a group without members; None: not known."""
+    stopped_at: datetime | None = None
+    """When the last container of its worker stopped; None: one runs, there is none, or that is not known."""
 
     @property
     def changing(self) -> tuple[Move, ...]:
         """The moves that would be made; empty where the plan is refused."""
         return () if self.refusals or self.unknown else tuple(m for m in self.moves if m.changes)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When Kafka forgets the group's offsets unless a member joins before; None: not known.
+
+        The time runs from when the group became empty, and a commit does not begin it anew (Kafka, KIP-211).
+        """
+        if self.offsets_kept is None or self.stopped_at is None:
+            return None
+        return self.stopped_at + self.offsets_kept
 
 
 def in_the_way(group: Group, running: tuple[str, ...] | None) -> tuple[No, ...]:

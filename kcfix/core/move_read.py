@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kcfix.core.events import Record
 from kcfix.core.journal import RunRecord
@@ -26,6 +26,7 @@ from kcfix.core.ports import DatabasePort, KafkaPort, OffsetRange, Topic
 from kcfix.core.restart import No
 from kcfix.core.settlement import is_checked, settlements
 from kcfix.core.target import Target, TargetKind
+from kcfix.core.workers import Container, ContainerState
 from kcfix.errors import KcfixError, NotFound, Refused, Unreachable
 from kcfix.flow import Flow, Stage
 
@@ -66,8 +67,8 @@ class MoveSources:
     flow: Flow
     kafka: Callable[[], KafkaPort]
     database: Callable[[], DatabasePort]
-    running: Callable[[str], tuple[str, ...]]
-    """Names of the running containers of a worker, by its Compose service name."""
+    containers: Callable[[str], tuple[Container, ...]]
+    """The containers of a worker as they are now, by its Compose service name."""
     runs: Callable[[], Sequence[RunRecord]]
     """The journal, the newest run first."""
 
@@ -145,7 +146,8 @@ def read_moves(wish: Wish, sources: MoveSources) -> MovePlan:
             moves = _moves(wish, stage, known, halted, sources)
         except (Unreachable, Refused) as error:
             unknown = (error.message,)
-    running, notes = _running(stage, sources)
+    boxes, notes = _containers(stage, sources)
+    running = None if boxes is None else names_of_running(boxes)
     checked = is_checked(stage)
     impossible = tuple(
         No(f"{m.partition}: {m.place.how}", "name an offset, or --to first-unsettled")
@@ -172,16 +174,33 @@ def read_moves(wish: Wish, sources: MoveSources) -> MovePlan:
         halted=tuple(h.text(lags) for h in halted),
         notes=notes,
         offsets_kept=_kept(sources.kafka()),
+        stopped_at=_stopped_at(boxes),
     )
 
 
-def _running(stage: Stage, sources: MoveSources) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def _containers(stage: Stage, sources: MoveSources) -> tuple[tuple[Container, ...] | None, tuple[str, ...]]:
+    """None, and why, where Docker did not answer or nothing says which containers belong to the group."""
     if not stage.worker:
         return None, ("the group is none of the flow: whether a container belongs to it is not known",)
     try:
-        return sources.running(stage.worker), ()
+        return sources.containers(stage.worker), ()
     except KcfixError as error:
         return None, (f"whether a container of {stage.worker} runs could not be looked at: {error.message}",)
+
+
+STOPPED = (ContainerState.EXITED, ContainerState.CREATED, ContainerState.DEAD, ContainerState.REMOVING)
+"""States from which a worker does not come back by itself: a paused one would go on committing where it was."""
+
+
+def names_of_running(containers: Iterable[Container]) -> tuple[str, ...]:
+    """Those that run, or would by themselves."""
+    return tuple(c.name for c in containers if c.state not in STOPPED)
+
+
+def _stopped_at(containers: Sequence[Container] | None) -> datetime | None:
+    if not containers or names_of_running(containers):
+        return None
+    return max((c.finished_at for c in containers if c.finished_at is not None), default=None)
 
 
 def _moves(

@@ -112,6 +112,23 @@ def test_a_reset_is_refused_under_a_member_a_container_and_over_what_the_worker_
 
 
 @pytest.mark.usefixtures("bare")
+def test_nothing_is_moved_that_can_t_be_judged(system: Drill, kcfix: Kcfix) -> None:
+    buy(system, 1, partition=0)
+    cache = ("offsets", "reset", "--group", "cache-invalidation-workers", "--to", "earliest", "-o", "json")
+    told = " ".join(kcfix(*cache).document["summary"]["refusals"])
+    assert "has members: cache-worker-" in told
+    for fault in ("database-down", "broker-down"):
+        break_(system, fault)
+        try:
+            ran = reset(kcfix, "latest", *P0)
+            assert ran.code == 4, ran.out
+            assert "Traceback" not in ran.err
+        finally:
+            mend(system, fault)
+    assert committed(system) == {}
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_pin_saves_what_a_plain_start_would_skip(
     system: Drill, kcfix: Kcfix, engine: Engine, database: psycopg.Connection
 ) -> None:
@@ -121,7 +138,7 @@ def test_a_pin_saves_what_a_plain_start_would_skip(
     assert {m["payment_id"] for row in shown.rows for m in row["passed"]["messages"]} == set(ids)
     pinned = kcfix("offsets", "pin", "--group", GROUP, "--apply", "--yes")
     assert pinned.code == 0, pinned.out
-    assert "Kafka keeps offsets of a group without members for 7d" in pinned.out
+    assert "Kafka forgets the offsets of a group 7d after its last member left: at 20" in pinned.out
     start(system, engine)
     eventually(lambda: [purchases(database, i) for i in ids] == [1, 1, 1])
 
