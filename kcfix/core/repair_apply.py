@@ -115,11 +115,8 @@ class Applying:
                 return purchase
             case InsertState.REFUSED:
                 found = _purchase_in(result.facts)
-                if found is not None and found.id != order.purchase_id:
+                if found is not None:  # never kcfix's own: that is EXISTS
                     self._note(step, Outcome.SETTLED, MADE_MEANWHILE, changed=False, purchase=found)
-                elif found is not None:
-                    text = "another run of kcfix inserted it in the meantime; look again"
-                    self._note(step, Outcome.UNANNOUNCED, text, changed=False, purchase=found)
                 else:
                     self._note(step, Outcome.CHANGED, result.reason or "the world changed", changed=False)
             case InsertState.FAILED:
