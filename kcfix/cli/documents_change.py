@@ -61,6 +61,9 @@ CHANGE: Mapping[str, Document] = {
             "topic": "string?",
             "partition": "integer?",
             "offset": "integer?",
+            "allocation_id": "string?",
+            "sessions": "integer?",
+            "cache_group_passed": "boolean?",
             **MAYBE_PAYMENT,
         },
         {

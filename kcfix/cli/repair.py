@@ -9,7 +9,7 @@ import typer
 
 from kcfix.cli.context import services_of
 from kcfix.cli.guards import may_change, unguarded
-from kcfix.cli.repair_options import MOST, Options, check, checked_course, checked_tier
+from kcfix.cli.repair_options import MOST, WAIT, Options, check, checked_course, checked_tier
 from kcfix.cli.repair_planning import given_ids, plan_for
 from kcfix.cli.repair_view import plan_view
 from kcfix.cli.window import SINCE, window
@@ -73,8 +73,14 @@ def command(
         float | None, typer.Option("--rate", metavar="N", help="Change at most so many payments a second.")
     ] = None,
     wait: Annotated[
-        str, typer.Option(metavar="SPAN", help="How long to watch for the purchase after a replay.")
-    ] = "30s",
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            help="How long to watch for the purchase after a replay (30s by itself); named, what was settled is also "
+            "followed to its allocation and sessions.",
+            show_default=False,
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.")] = "",
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="SPAN", help="Leave younger payments alone.", show_default="1m")
@@ -127,7 +133,8 @@ def command(
             tier=checked_tier(tier),
             limit=MOST if limit is None else limit,
             rate=rate,
-            wait=parse_duration(wait),
+            wait=WAIT if wait is None else parse_duration(wait),
+            follow=wait is not None,
             reason=reason,
             exit_code=exit_code,
             overdue=parse_duration(older_than) if older_than else services.settings.overdue,

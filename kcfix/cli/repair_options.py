@@ -14,6 +14,8 @@ from kcfix.errors import UsageError
 
 MOST = 100
 """Payments that a run changes at most, unless `--max` says otherwise."""
+WAIT = timedelta(seconds=30)
+"""How long a run watches for the purchases after a replay, unless `--wait` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Options:
     """Payments that are changed at most, the oldest first."""
     rate: float | None = None
     """Payments a second, at most."""
-    wait: timedelta = timedelta(seconds=30)
+    wait: timedelta = WAIT
+    """How long to watch for the purchases after a replay, and for what follows where that is wanted."""
+    follow: bool = False
+    """Whether to follow what was settled to its allocation and sessions."""
     reason: str = ""
     exit_code: bool = False
     overdue: timedelta = OVERDUE

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from kcfix.cli.payment_columns import payment_columns
+from kcfix.core.repair_follow import Followed
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Result
 from kcfix.core.verdict import VerdictKind
 
 
-def repair_row(step: Step, result: Result | None) -> dict[str, object]:
-    """One payment of the plan, and what became of it."""
+def repair_row(step: Step, result: Result | None, followed: Followed | None = None) -> dict[str, object]:
+    """One payment of the plan, what became of it, and how far the flow went on where it was followed."""
     payment = step.facts.payment if step.facts else None
     message = step.verdict.message.record if step.verdict.message else None
     purchase = (result.purchase if result else None) or step.verdict.purchase
@@ -30,9 +31,19 @@ def repair_row(step: Step, result: Result | None) -> dict[str, object]:
         "topic": message.topic if message else None,
         "partition": message.partition if message else None,
         "offset": message.offset if message else None,
+        **_followed(followed),
         **payment_columns(payment),
         # A person may have given what the payment does not state.
         **({"tier": step.order.tier, "course_id": step.order.course_id} if step.order else {}),
+    }
+
+
+def _followed(followed: Followed | None) -> dict[str, object]:
+    known = followed is not None and followed.silent is None
+    return {
+        "allocation_id": followed.allocation_id if followed else None,
+        "sessions": followed.sessions if followed and known else None,
+        "cache_group_passed": followed.cache_passed if followed else None,
     }
 
 
@@ -49,5 +60,6 @@ def malformed_row(word: str) -> dict[str, object]:
         "notes": (),
         "changed": False,
         **dict.fromkeys(unknown),
+        **_followed(None),
         **payment_columns(None),
     }

@@ -16,6 +16,7 @@ from typing import Protocol
 from kcfix.core.announce import announcement
 from kcfix.core.events import Message, advisory_lock_key, own_purchase_id
 from kcfix.core.matching import match_facts
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, HeldPurchase, InsertResult, InsertState, KafkaPort, SendResult, SendState
 from kcfix.core.repair_again import MADE_MEANWHILE, sent_no_more
@@ -114,11 +115,8 @@ class Applying:
                 return purchase
             case InsertState.REFUSED:
                 found = _purchase_in(result.facts)
-                if found is not None and found.id != order.purchase_id:
+                if found is not None:  # never kcfix's own: that is EXISTS
                     self._note(step, Outcome.SETTLED, MADE_MEANWHILE, changed=False, purchase=found)
-                elif found is not None:
-                    text = "another run of kcfix inserted it in the meantime; look again"
-                    self._note(step, Outcome.UNANNOUNCED, text, changed=False, purchase=found)
                 else:
                     self._note(step, Outcome.CHANGED, result.reason or "the world changed", changed=False)
             case InsertState.FAILED:
@@ -150,7 +148,10 @@ class Applying:
             if sent.state is SendState.ACKNOWLEDGED:
                 done = "inserted and announced" if inserted else "announced"
                 text = f"{done} ({_place(self.flow.purchase_created, sent)})"
-                self._note(step, Outcome.SETTLED, text, changed=True, purchase=purchase)
+                where = _where(self.flow.purchase_created, sent)
+                self.results[step.payment_id] = Result(
+                    step.payment_id, Outcome.SETTLED, text, changed=True, purchase=purchase, announced_at=where
+                )
             else:
                 doubt = "not surely announced" if sent.state is SendState.UNKNOWN else "not announced"
                 changed = inserted or sent.state is SendState.UNKNOWN
@@ -259,6 +260,11 @@ class Applying:
 def _held(step: Step, purchase: Purchase) -> HeldPurchase:
     keys = {advisory_lock_key(purchase.student_id, purchase.course_id), *(step.order.lock_keys if step.order else ())}
     return HeldPurchase(purchase.id, tuple(sorted(keys)))
+
+
+def _where(topic: str, sent: SendResult) -> tuple[TopicPartition, int] | None:
+    known = sent.partition is not None and sent.offset is not None
+    return (TopicPartition(topic, sent.partition or 0), sent.offset or 0) if known else None
 
 
 def _place(topic: str, sent: SendResult) -> str:

@@ -100,7 +100,7 @@ class AnnouncementEvidence:
     purchase_id: str
     announcements: tuple[Record, ...]
     reaches_back: bool
-    """Whether all that was sent since the purchase is still in the log of every partition, and all was read."""
+    """Whether all that was sent since the purchase is still in the log of every partition."""
     waits: bool | None = False
     """Whether one of the announcements lies at or past the allocation group's committed offset; None where that is not
     known, or no committed offset protects its partition."""

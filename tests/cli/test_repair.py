@@ -421,3 +421,29 @@ def test_a_system_that_falls_silent_under_the_question_is_4_and_no_change(
     assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
     assert f"{silent} did not answer" in ran.document["data"][0]["outcome_text"]
     assert f"{silent} did not answer" in ran.document["errors"][0]["message"]
+
+
+def test_ctrl_c_during_an_insert_leaves_it_open_whether_it_was_committed(
+    repair: Callable[..., Ran], run: Run, night: Night
+) -> None:
+    def interrupted(orders: Sequence[Any], recheck: Any) -> Any:
+        raise KeyboardInterrupt
+
+    night.database.insert = interrupted  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY)
+    assert ran.code == 130
+    assert "whether it was committed is unknown" in ran.err
+    [row] = run("history", "-o", "json").document["data"]
+    assert (row["exit_code"], row["summary"]["outcomes"]) == (6, {"UNSEEN": 1, "LEFT": 1})
+
+
+@pytest.mark.parametrize(("state", "code"), [(SendState.UNKNOWN, 6), (SendState.REJECTED, 4)])
+def test_an_announcement_alone_that_was_not_answered_may_have_changed_something(
+    repair: Callable[..., Ran], night: Night, state: SendState, code: int
+) -> None:
+    night.kafka.send_states = [SendState.REJECTED]
+    repair(night.ids[0], *APPLY)
+    night.kafka.send_states = [state]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert ran.document["data"][0]["action"] == "ANNOUNCE"
+    assert (ran.code, outcomes(ran)) == (code, ["UNANNOUNCED"])

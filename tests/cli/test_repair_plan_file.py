@@ -279,3 +279,11 @@ def test_identical_facts_of_another_run_are_the_same_facts(night: Night) -> None
     assert system_differences(here, replace(here, database="elsewhere:2/kc", payments_database="elsewhere:2/kc")) == ()
     assert system_differences(here, replace(here, database_identifier=None)) == ()
     assert system_differences(here, replace(here, database_identifier=None, database="x:1/kc")) != ()
+
+
+def test_a_fact_that_a_forged_plan_leaves_out_counts_as_changed(repair: Repair, night: Night, planned: Path) -> None:
+    document = json.loads(planned.read_text())
+    del document["steps"][0]["facts"]["payment.status"]
+    rehashed(document, planned)
+    ran = repair("--apply-plan", str(planned), "--dry-run", "-o", "json")
+    assert "payment.status was nothing, is succeeded" in ran.document["data"][0]["why"]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from kcfix.core.events import advisory_lock_key
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import SendState
-from kcfix.errors import Unreachable
+from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 from tests.cli.night import APPLY, GROUP, Night, outcomes
 from tests.conftest import NOW, Ran, Terminal
 from tests.fakes_docker import container
@@ -266,3 +268,53 @@ def test_what_needs_no_announcement_any_more_is_not_announced(
     assert ran.document["data"][0]["action"] == "ANNOUNCE"
     assert (ran.code, outcomes(ran)) == (code, [outcome])
     assert night.announced() == []
+
+
+def test_a_purchase_that_reads_back_inactive_stops_the_run(repair: Repair, night: Night, many: list[str]) -> None:
+    sent = night.kafka.send
+
+    def send(messages: Any) -> Any:
+        results = sent(messages)
+        night.database.purchases[:] = [replace(p, is_active=False) for p in night.database.purchases]
+        return results
+
+    night.kafka.send = send  # type: ignore[method-assign]
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNVERIFIED"] + ["LEFT"] * 6)
+    assert "is not active" in ran.document["data"][0]["outcome_text"]
+
+
+def test_an_announcement_is_made_under_the_same_locks_as_the_insert(repair: Repair, night: Night) -> None:
+    written = "00000000-0000-4000-8000-00030000000A"
+    night.database.courses.add(written.lower())
+    paid = night.pay(5, metadata={"courseId": written, "sessionCount": 20})
+    keys: dict[str, set[int]] = {}
+    insert, holding = night.database.insert, night.database.holding
+
+    def inserting(orders: Sequence[Any], recheck: Any) -> Any:
+        keys["insert"] = {key for order in orders for key in order.lock_keys}
+        return insert(orders, recheck)
+
+    def held(purchases: Sequence[Any]) -> Any:
+        keys["announce"] = {key for purchase in purchases for key in purchase.lock_keys}
+        return holding(purchases)
+
+    night.database.insert, night.database.holding = inserting, held  # type: ignore[method-assign]
+    assert repair(paid.id, *APPLY).code == 0
+    assert keys["announce"] == keys["insert"]
+    assert advisory_lock_key(paid.student_id, written) in keys["announce"]
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("no answer"), Unreachable("down", system="kafka")])
+def test_a_replay_of_which_nobody_knows_whether_it_was_sent_is_unknown(
+    repair: Repair, night: Night, error: KcfixError
+) -> None:
+    working(night)
+
+    def send(messages: Any) -> Any:
+        raise error
+
+    night.kafka.send = send  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    known = isinstance(error, Unreachable)
+    assert (ran.code, outcomes(ran)) == ((4, ["FAILED"]) if known else (6, ["UNSEEN"]))

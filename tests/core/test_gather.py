@@ -209,3 +209,48 @@ def test_dead_letters_that_can_not_be_read_leave_open_what_they_would_tell(there
     verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
     assert verdict.kind is (VerdictKind.UNKNOWN if there else VerdictKind.SKIPPED), verdict.reason
     assert ("time is up" in verdict.reason) is there
+
+
+def test_a_partition_whose_committed_offset_was_deleted_has_no_head() -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    for _ in range(3):
+        record = kafka.put("purchase-confirmed", paid.id, at=paid.paid_at)
+    where = TopicPartition("purchase-confirmed", record.partition)
+    kafka.commit_as_worker(GROUP, {where: 0})
+    kafka.delete_before(where, 2)
+    snapshot = payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id]
+    assert snapshot.evidence.value is not None
+    assert (snapshot.evidence.value.lag.unprotected, snapshot.evidence.value.head) == (True, None)
+
+
+def test_copies_under_a_foreign_key_come_before_the_payments_own() -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    body = f'{{"type": "PURCHASE_CONFIRMED", "paymentId": "{paid.id}"}}'
+    own = kafka.put("purchase-confirmed", paid.id, body, at=paid.paid_at)
+    foreign = kafka.put("purchase-confirmed", "foreign", body, partition=own.partition, at=paid.paid_at)
+    scanned = SearchResult((own, foreign), (), {})
+    snapshot = payment_snapshots([paid.id], sources(database, kafka), scanned=scanned).by_payment[paid.id]
+    assert snapshot.evidence.value is not None
+    assert [m.record for m in snapshot.evidence.value.messages] == [foreign, own]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_log_of_announcements_that_was_not_read_to_the_end_leaves_the_verdict_open(announced: bool) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    made = database.purchase(paid, own=True, created_at=NOW - timedelta(minutes=3))
+    if announced:
+        body = f'{{"type": "PURCHASE_CREATED", "purchaseId": "{made.id}"}}'
+        kafka.put("purchase-created", paid.id, body, partition=0, at=made.created_at)
+    real = kafka.search
+
+    def cut(ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False) -> SearchResult:
+        found = real(ranges, needles, anywhere=anywhere)
+        return SearchResult(found.records, (), {TopicPartition("purchase-created", 1): "time is up"})
+
+    kafka.search = cut  # type: ignore[method-assign]
+    verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
+    assert verdict.kind is (VerdictKind.PURCHASED if announced else VerdictKind.UNKNOWN)
+    assert ("time is up" in verdict.reason) is not announced

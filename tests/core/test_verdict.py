@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from kcfix.core.announcements import needs_announcement
 from kcfix.core.events import own_purchase_id
 from kcfix.core.judge import judge
 from kcfix.core.payments import PaymentFacts
@@ -265,3 +266,11 @@ def test_a_payment_from_the_future_is_not_in_flight_for_ever() -> None:
     row = payment(confirmed_at=NOW + minutes(30))
     assert judge(snapshot(facts(row))).kind is V.NEVER_SENT
     assert judge(snapshot(facts(payment(confirmed_at=NOW + timedelta(seconds=5))))).kind is V.IN_FLIGHT
+
+
+def test_an_allocation_that_was_requested_as_the_purchase_was_made_follows_it() -> None:
+    made = purchase()
+    asked = allocation("rejected", sessions=0, at=made.created_at)
+    assert needs_announcement(facts(purchases=(made,), allocations=(asked,))) is None
+    earlier = allocation("rejected", sessions=0, at=made.created_at - timedelta(milliseconds=1))
+    assert needs_announcement(facts(purchases=(made,), allocations=(earlier,))) == made
