@@ -64,7 +64,7 @@ def payment_pass(
 
 
 def _lock_wait(link: Link) -> int:
-    """Milliseconds for which the pass waits for a table that another session holds: work is slow, a lock is not work."""
+    """Milliseconds of waiting for a table that another session holds: the work may take long, a lock is no work."""
     return max(1, int(link.timeout_seconds * 1000))
 
 

@@ -99,7 +99,7 @@ def test_the_pass_over_all_payments_waits_for_a_lock_no_longer_than_the_deadline
     world: PostgresWorld, table: str
 ) -> None:
     seed = FakeDatabase()
-    seed.payment()
+    seed.payment(1)
     world.fill(seed)
     with world.server.connect(world.name) as blocker, blocker.transaction():
         blocker.execute(f"LOCK TABLE {table}".encode())
