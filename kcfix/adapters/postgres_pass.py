@@ -31,7 +31,7 @@ _DOING = "looking at all payments"
 # A cursor is planned for its first tenth of the rows unless it is told that all will be read. Why no nested loops:
 # sql/settled.sql.
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1.0;
-SET LOCAL enable_nestloop = off;
+SET LOCAL enable_nestloop = off; SET LOCAL lock_timeout = {lock};
 SET LOCAL statement_timeout = {milliseconds}; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'"""
 
 
@@ -50,7 +50,7 @@ def payment_pass(
     connection = connect(link.address, link.timeout_seconds)
     try:
         with _asking(link, connection):
-            connection.execute(_BEGIN.format(milliseconds=int(PASS_SECONDS * 900)).encode())
+            connection.execute(_BEGIN.format(milliseconds=int(PASS_SECONDS * 900), lock=_lock_wait(link)).encode())
             totals = connection.execute(_totals(payments), values).fetchall()
         amounts = {currency or "": int(minor or 0) for currency, _, minor in totals}
         declare = sql.SQL("DECLARE kcfix_pass NO SCROLL CURSOR FOR ") + _paid(payments)
@@ -61,6 +61,11 @@ def payment_pass(
     finally:
         with contextlib.suppress(psycopg.Error):
             connection.close()
+
+
+def _lock_wait(link: Link) -> int:
+    """Milliseconds of waiting for a table that another session holds: the work may take long, a lock is no work."""
+    return max(1, int(link.timeout_seconds * 1000))
 
 
 def _rows(

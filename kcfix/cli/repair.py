@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Annotated
 
@@ -19,6 +20,9 @@ from kcfix.core.times import parse_duration
 from kcfix.errors import UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
+
+SLOWEST = 0.001
+"""Payments a second: less is no rate but a typing error."""
 
 
 def command(
@@ -116,8 +120,8 @@ def command(
     services = services_of(ctx)
     if apply and dry_run:
         raise UsageError("--apply and --dry-run exclude each other")
-    if rate is not None and rate <= 0:
-        raise UsageError("--rate must be above 0")
+    if rate is not None and not SLOWEST <= rate < math.inf:
+        raise UsageError(f"--rate must be a number of payments a second from {SLOWEST} up")
     options = check(
         Options(
             ids=tuple(payment_ids or ()),

@@ -18,7 +18,16 @@ from kcfix.core.events import Message, advisory_lock_key, own_purchase_id
 from kcfix.core.matching import match_facts
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, HeldPurchase, InsertResult, InsertState, KafkaPort, SendResult, SendState
+from kcfix.core.ports import (
+    DatabasePort,
+    HeldPurchase,
+    Hold,
+    InsertResult,
+    InsertState,
+    KafkaPort,
+    SendResult,
+    SendState,
+)
 from kcfix.core.repair_again import MADE_MEANWHILE, sent_no_more
 from kcfix.core.repair_journal import insert_entry, send_entry
 from kcfix.core.repair_order import recheck
@@ -139,10 +148,10 @@ class Applying:
                 self._note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
             return
         self.progress("announcing")
-        with self._held(made) as there:
-            made = [(step, purchase) for step, purchase in made if purchase.id in there]
+        with self._held(made) as hold:
+            made = [(step, purchase) for step, purchase in made if purchase.id in hold.there]
             messages = [announcement(step.payment_id, purchase, self.flow, self.now()) for step, purchase in made]
-            results = self._send("announce", [s for s, _ in made], messages) if made else ()
+            results = self._send("announce", [s for s, _ in made], messages, hold.check) if made else ()
         for (step, purchase), sent in zip(made, results, strict=True):
             inserted = step.action is Action.INSERT
             if sent.state is SendState.ACKNOWLEDGED:
@@ -159,25 +168,25 @@ class Applying:
                 self._note(step, Outcome.UNANNOUNCED, text, changed=changed, purchase=purchase)
 
     @contextmanager
-    def _held(self, made: Sequence[tuple[Step, Purchase]]) -> Iterator[frozenset[str]]:
+    def _held(self, made: Sequence[tuple[Step, Purchase]]) -> Iterator[Hold]:
         """Within the block nobody who takes the worker's lock can change these purchases; gives those that are there.
 
         So what is announced exists: an undo deletes an unannounced purchase under the same lock.
         """
         with ExitStack() as stack:
-            there: frozenset[str] = frozenset()
+            hold = Hold(frozenset(), lambda: None)
             why = "its purchase is no longer there, or no longer active: not announced"
             state = Outcome.CHANGED
             try:
-                there = stack.enter_context(self.database().holding([_held(s, p) for s, p in made]))
+                hold = stack.enter_context(self.database().holding([_held(s, p) for s, p in made]))
             except KcfixError as error:
                 why, state = f"not announced: {error.message}; the next run finishes it", Outcome.UNANNOUNCED
             for step, purchase in made:
-                if purchase.id not in there:
+                if purchase.id not in hold.there:
                     inserted = step.action is Action.INSERT
                     text = f"inserted; {why}" if inserted else why
                     self._note(step, state, text, changed=inserted, purchase=purchase)
-            yield there
+            yield hold
 
     # replays
 
@@ -241,9 +250,13 @@ class Applying:
         self.results.update(over)
         return [s for s in steps if s.payment_id not in over]
 
-    def _send(self, kind: str, steps: Sequence[Step], messages: Sequence[Message]) -> tuple[SendResult, ...]:
+    def _send(
+        self, kind: str, steps: Sequence[Step], messages: Sequence[Message], check: Callable[[], None] = lambda: None
+    ) -> tuple[SendResult, ...]:
+        """Journal the messages and send them; what `check` raises between the two keeps them from being sent."""
         ids = [self.journal.intend(send_entry(kind, s, m)) for s, m in zip(steps, messages, strict=True)]
         try:
+            check()
             results = self.kafka().send(messages)
         except OutcomeUnknown as error:
             results = tuple(SendResult(SendState.UNKNOWN, error=error.message) for _ in messages)

@@ -399,6 +399,14 @@ def test_what_changed_while_the_question_stood_there_is_not_done(
     assert night.database.purchases == []
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "1e-300"])
+def test_a_rate_that_is_none_is_a_usage_error(repair: Callable[..., Ran], night: Night, rate: str) -> None:
+    ran = repair(*night.ids, *APPLY, "--rate", rate)
+    assert ran.code == 2
+    assert "--rate" in ran.err
+    assert night.database.purchases == []
+
+
 def test_a_payment_whose_capture_is_unproven_is_marked_before_it_is_repaired(
     repair: Callable[..., Ran], night: Night
 ) -> None:

@@ -169,6 +169,16 @@ def test_an_announcement_waits_for_nobody_longer_than_the_lock_lets_it(repair: R
     assert night.announced() == []
 
 
+def test_an_announcement_is_not_sent_once_the_lock_is_lost(repair: Repair, night: Night) -> None:
+    night.database.lost_hold = True
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNANNOUNCED"])
+    assert "the connection was lost" in ran.document["data"][0]["outcome_text"]
+    assert night.announced() == []
+    night.database.lost_hold = False
+    assert repair(night.ids[0], *APPLY).code == 0
+
+
 def test_payments_are_taken_from_a_file(repair: Repair, night: Night, tmp_path: Any) -> None:
     file = tmp_path / "ids.txt"
     file.write_text(f"\ufeff'{night.ids[0]}', \n{night.ids[1].upper()}\n")

@@ -94,6 +94,24 @@ def test_a_slow_statement_is_ended_by_the_deadline(world: PostgresWorld) -> None
         assert time.monotonic() - started < 3
 
 
+@pytest.mark.parametrize("table", ["payments", "student_course_purchases"])
+def test_the_pass_over_all_payments_waits_for_a_lock_no_longer_than_the_deadline(
+    world: PostgresWorld, table: str
+) -> None:
+    seed = FakeDatabase()
+    seed.payment(1)
+    world.fill(seed)
+    with world.server.connect(world.name) as blocker, blocker.transaction():
+        blocker.execute(f"LOCK TABLE {table}".encode())
+        started = time.monotonic()
+        with (
+            pytest.raises(Unreachable, match="another session holds a table locked"),
+            world.again(timeout=1.0).payment_pass(NOW - DAY, NOW) as found,
+        ):
+            list(found.rows)
+        assert time.monotonic() - started < 3
+
+
 def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(world: PostgresWorld) -> None:
     database = world.open(FakeDatabase())
     database.identity()
