@@ -287,3 +287,32 @@ def test_a_fact_that_a_forged_plan_leaves_out_counts_as_changed(repair: Repair, 
     rehashed(document, planned)
     ran = repair("--apply-plan", str(planned), "--dry-run", "-o", "json")
     assert "payment.status was nothing, is succeeded" in ran.document["data"][0]["why"]
+
+
+@pytest.mark.parametrize("wishes", [{"tier": 10}, {"course_id": course_id(1)}])
+def test_a_forged_plan_can_not_speak_for_several_payments(
+    repair: Repair, night: Night, planned: Path, wishes: dict[str, object]
+) -> None:
+    document = json.loads(planned.read_text())
+    document["wishes"] |= wishes
+    rehashed(document, planned)
+    ran = repair("--apply-plan", str(planned), "--yes")
+    assert (ran.code, "for one payment" in ran.err, night.database.purchases) == (2, True, [])
+
+
+@pytest.mark.parametrize("wishes", [{"tier": 15}, {"tier": "20"}, {"course_id": "nonsense"}])
+def test_a_forged_plan_with_an_unusable_word_is_no_plan(
+    repair: Repair, night: Night, planned: Path, wishes: dict[str, object]
+) -> None:
+    document = json.loads(planned.read_text())
+    document["wishes"] |= wishes
+    document["steps"] = document["steps"][:1]
+    rehashed(document, planned)
+    ran = repair("--apply-plan", str(planned), "--yes", "--reason", "x")
+    assert (ran.code, night.database.purchases) == (2, [])
+
+
+def test_another_payments_database_is_another_system() -> None:
+    here = PlannedFor("c", "h:1/kc", "7", "p:1/pay", "8")
+    assert system_differences(here, replace(here, payments_database_identifier="9")) != ()
+    assert system_differences(here, replace(here, payments_database="p:1/copy")) != ()
