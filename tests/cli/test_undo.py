@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -472,3 +473,18 @@ def test_a_system_that_falls_silent_under_the_question_is_4_and_nothing_is_undon
     ran = undo(inserted, "--apply", "-o", "json", tty=True, stdin=Answer(tty=True))
     assert (ran.code, told(ran)) == (4, [("insert", "DELETE_PURCHASE", "FAILED")] * 2)
     assert len(night.database.purchases) == 2
+
+
+def test_a_purchase_that_was_changed_while_the_question_stands_is_left_alone(
+    undo: Callable[..., Ran], inserted: str, night: Night
+) -> None:
+    class Slow(Terminal):
+        def readline(self, *size: Any) -> str:  # type: ignore[override]
+            first = night.database.purchases[0]
+            night.database.purchases[0] = replace(first, metadata={"timeSlot": "5:00 PM"})
+            return "2\n"
+
+    ran = undo(inserted, "--apply", "-o", "json", tty=True, stdin=Slow(tty=True))
+    assert (ran.code, sorted(str(o) for _, _, o in told(ran))) == (6, ["REFUSED", "UNDONE"])
+    assert [p.metadata for p in night.database.purchases] == [{"timeSlot": "5:00 PM"}]
+    assert any("became another one" in str(row["outcome_text"]) for row in ran.document["data"])

@@ -13,7 +13,7 @@ from kcfix.core.payments import PaymentFacts
 from kcfix.core.repair_order import announcement_changed, recheck
 from kcfix.core.repair_plan import Action, Step, Strategy, Wishes, plan_repair
 from kcfix.core.replay import Origin
-from kcfix.core.snapshot import MessageEvidence, PaymentSnapshot, Reading, Snapshots
+from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, PaymentSnapshot, Reading, Snapshots
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.working import WorkState
 from kcfix.flow import Flow
@@ -276,3 +276,11 @@ def test_the_recheck_names_the_fact_that_changed(now: Any, reason: str | None) -
 )
 def test_what_keeps_an_announcement_from_being_sent_is_named(now: PaymentFacts, reason: str | None) -> None:
     assert announcement_changed(purchase(), facts(purchases=(purchase(),)), now) == reason
+
+
+def test_a_purchase_of_which_only_the_announcement_is_unknown_is_not_inserted_again() -> None:
+    quiet: Reading[AnnouncementEvidence] = Reading.unknown("no answer")
+    step = planned(
+        snapshot(facts(purchases=(purchase(),)), SILENT, announced=quiet), strategy=Strategy.INSERT, announce_later=True
+    )
+    assert (step.verdict.kind, step.action) == (VerdictKind.UNKNOWN, Action.UNKNOWN)
