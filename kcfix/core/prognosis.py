@@ -101,15 +101,14 @@ def _row(story: Story, flow: Flow) -> _Row:
         case VerdictKind.NO_ALLOCATION:
             logs = f"kcfix logs {flow.allocation_worker} --errors"
             means = "has the course, and no trainer"
-            if _announcement_waits(story, flow):
+            waits = _announcement_waits(story)
+            if waits:
                 how = f"the event still waits for {flow.allocation_worker}"
                 return _Row(means, Heals.ONLY_IF, how, (f"kcfix restart {flow.allocation_worker}",))
-            return _Row(
-                means,
-                Heals.NO,
-                "the allocation group has passed the event, or it is gone",
-                (logs, f"{repair} --strategy announce"),
-            )
+            gone = "the allocation group has passed the event, or it is gone"
+            how = gone if waits is False else "whether the allocation group has read the event is not known"
+            heals = Heals.NO if waits is False else Heals.UNKNOWN
+            return _Row(means, heals, how, (logs, f"{repair} --strategy announce"))
         case VerdictKind.PENDING_ALLOCATION:
             means = "has the course, and waits for a trainer"
             how = "only if a trainer becomes free and somebody allocates one"
@@ -151,9 +150,10 @@ def _row(story: Story, flow: Flow) -> _Row:
             return _Row("unknown: see what did not answer", Heals.UNKNOWN, how, _asking_again(story, status))
 
 
-def _announcement_waits(story: Story, flow: Flow) -> bool:
+def _announcement_waits(story: Story) -> bool | None:
+    """Whether the allocation group has still to read its announcement; None where nobody looked, or no offset tells."""
     looked = story.snapshot.announcement.value if story.snapshot.announcement else None
-    return looked is not None and looked.waits is True
+    return None if looked is None else looked.waits
 
 
 def _asking_again(story: Story, status: str) -> tuple[str, ...]:
