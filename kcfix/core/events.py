@@ -200,8 +200,11 @@ def build_message(
     return Message(
         topic=topic,
         key=correlation_id.encode(),
-        value=json.dumps({**body, "_metadata": envelope}, ensure_ascii=False, separators=(",", ":")).encode(),
-        headers=tuple((name, value.encode()) for name, value in headers.items()),
+        # Half a surrogate pair (a text that was cut in the middle of an emoji) goes out as it came in: as its escape.
+        value=json.dumps({**body, "_metadata": envelope}, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "backslashreplace"
+        ),
+        headers=tuple((name, value.encode("utf-8", "replace")) for name, value in headers.items()),
     )
 
 
