@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -24,6 +25,9 @@ from kcfix.render.view import Problem, View
 
 if TYPE_CHECKING:
     from kcfix.services import Services
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Terminated(BaseException):
@@ -100,6 +104,11 @@ class _Run:
             if isinstance(error, BrokenPipeError) and _is_closed(self.out):
                 _give_up_output(self.out)
                 return OK
+            if isinstance(error, OSError) and error.errno in _DISK_FULL and error.filename is None:
+                # Help and streams write as they go; all other writing says itself which file it was about.
+                self._say(f"can't write to standard output: {error.strerror}")
+                _give_up_output(self.out)
+                return Unreachable.code
             return self._fail(error)
 
     def _parse_and_run(self) -> View | int | None:

@@ -28,6 +28,7 @@ from kcfix.core.ports import (
     DeleteResult,
     DeleteState,
     HeldPurchase,
+    Hold,
     IndexState,
     InsertOrder,
     InsertResult,
@@ -80,6 +81,8 @@ class FakeDatabase(Rows):
     """Advisory locks that another session holds: an insert that needs one times out."""
     lost_commit: str | None = None
     """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
+    lost_hold: bool = False
+    """The session that holds the locks was ended right after they were granted."""
     calls: list[str] = field(default_factory=list)
     """Names of the calls made, in order."""
     _alone: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -184,14 +187,18 @@ class FakeDatabase(Rows):
             return self._delete(orders, recheck)
 
     @contextmanager
-    def holding(self, purchases: Sequence[HeldPurchase]) -> Iterator[frozenset[str]]:
+    def holding(self, purchases: Sequence[HeldPurchase]) -> Iterator[Hold]:
         """See `DatabasePort`."""
         self._called("holding")
         with self._alone:
             if self.held_locks & {key for purchase in purchases for key in purchase.lock_keys}:
                 raise Unreachable("lock time-out: another session holds the worker's lock", system="database")
             wanted = {purchase.purchase_id for purchase in purchases}
-            yield frozenset(p.id for p in self.purchases if p.is_active and p.id in wanted)
+            yield Hold(frozenset(p.id for p in self.purchases if p.is_active and p.id in wanted), self._check_hold)
+
+    def _check_hold(self) -> None:
+        if self.lost_hold:
+            raise Unreachable("the connection was lost (holding the worker's locks)", system="database")
 
     def close(self) -> None:
         """See `DatabasePort`."""

@@ -25,6 +25,7 @@ from kcfix.core.ports import (
     DeleteRecheck,
     DeleteResult,
     HeldPurchase,
+    Hold,
     InsertOrder,
     InsertResult,
     PaymentPass,
@@ -142,7 +143,7 @@ class Postgres:
             schemas = here.schema, payments.schema
         return Deletion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
 
-    def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[frozenset[str]]:
+    def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[Hold]:
         """See `DatabasePort`."""
         with self._place(self._link, "reading the schema") as here:
             schema = here.schema

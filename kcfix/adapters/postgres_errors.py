@@ -82,6 +82,12 @@ def statement_error(error: psycopg.Error, address: Address, doing: str, timeout_
     match error.sqlstate:
         case "57014":
             return timed_out(address, doing, timeout_seconds)
+        case "55P03":
+            return Unreachable(
+                f"database {address.label}: another session holds a table locked ({doing})",
+                system=SYSTEM,
+                hint="pg_stat_activity and pg_locks name the session; try again once it is done",
+            )
         case "42501":
             return access_denied(words, address, "SELECT")
         case "53300":

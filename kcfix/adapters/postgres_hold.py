@@ -12,12 +12,12 @@ from kcfix.adapters.postgres_errors import statement_error
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, begin_locked, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema
-from kcfix.core.ports import HeldPurchase
+from kcfix.core.ports import HeldPurchase, Hold
 from kcfix.errors import Unreachable
 
 
 @contextmanager
-def hold(link: Link, schema: Schema, purchases: Sequence[HeldPurchase]) -> Iterator[frozenset[str]]:
+def hold(link: Link, schema: Schema, purchases: Sequence[HeldPurchase]) -> Iterator[Hold]:
     """See `DatabasePort.holding`."""
     with link.exclusive() as connection:
         try:
@@ -31,9 +31,17 @@ def hold(link: Link, schema: Schema, purchases: Sequence[HeldPurchase]) -> Itera
             roll_back(link, connection)
             raise
         try:
-            yield there
+            yield Hold(there, lambda: _check(link, connection))
         finally:
             roll_back(link, connection)
+
+
+def _check(link: Link, connection: Connection) -> None:
+    try:
+        with link.watched(connection, link.timeout_seconds):
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        raise statement_error(error, link.address, "holding the worker's locks", link.timeout_seconds) from error
 
 
 def _lock_and_look(

@@ -36,6 +36,7 @@ _DOING = "looking at all payments"
 # memory that they may have, and the default (4 MB) makes that hundreds of files.
 _BEGIN = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL cursor_tuple_fraction = 1.0;
 SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB';
+SET LOCAL lock_timeout = {lock};
 SET LOCAL statement_timeout = {milliseconds}; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'"""
 
 Page = list[tuple[str, str]]
@@ -73,7 +74,7 @@ def payment_pass(
     connection = connect(link.address, link.timeout_seconds)
     try:
         with _asking(link, connection):
-            connection.execute(_BEGIN.format(milliseconds=int(PASS_SECONDS * 900)).encode())
+            connection.execute(_BEGIN.format(milliseconds=int(PASS_SECONDS * 900), lock=_lock_wait(link)).encode())
             counted = connection.execute(totals(payments), window).fetchall()
         count, all_count = sum(row[1] for row in counted), sum(row[3] for row in counted)
         amounts = {currency or "": int(minor or 0) for currency, n, minor, _ in counted if n}
@@ -87,6 +88,11 @@ def payment_pass(
     finally:
         with contextlib.suppress(psycopg.Error):
             connection.close()
+
+
+def _lock_wait(link: Link) -> int:
+    """Milliseconds of waiting for a table that another session holds: the work may take long, a lock is no work."""
+    return max(1, int(link.timeout_seconds * 1000))
 
 
 def _way(link: Link, connection: Connection, s: Schema, count: int, all_count: int) -> Way:

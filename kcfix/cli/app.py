@@ -46,6 +46,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("trace", "Explain", "Tell the story of a payment: how far it came, why no further, and what to do."),
     Entry("repair", "Fix", "Make the missing purchase of payments that succeeded; a dry run without --apply."),
     Entry("restart", "Fix", "Restart workers without losing a message, and prove that they work."),
+    Entry("offsets", "Fix", "Show where groups stand; move committed offsets without losing a payment."),
     Entry("undo", "Fix", "Take back what a run changed, as far as it can be; a dry run without --apply."),
     Entry("history", "Explain", "List the runs that changed something, or show one step by step."),
     Entry("drill", "Rehearse", "Run a throw-away copy of the system, break it and mend it."),

@@ -9,7 +9,7 @@ from kcfix.core.verdict import VerdictKind
 
 CERTIFICATE: Mapping[str, Document] = {
     "missing-certificate": Document(
-        "One row: the statement. `sha256` is null where nothing is certified; `lacking` then says why.",
+        "One row: the statement. `sha256` is null where nothing is certified; `lacking` and `undecided` say why.",
         {
             "certified": "boolean",
             "since": "time",
@@ -37,6 +37,7 @@ CERTIFICATE: Mapping[str, Document] = {
                 {"payment_id": "string", "verdict": VerdictKind, "reason": "string", "who": "string", "at": "time"}
             ],
             "lacking": [{"payment_id": "string", "verdict": Maybe(VerdictKind)}],
+            "undecided": ["string"],
             "trouble": MapOf("integer"),
             "sha256": "string?",
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kcfix.cli.payment_columns import MAYBE_PAYMENT
 from kcfix.cli.shapes import Document, MapOf, Maybe
 from kcfix.core.milestones import Milestone
 from kcfix.core.offsets import GroupState
@@ -56,18 +57,14 @@ CHANGE: Mapping[str, Document] = {
             "outcome_text": "string?",
             "changed": "boolean",
             "purchase_id": "string?",
-            "tier": "integer?",
             "event_id": "string?",
             "topic": "string?",
             "partition": "integer?",
             "offset": "integer?",
-            "status": "string?",
-            "paid_at": "time?",
-            "amount_minor": "integer?",
-            "currency": "string?",
-            "student_id": "string?",
-            "course_id": "string?",
-            "capture_unproven": "string?",
+            "allocation_id": "string?",
+            "sessions": "integer?",
+            "cache_group_passed": "boolean?",
+            **MAYBE_PAYMENT,
         },
         {
             "applied": "boolean",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kcfix.cli.payment_columns import PAYMENT
 from kcfix.cli.shapes import Const, Document, MapOf, Maybe
 from kcfix.core.logentry import Dialect, Level
 from kcfix.core.milestones import Milestone
@@ -66,14 +67,8 @@ MISSING: Mapping[str, object] = {
     "detail": "string?",
     "also": ["string"],
     "remedy": Remedy,
-    "paid_at": "time",
     "age_seconds": "number",
-    "amount_minor": "integer",
-    "currency": "string",
-    "student_id": "string",
-    "course_id": "string?",
-    "tier": "integer?",
-    "capture_unproven": "string?",
+    **PAYMENT,
     "acknowledged": "boolean",
     "acknowledgement": Maybe(WORD),
 }
@@ -106,13 +101,8 @@ LOOK: Mapping[str, Document] = {
                 "also": ["string"],
                 "detail": "string?",
                 "person_decides": "boolean?",
-                "paid_at": "time",
                 "age_seconds": "number",
-                "amount_minor": "integer",
-                "currency": "string",
-                "student_id": "string",
-                "course_id": "string?",
-                "tier": "integer?",
+                **PAYMENT,
             },
             {
                 "section": Const("worker"),
@@ -169,6 +159,7 @@ LOOK: Mapping[str, Document] = {
             "payments_acknowledged": "integer?",
             "acknowledged_amounts_minor": Maybe(MapOf("integer")),
             "payments_in_flight": "integer?",
+            "payments_capture_unproven": "integer?",
             "amounts_minor": Maybe(MapOf("integer")),
             "since": "time?",
             "workers": MapOf("integer"),

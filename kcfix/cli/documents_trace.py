@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kcfix.cli.payment_columns import MAYBE_PAYMENT
 from kcfix.cli.shapes import Document, MapOf, Maybe
 from kcfix.core.logentry import Level
 from kcfix.core.maker import Maker
@@ -18,13 +19,7 @@ _ROW: Mapping[str, object] = {
     "detail": "string?",
     "reason": "string",
     "also": ["string"],
-    "status": "string?",
-    "paid_at": "time?",
-    "amount_minor": "integer?",
-    "currency": "string?",
-    "student_id": "string?",
-    "course_id": "string?",
-    "tier": "integer?",
+    **MAYBE_PAYMENT,
     "purchase_id": "string?",
     "allocation_ids": ["string"],
     "topic": "string?",

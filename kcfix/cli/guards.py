@@ -33,7 +33,7 @@ def may_change(services: Services, *, reason: str, yes: bool) -> None:
     Raises:
         Refused: it may not. Nothing was changed.
     """
-    if services.settings.protected and not reason:
+    if services.settings.protected and not reason.strip():
         raise Refused("this context is protected: a change needs --reason", hint='add --reason "why"')
     if not yes and not (services.stdin.isatty() and services.stderr.isatty()):
         raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -14,8 +14,9 @@ from kcfix.cli.missing_ack import acknowledge, listed, take_back
 from kcfix.cli.missing_rows import finding_row, summary
 from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
 from kcfix.cli.sources import sources
-from kcfix.core.missing import AHEAD, Finding, Span, Tally, findings
-from kcfix.core.times import parse_duration, parse_time
+from kcfix.cli.window import SINCE, window
+from kcfix.core.missing import Finding, Span, Tally, findings
+from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import View
@@ -26,7 +27,7 @@ from kcfix.services import Services
 class Options:
     """What `kcfix missing` was asked. Times as they were written: they count from the database's clock."""
 
-    since: str = "24h"
+    since: str = SINCE
     until: str | None = None
     overdue: timedelta = timedelta(minutes=1)
     summary: bool = False
@@ -36,7 +37,7 @@ class Options:
 
 def command(
     ctx: typer.Context,
-    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Payments paid from then on.")] = "24h",
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Payments paid from then on.")] = SINCE,
     until: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="Payments paid before then.", show_default="now")
     ] = None,
@@ -95,37 +96,18 @@ def command(
     if certify:
         from kcfix.cli.missing_certificate import certify as statement
 
-        return statement(_span(options, services, ahead=-overdue), services, _progress(services))
+        return statement(window(since, until, overdue, services, ahead=-overdue), services, _progress(services))
     return run(options, services)
 
 
 def run(options: Options, services: Services) -> View | int:
     """Look at all, and show; or write while looking."""
-    span = _span(options, services)
+    span = window(options.since, options.until, options.overdue, services)
     style = services.style()
     as_ids = style.quiet and style.format in (Format.TABLE, Format.PLAIN, Format.MARKDOWN)
     if not options.summary and (as_ids or style.format is Format.JSONL):
         return _stream(span, options, services, as_ids=as_ids)
     return _view(span, options, services)
-
-
-def _span(options: Options, services: Services, *, ahead: timedelta = AHEAD) -> Span:
-    """The window by the database's clock, which set the times that are compared; it ends `ahead` of now by itself."""
-    for text in (options.since, options.until):
-        if text is not None:
-            parse_time(text, services.now(), services.zone)  # a usage error needs no database
-    now = services.database.identity().now
-    until = now + ahead if options.until is None else parse_time(options.until, now, services.zone)
-    since = parse_time(options.since, now, services.zone)
-    # To the millisecond, as documents show it: who repeats the window from one looks at the same payments.
-    span = Span(_to_millisecond(since), _to_millisecond(until), now, options.overdue)
-    if span.since >= span.until:
-        raise UsageError("--since is not before --until")
-    return span
-
-
-def _to_millisecond(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _progress(services: Services) -> Callable[[int], None]:

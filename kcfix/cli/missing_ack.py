@@ -22,8 +22,8 @@ def acknowledge(ids: Iterable[str], reason: str, services: Services) -> View:
     """Write down that a person has judged these payments as what they are now. Only kcfix's own file is written.
 
     Raises:
-        UsageError: an id is none, or there is no reason. Nothing was written, as with all of these.
-        NotFound: there is no such payment.
+        UsageError: there is no reason. Nothing was written, as with all of these.
+        NotFound: there is no such payment, or an id is none.
         Refused: it is settled, so there is nothing to acknowledge.
         Unreachable: what is the case with it can't be told.
     """
@@ -49,8 +49,7 @@ def take_back(ids: Iterable[str], reason: str, services: Services) -> View:
     """Write down that the acknowledgements of these payments no longer stand.
 
     Raises:
-        UsageError: an id is none. Nothing was written.
-        NotFound: a payment is not acknowledged. Nothing was written.
+        NotFound: a payment is not acknowledged, or an id is none. Nothing was written.
     """
     wanted, standing = _ids(ids), services.acknowledgements.read().by_payment
     for id in wanted:
@@ -70,7 +69,7 @@ def listed(services: Services) -> View:
 def _ids(words: Iterable[str]) -> tuple[PaymentId, ...]:
     given = parse_ids(words)
     if given.malformed:
-        raise UsageError(f"no payment id: {', '.join(repr(word) for word in given.malformed)}")
+        raise NotFound(f"no payment id: {', '.join(repr(word) for word in given.malformed)}")
     return tuple(given.valid)
 
 

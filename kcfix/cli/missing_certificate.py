@@ -7,13 +7,14 @@ from collections.abc import Callable
 from kcfix import __version__
 from kcfix.cli.money import amount
 from kcfix.cli.sources import sources
+from kcfix.cli.window import window_words
 from kcfix.core.certificate import Certificate, certificate
 from kcfix.core.messages import PurchaseOffsets, purchase_offsets
 from kcfix.core.missing import Span
 from kcfix.core.ports import DatabaseIdentity
-from kcfix.core.times import format_time
+from kcfix.core.times import format_duration, format_time
 from kcfix.errors import NOT_WELL, OK, Refused, Unreachable, UsageError
-from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, View
+from kcfix.render.view import Cell, Column, Line, Problem, Table, Text, Tone, View
 from kcfix.services import Services
 
 SHOWN = 200
@@ -24,11 +25,15 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
     """The statement, or the list of payments that stand against it.
 
     Raises:
-        UsageError: the window reaches beyond now: nobody can say what will be paid.
+        UsageError: the window reaches to what is in flight or still to come: nobody can say what will become of it.
         Unreachable: the database did not answer, or not to the end. Refused: the acknowledgements can't be read.
     """
-    if span.until > span.now:
-        raise UsageError("--certify can't speak of payments that are still to come: --until lies after now")
+    if span.until > span.now - span.overdue:
+        least = format_duration(span.overdue)
+        raise UsageError(
+            f"--certify can't speak of payments that are in flight or still to come: --until has to lie {least} back"
+            " (--older-than)"
+        )
     told = services.acknowledgements.read()
     if told.problems:
         raise Refused(f"which payments are acknowledged is not known: {told.problems[0]}")
@@ -46,14 +51,27 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
         sections=_sections(found, here, payments, cluster, offsets, services),
         data=[row],
         warnings=warnings,
-        ids=(found.sha256,) if found.holds else tuple(found.lacking),
-        next=() if found.holds else (f"kcfix repair --missing {_window(span)}", f"kcfix missing {_window(span)}"),
-        exit_code=OK if found.holds else NOT_WELL,
+        ids=(found.sha256,) if found.holds else found.lacking,
+        errors=_silent(found),
+        next=_next(found, span),
+        exit_code=OK if found.holds else NOT_WELL if found.lacking else Unreachable.code,
     )
 
 
-def _window(span: Span) -> str:
-    return f"--since {span.since.isoformat()} --until {span.until.isoformat()}"
+def _next(found: Certificate, span: Span) -> tuple[str, ...]:
+    same = " ".join(window_words(span))
+    if found.lacking:
+        return f"kcfix repair --missing {same}", f"kcfix missing {same}"
+    return ("kcfix status",) if found.undecided else ()
+
+
+def _silent(found: Certificate) -> tuple[Problem, ...]:
+    """Why it is not known whether what a person said still stands; the first payment's reason for all."""
+    if not found.undecided:
+        return ()
+    why = found.findings[found.undecided[0]].verdict.reason
+    text = f"whether {len(found.undecided)} acknowledged payments are still what they were judged as is unknown: {why}"
+    return (Problem(Unreachable.code, Unreachable.kind, text),)
 
 
 def _sections(
@@ -68,8 +86,10 @@ def _sections(
     money = ", ".join(amount(minor, currency) for currency, minor in found.amounts_minor.items()) or "none"
     apart = f", but for {len(found.acknowledged)} acknowledged" if found.acknowledged else ""
     head: Line = Cell(f"Every payment of the window has exactly one purchase{apart}.", Tone.GOOD)
-    if not found.holds:
+    if found.lacking:
         head = Cell(f"No certificate: {len(found.lacking)} payments do not have exactly one purchase.", Tone.BAD)
+    elif found.undecided:
+        head = Cell("No certificate: whether acknowledgements still stand is unknown.", Tone.WARN)
     logs = "unknown"
     if offsets is not None:
         logs = ", ".join(
@@ -96,10 +116,11 @@ def _sections(
     ]
     sections: list[Table | Text] = [Text(tuple(lines))]
     if not found.holds:
-        left = len(found.lacking) - SHOWN
+        against = (*found.lacking, *found.undecided)
+        left = len(against) - SHOWN
         rows = tuple(
             (i, str(f.verdict.kind) if (f := found.findings.get(i)) else None, f.verdict.reason if f else None)
-            for i in found.lacking[:SHOWN]
+            for i in against[:SHOWN]
         )
         notes = (f"{left} more: -o json",) if left > 0 else ()
         columns = (Column("PAYMENT"), Column("VERDICT"), Column("WHY", wrap=True, priority=1))
@@ -153,6 +174,7 @@ def _row(
             {"payment_id": i, "verdict": f.verdict.kind if (f := found.findings.get(i)) else None}
             for i in found.lacking
         ],
+        "undecided": list(found.undecided),
         "trouble": found.trouble,
         "sha256": found.sha256 if found.holds else None,
     }

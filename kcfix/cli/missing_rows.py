@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kcfix.cli.payment_columns import payment_columns
 from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.missing import Finding, Span, Tally
 
@@ -18,14 +19,8 @@ def finding_row(finding: Finding, span: Span) -> Mapping[str, object]:
         "detail": verdict.detail,
         "also": list(verdict.also),
         "remedy": finding.remedy,
-        "paid_at": payment.paid_at,
         "age_seconds": (span.now - payment.paid_at).total_seconds(),
-        "amount_minor": payment.amount_minor,
-        "currency": payment.currency,
-        "student_id": payment.student_id,
-        "course_id": payment.course_id,
-        "tier": payment.tier,
-        "capture_unproven": finding.capture_unproven,
+        **payment_columns(payment),
         "acknowledged": finding.acknowledged,
         "acknowledgement": None if finding.word is None else word_row(finding.word),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
 from kcfix.cli.money import amount
+from kcfix.cli.window import window_words
 from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.missing import ACTIVE, Finding, Span, Tally, repairable_ids
 from kcfix.core.remedy import REMEDIES, Remedy
@@ -114,7 +115,7 @@ def next_commands(found: Sequence[Finding], tally: Tally, span: Span) -> tuple[s
     if 0 < repairable == len(named) <= FEW:
         steps.append("kcfix repair " + " ".join(named))
     elif repairable:
-        steps.append(f"kcfix repair --missing --since {span.since.isoformat()} --until {span.until.isoformat()}")
+        steps.append(" ".join(["kcfix repair --missing", *window_words(span)]))
     if tally.findings == len(shown) == 1:
         steps.append(f"kcfix trace {shown[0].payment.id}")
     waiting = (VerdictKind.PENDING, VerdictKind.BLOCKED, VerdictKind.AT_RISK)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from kcfix.cli.context import services_of
 from kcfix.cli.guards import may_change, unguarded
-from kcfix.cli.repair_options import Options, check, checked_course, checked_tier
+from kcfix.cli.repair_options import MOST, WAIT, Options, check, checked_course, checked_tier
 from kcfix.cli.repair_planning import given_ids, plan_for
 from kcfix.cli.repair_view import plan_view
+from kcfix.cli.window import SINCE, window
 from kcfix.core.repair_codes import dry_run_code
-from kcfix.core.repair_plan import RepairPlan, Strategy
-from kcfix.core.times import parse_duration, parse_time
+from kcfix.core.repair_plan import RepairPlan, Strategy, Wishes
+from kcfix.core.times import parse_duration
 from kcfix.errors import UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
+
+SLOWEST = 0.001
+"""Payments a second: less is no rate but a typing error."""
 
 
 def command(
@@ -58,14 +64,27 @@ def command(
         int | None, typer.Option("--tier", metavar="N", help="The tier (10, 20, 30) of the one payment, likewise.")
     ] = None,
     limit: Annotated[
-        int, typer.Option("--max", min=1, metavar="N", help="Change at most so many payments, the oldest first.")
-    ] = 100,
+        int | None,
+        typer.Option(
+            "--max",
+            min=1,
+            metavar="N",
+            help="Change at most so many payments, the oldest first.",
+            show_default=f"{MOST}; with --apply-plan all of the plan",
+        ),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option("--rate", metavar="N", help="Change at most so many payments a second.")
     ] = None,
     wait: Annotated[
-        str, typer.Option(metavar="SPAN", help="How long to watch for the purchase after a replay.")
-    ] = "30s",
+        str | None,
+        typer.Option(
+            metavar="SPAN",
+            help="How long to watch for the purchase after a replay (30s by itself); named, what was settled is also "
+            "followed to its allocation and sessions.",
+            show_default=False,
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.")] = "",
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="SPAN", help="Leave younger payments alone.", show_default="1m")
@@ -101,25 +120,25 @@ def command(
     services = services_of(ctx)
     if apply and dry_run:
         raise UsageError("--apply and --dry-run exclude each other")
-    if rate is not None and rate <= 0:
-        raise UsageError("--rate must be above 0")
-    now = services.now()
+    if rate is not None and not SLOWEST <= rate < math.inf:
+        raise UsageError(f"--rate must be a number of payments a second from {SLOWEST} up")
     options = check(
         Options(
             ids=tuple(payment_ids or ()),
             from_file=from_file,
             missing=missing,
-            since=parse_time(since, now, services.zone) if since else None,
-            until=parse_time(until, now, services.zone) if until else None,
+            since=since or None,
+            until=until or None,
             apply=apply,
             yes=yes,
             strategy=strategy,
             announce_later=announce_later,
             course_id=checked_course(course),
             tier=checked_tier(tier),
-            limit=limit,
+            limit=MOST if limit is None else limit,
             rate=rate,
-            wait=parse_duration(wait),
+            wait=WAIT if wait is None else parse_duration(wait),
+            follow=wait is not None,
             reason=reason,
             exit_code=exit_code,
             overdue=parse_duration(older_than) if older_than else services.settings.overdue,
@@ -130,13 +149,18 @@ def command(
         return run(options, services)
     if options.ids or options.from_file is not None or options.missing or options.plan_file is not None:
         raise UsageError("--apply-plan takes its payments from the plan")
+    if older_than or options.wishes != Wishes(overdue=options.overdue) or course or tier is not None:
+        raise UsageError("--strategy, --announce-later, --course, --tier and --older-than are as the plan has them")
     from kcfix.cli.repair_plan_file import apply_plan as from_plan
 
-    return from_plan(apply_plan, options, services, dry_run=dry_run)
+    return from_plan(apply_plan, options, services, dry_run=dry_run, most=limit)
 
 
 def run(options: Options, services: Services) -> View:
     """Plan, and with `apply` carry it out."""
+    if options.missing:
+        span = window(options.since or SINCE, options.until, options.overdue, services)
+        options = replace(options, span=span)
     given = given_ids(options, services)
     ids = given.valid
     ruling = options.ruling(ids[0]) if len(ids) == 1 else None

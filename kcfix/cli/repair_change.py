@@ -13,7 +13,8 @@ from kcfix.cli.repair_view import plan_view, result_view
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_apply import Applying
 from kcfix.core.repair_codes import applied_code
-from kcfix.core.repair_plan import RepairPlan, Step
+from kcfix.core.repair_follow import Following, follow
+from kcfix.core.repair_plan import Action, RepairPlan, Step
 from kcfix.core.repair_result import Outcome, Result, Results
 from kcfix.core.repair_run import RepairRun
 from kcfix.core.verdict import VerdictKind
@@ -74,6 +75,7 @@ def change(
         with services.bar(len(steps)) as bar:
             applying.progress = bar.say
             RepairRun(applying, options.rate, bar.advance).run(steps)
+            followed = follow(results, _following(options, services, bar.say)) if options.follow else {}
     except BaseException as error:
         code = 6 if any(r.changed for r in results.values()) else 5
         with contextlib.suppress(Exception):
@@ -87,7 +89,19 @@ def change(
         raise
     code = applied_code(plan.steps, tuple(results.values()), unknown_ids=unknown_ids)
     journal.end(code, {**summary, "outcomes": _counts(results)})
-    return result_view(plan, results, malformed, options, services, code, journal.id, warnings)
+    return result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+
+
+def _following(options: Options, services: Services, say: Callable[[str], None]) -> Following:
+    return Following(
+        flow=services.flow,
+        database=lambda: services.database,
+        kafka=lambda: services.kafka,
+        wait=options.wait,
+        monotonic=services.monotonic,
+        sleep=services.sleep,
+        progress=say,
+    )
 
 
 def _still_same(chosen: Sequence[Step], fresh: RepairPlan, results: Results) -> list[Step]:
@@ -100,14 +114,15 @@ def _still_same(chosen: Sequence[Step], fresh: RepairPlan, results: Results) -> 
             going.append(again)
             continue
         settled = again.verdict.kind is VerdictKind.PURCHASED
+        outcome = Outcome.SETTLED if settled else Outcome.CHANGED
+        if again.action is Action.UNKNOWN:
+            outcome = Outcome.FAILED
         if again.action is step.action:
             text = f"since the plan was made it became another one: {again.why}"
         else:
             text = f"since the plan was made it became {again.verdict.kind}: {again.verdict.reason}"
             text += "" if settled else "; run it again"
-        results[step.payment_id] = Result(
-            step.payment_id, Outcome.SETTLED if settled else Outcome.CHANGED, text, False, again.verdict.purchase
-        )
+        results[step.payment_id] = Result(step.payment_id, outcome, text, False, again.verdict.purchase)
     return going
 
 

@@ -59,11 +59,11 @@ def _repair(steps: Sequence[Step], options: Options, more: Sequence[str]) -> str
 
 
 def _window(options: Options) -> list[str]:
-    found = []
-    for flag, moment in (("--since", options.since), ("--until", options.until)):
-        if moment is not None:
-            found += [flag, moment.isoformat(timespec="seconds")]
-    return found
+    """As far as it was named, in times that stay: a window that moves on would leave the oldest behind."""
+    if options.span is None:
+        return []
+    found = [] if options.since is None else ["--since", options.span.since.isoformat()]
+    return found if options.until is None else [*found, "--until", options.span.until.isoformat()]
 
 
 def _wishes(options: Options, services: Services) -> list[str]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from kcfix.core.missing import Span
 from kcfix.core.payments import TIERS, PaymentId, parse_uuid
 from kcfix.core.repair_plan import Strategy, Wishes
 from kcfix.core.ruling import Ruling
 from kcfix.core.verdict import OVERDUE
 from kcfix.errors import UsageError
+
+MOST = 100
+"""Payments that a run changes at most, unless `--max` says otherwise."""
+WAIT = timedelta(seconds=30)
+"""How long a run watches for the purchases after a replay, unless `--wait` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +27,25 @@ class Options:
     from_file: str | None = None
     missing: bool = False
     """All payments that `kcfix missing` finds between `since` and `until`."""
-    since: datetime | None = None
-    until: datetime | None = None
+    since: str | None = None
+    """As it was written: times count from the database's clock."""
+    until: str | None = None
+    span: Span | None = None
+    """The window of `missing`; None until the database has told its time."""
     apply: bool = False
     yes: bool = False
     strategy: Strategy = Strategy.AUTO
     announce_later: bool = False
     course_id: str | None = None
     tier: int | None = None
-    limit: int = 100
+    limit: int = MOST
+    """Payments that are changed at most, the oldest first."""
     rate: float | None = None
     """Payments a second, at most."""
-    wait: timedelta = timedelta(seconds=30)
+    wait: timedelta = WAIT
+    """How long to watch for the purchases after a replay, and for what follows where that is wanted."""
+    follow: bool = False
+    """Whether to follow what was settled to its allocation and sessions."""
     reason: str = ""
     exit_code: bool = False
     overdue: timedelta = OVERDUE

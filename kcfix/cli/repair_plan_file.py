@@ -21,10 +21,10 @@ from kcfix.core.plan_file import (
     write_plan,
 )
 from kcfix.core.repair_codes import dry_run_code
-from kcfix.core.repair_plan import RepairPlan, Step
+from kcfix.core.repair_plan import Action, RepairPlan, Step
 from kcfix.core.ruling import Ruling
 from kcfix.core.verdict import VerdictKind
-from kcfix.errors import Refused, Unreachable
+from kcfix.errors import Refused, Unreachable, UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
 
@@ -67,8 +67,10 @@ def system_of(services: Services) -> PlannedFor:
     return PlannedFor(cluster, here.label, here.system_identifier, payments.label, payments.system_identifier)
 
 
-def apply_plan(name: str, options: Options, services: Services, *, dry_run: bool) -> View:
+def apply_plan(name: str, options: Options, services: Services, *, dry_run: bool, most: int | None) -> View:
     """Do what the plan in the file says, as far as it is what would be planned now; say which fact is another.
+
+    `most`: change at most so many payments; None: as many as the plan has.
 
     Raises:
         UsageError: no plan that can be read. Refused: it was changed, or is for another system. Nothing was changed.
@@ -82,11 +84,13 @@ def apply_plan(name: str, options: Options, services: Services, *, dry_run: bool
         strategy=file.wishes.strategy,
         announce_later=file.wishes.announce_later,
         overdue=file.wishes.overdue,
-        limit=max(1, len(file.steps)),
+        limit=max(1, len(file.steps)) if most is None else most,
         reason=options.reason or file.reason,
         course_id=file.ruling.course_id if file.ruling else None,
         tier=file.ruling.tier if file.ruling else None,
     )
+    if not dry_run and file.ruling is not None and not options.reason.strip():
+        raise UsageError(f"{name} holds a person's word (--course, --tier) and no reason for it: give --reason")
     if not dry_run:
         may_change(services, reason=options.reason, yes=options.yes)
     services.progress("reading payments, messages and workers")
@@ -111,7 +115,7 @@ def _held_against(plan: RepairPlan, file: Sequence[PlannedStep]) -> RepairPlan:
 
     def held(step: Step) -> Step:
         changed = differences(then[step.payment_id].facts, facts_of(step))
-        if not changed or not (step.action.changes or step.verdict.kind is not VerdictKind.PURCHASED):
+        if not changed or step.verdict.kind is VerdictKind.PURCHASED or step.action is Action.UNKNOWN:
             return step
         why = f"since the plan was made: {'; '.join(changed)}"
         return step.refused(why)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
 
 from kcfix.cli.repair_options import Options
 from kcfix.cli.sources import sources
 from kcfix.core.gather import payment_snapshots
 from kcfix.core.ids import GivenIds, parse_ids
-from kcfix.core.missing import AHEAD, Span, Tally, findings
+from kcfix.core.missing import Tally, findings
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_plan import RepairPlan, Wishes, plan_repair
 from kcfix.core.ruled_plan import plan_ruled
@@ -46,19 +45,11 @@ def missing_ids(options: Options, services: Services) -> tuple[PaymentId, ...]:
         Unreachable: the database did not answer, or not to the end: then it is not known which payments they are.
         Refused: which payments are acknowledged could not be read.
     """
-    now = services.database.identity().now
-    span = Span(
-        since=options.since or now - timedelta(hours=24),
-        until=options.until or now + AHEAD,
-        now=now,
-        overdue=options.overdue,
-    )
-    if span.since >= span.until:
-        raise UsageError("--since is not before --until")
+    assert options.span is not None  # noqa: S101  set where all that are missing are wanted
     told = services.acknowledgements.read()
     if told.problems:
         raise Refused(f"which payments are acknowledged is not known: {told.problems[0]}")
-    found = findings(services.database, sources(services), span, Tally(), told.by_payment)
+    found = findings(services.database, sources(services), options.span, Tally(), told.by_payment)
     return tuple(finding.payment.id for finding in found if not finding.acknowledged)
 
 

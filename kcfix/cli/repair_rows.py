@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from kcfix.core.capture import capture_unproven
+from kcfix.cli.payment_columns import payment_columns
+from kcfix.core.repair_follow import Followed
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Result
 from kcfix.core.verdict import VerdictKind
 
 
-def repair_row(step: Step, result: Result | None) -> dict[str, object]:
-    """One payment of the plan, and what became of it."""
+def repair_row(step: Step, result: Result | None, followed: Followed | None = None) -> dict[str, object]:
+    """One payment of the plan, what became of it, and how far the flow went on where it was followed."""
     payment = step.facts.payment if step.facts else None
     message = step.verdict.message.record if step.verdict.message else None
     purchase = (result.purchase if result else None) or step.verdict.purchase
@@ -26,25 +27,29 @@ def repair_row(step: Step, result: Result | None) -> dict[str, object]:
         "outcome_text": result.text if result else None,
         "changed": result.changed if result else False,
         "purchase_id": purchase.id if purchase else step.order.purchase_id if step.order and not result else None,
-        "tier": step.order.tier if step.order else payment.tier if payment else None,
         "event_id": step.replay.event.event_id if step.replay else None,
         "topic": message.topic if message else None,
         "partition": message.partition if message else None,
         "offset": message.offset if message else None,
-        "status": payment.status if payment else None,
-        "paid_at": payment.paid_at if payment else None,
-        "amount_minor": payment.amount_minor if payment else None,
-        "currency": payment.currency if payment else None,
-        "student_id": payment.student_id if payment else None,
-        "course_id": payment.course_id if payment else None,
-        "capture_unproven": capture_unproven(payment) if payment else None,
+        **_followed(followed),
+        **payment_columns(payment),
+        # A person may have given what the payment does not state.
+        **({"tier": step.order.tier, "course_id": step.order.course_id} if step.order else {}),
+    }
+
+
+def _followed(followed: Followed | None) -> dict[str, object]:
+    known = followed is not None and followed.silent is None
+    return {
+        "allocation_id": followed.allocation_id if followed else None,
+        "sessions": followed.sessions if followed and known else None,
+        "cache_group_passed": followed.cache_passed if followed else None,
     }
 
 
 def malformed_row(word: str) -> dict[str, object]:
     """The row of a word that can't be an id: it has every name that the others have."""
-    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "tier", "event_id", "topic", "partition", "offset")
-    payment = ("status", "paid_at", "amount_minor", "currency", "student_id", "course_id", "capture_unproven")
+    unknown = ("detail", "outcome", "outcome_text", "purchase_id", "event_id", "topic", "partition", "offset")
     return {
         "payment_id": word,
         "verdict": VerdictKind.NOT_FOUND,
@@ -54,5 +59,7 @@ def malformed_row(word: str) -> dict[str, object]:
         "why": "no payment has such an id",
         "notes": (),
         "changed": False,
-        **dict.fromkeys((*unknown, *payment)),
+        **dict.fromkeys(unknown),
+        **_followed(None),
+        **payment_columns(None),
     }

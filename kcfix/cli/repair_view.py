@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from kcfix.cli.money import amount
 from kcfix.cli.repair_next import TOLD, next_commands
@@ -11,6 +12,7 @@ from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_rows import malformed_row, repair_row
 from kcfix.core.capture import capture_unproven
 from kcfix.core.payments import PaymentId
+from kcfix.core.repair_follow import Followed
 from kcfix.core.repair_plan import Action, RepairPlan, Step
 from kcfix.core.repair_result import Outcome, Result
 from kcfix.core.times import format_time
@@ -53,9 +55,21 @@ def result_view(
     exit_code: int,
     run_id: str | None = None,
     warnings: Sequence[str] = (),
+    followed: Mapping[PaymentId, Followed] = MappingProxyType({}),
 ) -> View:
-    """What became of each payment."""
-    return _view(plan, results, malformed, options, services, exit_code, applied=True, run_id=run_id, warnings=warnings)
+    """What became of each payment; `followed`: how far the flow went on for those that were followed."""
+    return _view(
+        plan,
+        results,
+        malformed,
+        options,
+        services,
+        exit_code,
+        applied=True,
+        run_id=run_id,
+        warnings=warnings,
+        followed=followed,
+    )
 
 
 def _view(
@@ -70,6 +84,7 @@ def _view(
     run_id: str | None = None,
     warnings: Sequence[str] = (),
     saved: int | None = None,
+    followed: Mapping[PaymentId, Followed] = MappingProxyType({}),
 ) -> View:
     columns = (
         Column("PAYMENT"),
@@ -86,14 +101,16 @@ def _view(
         for word in malformed
     ]
     sections: list[Table | Text] = [Table(columns, tuple(rows), empty="no payment was given")]
-    told = _told(plan, results)
+    told = _told(plan, results, followed)
     if told:
         sections.append(Text(told))
     lines = _summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)
     if saved is not None:
         lines = (*lines, f"The plan, {saved} payment{'s' if saved != 1 else ''}, is in {options.plan_file}.")
     sections.append(Text(lines))
-    data = [repair_row(step, results.get(step.payment_id)) for step in plan.steps]
+    if followed:
+        sections.append(Text(_arrivals(followed)))
+    data = [repair_row(s, results.get(s.payment_id), followed.get(s.payment_id)) for s in plan.steps]
     data += [malformed_row(word) for word in malformed]
     return View(
         schema="repair",
@@ -101,7 +118,10 @@ def _view(
         data=data,
         summary=_summary(plan, results, malformed, applied=applied, run_id=run_id),
         warnings=tuple(warnings),
-        next=next_commands(plan, results, options, services, applied=applied) if applied or not options.apply else (),
+        next=(
+            *(next_commands(plan, results, options, services, applied=applied) if applied or not options.apply else ()),
+            *_stuck(followed),
+        ),
         ids=_ids(plan, results, applied=applied),
         errors=_silent(plan, results),
         exit_code=exit_code,
@@ -143,7 +163,20 @@ def _row(step: Step, result: Result | None, services: Services) -> tuple[Cell | 
     )
 
 
-def _told(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Line, ...]:
+def _arrivals(followed: Mapping[PaymentId, Followed]) -> tuple[Line, ...]:
+    arrived = sum(f.arrived for f in followed.values())
+    return (f"Followed {len(followed)}: {arrived} with an approved allocation and sessions.",)
+
+
+def _stuck(followed: Mapping[PaymentId, Followed]) -> tuple[str, ...]:
+    """Where to look if the flow did not go on."""
+    stuck = [i for i, f in followed.items() if not f.arrived]
+    return (f"kcfix trace {' '.join(stuck)}",) if 0 < len(stuck) <= TOLD else ()
+
+
+def _told(
+    plan: RepairPlan, results: Mapping[PaymentId, Result], followed: Mapping[PaymentId, Followed]
+) -> tuple[Line, ...]:
     if len(plan.steps) > TOLD:
         return (f"The reasons of {len(plan.steps)} payments are in `-o json`; give fewer ids to read them here.",)
     lines: list[Line] = []
@@ -157,6 +190,8 @@ def _told(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Line, 
             lines.append(f"  money   capture unproven: {unproven}; the provider's dashboard tells")
         result = results.get(step.payment_id)
         lines.append(f"  {'did ' if result else 'plan'}    {result.text if result else _planned(step)}")
+        if step.payment_id in followed:
+            lines.append(f"  then    {followed[step.payment_id].text}")
         if result is None:
             lines += [f"  note    {note}" for note in step.notes]
     return tuple(lines)

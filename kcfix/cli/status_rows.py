@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
+from kcfix.cli.payment_columns import payment_columns
 from kcfix.cli.status_view import money, since_of
 from kcfix.core.offsets import GroupLag
 from kcfix.core.remedy import Remedy
@@ -46,13 +47,8 @@ def _payment_row(u: Unpurchased, now: datetime) -> Mapping[str, object]:
         "also": list(u.verdict.also) if u.verdict else [],
         "detail": u.verdict.detail if u.verdict else None,
         "person_decides": None if u.kind is None else u.remedy is Remedy.PERSON,
-        "paid_at": u.payment.paid_at,
         "age_seconds": (now - u.payment.paid_at).total_seconds(),
-        "amount_minor": u.payment.amount_minor,
-        "currency": u.payment.currency,
-        "student_id": u.payment.student_id,
-        "course_id": u.payment.course_id,
-        "tier": u.payment.tier,
+        **payment_columns(u.payment),
     }
 
 
@@ -150,6 +146,7 @@ def summary(observed: Observed) -> Mapping[str, object]:
         "payments_acknowledged": len(payments.acknowledged) if payments else None,
         "acknowledged_amounts_minor": money(payments.acknowledged) if payments else None,
         "payments_in_flight": payments.in_flight if payments else None,
+        "payments_capture_unproven": payments.unproven if payments else None,
         "amounts_minor": money(payments.unpurchased) if payments else None,
         "since": payments.since if payments else None,
         "workers": {str(state): states.count(state) for state in sorted(set(states))},

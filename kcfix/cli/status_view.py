@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
 from kcfix.cli.money import amount
+from kcfix.core.capture import capture_unproven
 from kcfix.core.offsets import GroupLag
 from kcfix.core.remedy import Remedy
 from kcfix.core.status import Health, Observed, Unpurchased, WorkerFacts, worst
@@ -81,6 +82,8 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
         notes.append(f"together: {_money_text(money(payments.unpurchased))}")
     if payments.acknowledged:
         notes.append(f"{len(payments.acknowledged)} acknowledged, apart: {_money_text(money(payments.acknowledged))}")
+    if payments.unproven:
+        notes.append(f"{payments.unproven} with unproven capture: look at the provider's dashboard before repairing")
     if payments.in_flight:
         notes.append(f"{payments.in_flight} younger than a minute, not judged yet")
     if any(u.remedy is Remedy.PERSON for u in payments.unpurchased):
@@ -93,6 +96,8 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
         Column("AMOUNT", right=True, priority=1),
         Column("PAID", priority=3),
     )
+    if payments.unproven:
+        columns += (Column("CAPTURE", priority=4),)
     if reasons:
         columns += (Column("WHY", priority=2, wrap=True),)
     table = tuple(
@@ -102,6 +107,7 @@ def _payments(observed: Observed, zone: tzinfo | None, shown: int | None, *, rea
             Cell(str(u.kind or "-"), Tone.WARN if u.remedy is Remedy.PERSON else Tone.BAD),
             amount(u.payment.amount_minor, u.payment.currency),
             format_time(u.payment.paid_at, zone),
+            *(("unproven" if capture_unproven(u.payment) else None,) if payments.unproven else ()),
             *((u.verdict.reason if u.verdict else None,) if reasons else ()),
         )
         for u in rows

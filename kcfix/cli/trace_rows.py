@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kcfix.cli.payment_columns import payment_columns
 from kcfix.cli.trace_told import Told
 from kcfix.core.events import Record
 from kcfix.core.judge_log import latest_message
@@ -19,7 +20,7 @@ HEADERS = ("eventId", "correlationId", "eventType", "source", "version")
 def story_row(told: Told, called: Callable[[str], str]) -> dict[str, object]:
     """One payment. `called` completes a command, so that it can be pasted."""
     story, verdict = told.story, told.story.verdict
-    payment, evidence = story.payment, story.snapshot.evidence.value
+    evidence = story.snapshot.evidence.value
     message = latest_message(evidence).record if evidence and latest_message(evidence) else None  # type: ignore[union-attr]
     lag = evidence.lag if evidence else None
     foretold = told.prognosis
@@ -29,13 +30,7 @@ def story_row(told: Told, called: Callable[[str], str]) -> dict[str, object]:
         "detail": verdict.detail,
         "reason": verdict.reason,
         "also": verdict.also,
-        "status": payment.status if payment else None,
-        "paid_at": payment.paid_at if payment else None,
-        "amount_minor": payment.amount_minor if payment else None,
-        "currency": payment.currency if payment else None,
-        "student_id": payment.student_id if payment else None,
-        "course_id": payment.course_id if payment else None,
-        "tier": payment.tier if payment else None,
+        **payment_columns(story.payment),
         "purchase_id": story.purchase.id if story.purchase else None,
         "allocation_ids": [a.id for a in story.allocations],
         "topic": message.topic if message else None,
@@ -185,9 +180,8 @@ def _looked(looked: Looked) -> dict[str, object]:
 def malformed_row(word: str) -> dict[str, object]:
     """The row of a word that can't be an id: it has every name that the others have."""
     nothing = (
-        *("detail", "status", "paid_at", "amount_minor", "currency", "student_id", "course_id", "tier"),
-        *("purchase_id", "topic", "partition", "offset", "committed_offset", "log_start_offset", "log_end_offset"),
-        *("waited_seconds", "still_waiting", "maker"),
+        *("detail", "purchase_id", "topic", "partition", "offset"),
+        *("committed_offset", "log_start_offset", "log_end_offset", "waited_seconds", "still_waiting", "maker"),
     )
     lists: Sequence[str] = (
         *("also", "allocation_ids", "stages", "timeline", "undated", "records", "dead_letters", "log_lines"),
@@ -205,6 +199,7 @@ def malformed_row(word: str) -> dict[str, object]:
             "deadline_reason": None,
             "commands": (),
         },
+        **payment_columns(None),
         **dict.fromkeys(nothing),
         **dict.fromkeys(lists, ()),
     }

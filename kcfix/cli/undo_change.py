@@ -85,7 +85,8 @@ def _still_same(undo: Undo, fresh: Undo, results: dict[str, UndoResult]) -> list
         if _what(again) == _what(step):
             going.append(again)
             continue
-        outcome = UndoOutcome.UNDONE if again.action is UndoAction.NOTHING else UndoOutcome.REFUSED
+        became = {UndoAction.NOTHING: UndoOutcome.UNDONE, UndoAction.UNKNOWN: UndoOutcome.FAILED}
+        outcome = became.get(again.action, UndoOutcome.REFUSED)
         text = f"since the plan was made it became {again.action}: {again.why}"
         results[step.step_id] = UndoResult(step.step_id, outcome, text)
     return going

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from kcfix.core.payments import PaymentId, parse_uuid
+from kcfix.core.times import SHOWN_YEARS
 from kcfix.core.verdict import VerdictKind
 
 
@@ -101,9 +102,10 @@ def _entry(line: str) -> Acknowledgement | None:
         id = parse_uuid(fields["payment_id"])
         verdict = None if fields["verdict"] is None else VerdictKind(fields["verdict"])
         at = datetime.fromisoformat(fields["at"])
+        showable = at.tzinfo is not None and at.astimezone(UTC).year in SHOWN_YEARS
         texts = [fields[name] for name in ("reason", "who", "context")]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
-    if id is None or at.tzinfo is None or not all(isinstance(text, str) for text in texts):
+    if id is None or not showable or not all(isinstance(text, str) for text in texts):
         return None
     return Acknowledgement(PaymentId(id), verdict, texts[0], texts[1], at, texts[2])

@@ -79,16 +79,17 @@ def _announcements(
     for record in found.records:
         event = parse_event(record)
         if event is not None and event.purchase_id is not None:
-            by_purchase[event.purchase_id.lower()].append(record)
+            by_purchase[event.purchase_id].append(record)
 
-    def of(purchase: Purchase) -> AnnouncementEvidence:
+    def of(purchase: Purchase) -> Reading[AnnouncementEvidence]:
         mine = tuple(by_purchase.get(purchase.id, ()))
-        whole = not found.failed and all(
-            _before(begin, purchase.created_at) or _before(kept, purchase.created_at) for begin in cut_at
-        )
-        return AnnouncementEvidence(purchase.id, mine, whole, _waits(mine, offsets))
+        if found.failed and not mine:
+            tp, error = next(iter(found.failed.items()))
+            return Reading.unknown(f"{tp}: {error}")
+        whole = all(_before(begin, purchase.created_at) or _before(kept, purchase.created_at) for begin in cut_at)
+        return Reading(AnnouncementEvidence(purchase.id, mine, whole, _waits(mine, offsets)))
 
-    return {i: Reading(of(purchase)) for i, purchase in wanted.items()}
+    return {i: of(purchase) for i, purchase in wanted.items()}
 
 
 def _waits(announcements: Iterable[Record], offsets: PurchaseOffsets) -> bool | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,12 +16,10 @@ from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.gather import Sources
 from kcfix.core.judge import judge_by_tables
 from kcfix.core.matching import match_facts
-from kcfix.core.missing import CHUNK, Finding, Span, Tally, findings
+from kcfix.core.missing import BATCH, CHUNK, FINE, Finding, Span, Tally, judged
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import DatabasePort
-
-UNFOLLOWED = "UNFOLLOWED"
-"""Counted among the trouble where only the log could tell whether a purchase was announced; it is not read for this."""
+from kcfix.core.verdict import VerdictKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +35,17 @@ class Certificate:
     """Without exactly one purchase, and judged by a person as what they are; oldest first."""
     lacking: tuple[PaymentId, ...]
     """Without exactly one purchase, and not acknowledged; oldest first. With any nothing is certified."""
+    undecided: tuple[PaymentId, ...] = ()
+    """Without exactly one purchase, and acknowledged; a silent system leaves open whether as what they are now."""
     findings: Mapping[PaymentId, Finding] = field(default_factory=dict)
-    """The verdicts of those in `lacking` that are still findings."""
-    trouble: Mapping[str, int] = field(default_factory=dict)
+    """The verdicts of those in `lacking` and `undecided` that are still findings."""
+    trouble: Mapping[VerdictKind, int] = field(default_factory=dict)
     """Payments that have their purchase and trouble behind it, by verdict: said, and no reason to refuse."""
 
     @property
     def holds(self) -> bool:
         """Whether every payment has exactly one purchase, but for acknowledged ones."""
-        return not self.lacking
+        return not self.lacking and not self.undecided
 
 
 def certificate(
@@ -57,26 +57,28 @@ def certificate(
 ) -> Certificate:
     """The statement about all succeeded payments of the span, by one pass over the tables.
 
-    Memory grows only with the payments that have no purchase. The log is read only for the verdicts of those.
+    Memory grows only with the payments that have no purchase. The log is read only for the verdicts of those, and for
+    what lies behind a purchase that nothing has followed.
 
     Raises:
         Unreachable: the database fell silent: nothing is certified.
     """
     digest = hashlib.sha256()
-    trouble: Counter[str] = Counter()
     without: list[PaymentId] = []
+    open_ones: list[PaymentId] = []
+    told = _Told()
     with_one = looked = 0
     with database.payment_pass(span.since, span.until, everything=True) as whole:
         rows = iter(whole.rows)
         while chunk := tuple(islice(rows, CHUNK)):
-            open_ones = tuple(row.payment_id for row in chunk if row.purchase_id is None)
-            facts = database.facts(open_ones) if open_ones else {}
+            unsure = tuple(row.payment_id for row in chunk if row.purchase_id is None)
+            facts = database.facts(unsure) if unsure else {}
             for row in chunk:
                 purchase = row.purchase_id
                 if purchase is None:
                     purchase = _only_purchase(facts[row.payment_id])
-                    if purchase is not None and (kind := _trouble(facts[row.payment_id], span)):
-                        trouble[kind] += 1
+                    if purchase is None or _troubled(facts[row.payment_id], span):
+                        open_ones.append(row.payment_id)
                 if purchase is None:
                     without.append(row.payment_id)
                 else:
@@ -84,14 +86,16 @@ def certificate(
                     digest.update(f"{row.payment_id} {purchase}\n".encode())
             looked += len(chunk)
             progress(looked)
+            if len(open_ones) >= BATCH:
+                told.take(judged(open_ones, database, sources, span, Tally(), words), frozenset(without))
+                open_ones = []
+        told.take(judged(open_ones, database, sources, span, Tally(), words), frozenset(without))
         payments, amounts = whole.payments, dict(whole.amounts_minor)
-    found: dict[PaymentId, Finding] = {}
-    if without:
-        wanted = frozenset(without)
-        every = findings(database, sources, span, Tally(), words)
-        found = {f.payment.id: f for f in every if f.payment.id in wanted}
+    found = told.without
     acknowledged = tuple(found[i] for i in without if i in found and found[i].acknowledged)
-    lacking = tuple(i for i in without if i not in found or not found[i].acknowledged)
+    undecided = tuple(i for i in without if i in found and _undecided(found[i]))
+    apart = {*undecided, *(f.payment.id for f in acknowledged)}
+    lacking = tuple(i for i in without if i not in apart)
     return Certificate(
         span=span,
         payments=payments,
@@ -100,9 +104,29 @@ def certificate(
         sha256=digest.hexdigest(),
         acknowledged=acknowledged,
         lacking=lacking,
-        findings={i: found[i] for i in lacking if i in found},
-        trouble=dict(sorted(trouble.items())),
+        undecided=undecided,
+        findings={i: found[i] for i in (*lacking, *undecided) if i in found},
+        trouble=dict(sorted(told.trouble.items())),
     )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the verdicts say, kept for those without a purchase and counted for the others."""
+
+    without: dict[PaymentId, Finding] = field(default_factory=dict)
+    trouble: Counter[VerdictKind] = field(default_factory=Counter)
+
+    def take(self, found: Iterable[Finding], without: frozenset[PaymentId]) -> None:
+        for finding in found:
+            if finding.payment.id in without:
+                self.without[finding.payment.id] = finding
+            else:
+                self.trouble[finding.verdict.kind] += 1
+
+
+def _undecided(finding: Finding) -> bool:
+    return finding.word is not None and finding.verdict.kind is VerdictKind.UNKNOWN
 
 
 def _only_purchase(facts: PaymentFacts) -> str | None:
@@ -113,8 +137,7 @@ def _only_purchase(facts: PaymentFacts) -> str | None:
     return purchase.id
 
 
-def _trouble(facts: PaymentFacts, span: Span) -> str | None:
+def _troubled(facts: PaymentFacts, span: Span) -> bool:
+    """Whether something is wrong behind its purchase, or only the log could tell."""
     verdict = judge_by_tables(facts, span.now)
-    if verdict is None:
-        return UNFOLLOWED
-    return None if verdict.kind.value == "PURCHASED" else verdict.kind.value
+    return verdict is None or verdict.kind not in FINE

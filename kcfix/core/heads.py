@@ -14,15 +14,15 @@ FAILURE_PHRASES = ("Message processing failed", "Error when calling eachMessage"
 """Lines that name the partition and offset on which the handler failed (docs/system.md 4.2)."""
 
 
-def head_needles(standing: Mapping[TopicPartition, Record]) -> list[bytes]:
-    """What a dead letter of one of these records must contain."""
-    return [f'"originalOffset":"{record.offset}"'.encode() for record in standing.values()]
+def head_needles(offsets: Iterable[int]) -> list[bytes]:
+    """What a dead letter of a record at one of these offsets must contain."""
+    return [f'"originalOffset":"{offset}"'.encode() for offset in offsets]
 
 
-def find_heads(
-    standing: Mapping[TopicPartition, Record], letters: Iterable[DeadLetter], entries: Iterable[LogEntry]
-) -> dict[TopicPartition, Head]:
-    """The head of each partition that stands on a record, with what it was seen to fail with at this very offset."""
+def failures_at(
+    letters: Iterable[DeadLetter], entries: Iterable[LogEntry]
+) -> dict[tuple[TopicPartition, int], list[str]]:
+    """What was seen to fail at each place: dead letters as given, then log lines as given."""
     failures: dict[tuple[TopicPartition, int], list[str]] = {}
     for letter in letters:
         if letter.original_topic and letter.original_partition is not None and letter.original_offset is not None:
@@ -33,6 +33,14 @@ def find_heads(
             place = offset_of(entry)
             if place is not None:
                 failures.setdefault(place, []).append(error_of(entry) or entry.message)
+    return failures
+
+
+def find_heads(
+    standing: Mapping[TopicPartition, Record], letters: Iterable[DeadLetter], entries: Iterable[LogEntry]
+) -> dict[TopicPartition, Head]:
+    """The head of each partition that stands on a record, with what it was seen to fail with at this very offset."""
+    failures = failures_at(letters, entries)
     return {tp: _head(tp, record, failures.get((tp, record.offset), ())) for tp, record in standing.items()}
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from kcfix.core.times import SHOWN_YEARS
 from kcfix.errors import NotFound
 
 
@@ -113,12 +114,15 @@ def find_run(runs: Sequence[RunRecord], wish: str) -> RunRecord:
     return found[0]
 
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
 def _time(value: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        return moment if moment.tzinfo and moment.astimezone(UTC).year in SHOWN_YEARS else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
 
 
 def _table(value: object) -> Mapping[str, Any]:
@@ -131,7 +135,7 @@ def read_runs(lines: Iterable[str]) -> tuple[RunRecord, ...]:
     >>> read_runs(['{"kind": "begin", "run": "r1", "command": "repair"}', '{"kind": "inten'])[0].finished
     False
     """
-    runs: dict[str, RunRecord] = {}
+    runs: dict[str, _Growing] = {}
     for line in lines:
         try:
             entry = json.loads(line)
@@ -141,10 +145,45 @@ def read_runs(lines: Iterable[str]) -> tuple[RunRecord, ...]:
             continue
         run = entry["run"]
         if entry.get("kind") == "begin":
-            runs[run] = _begun(run, entry)
+            runs[run] = _Growing(_begun(run, entry))
         elif run in runs:
-            runs[run] = _continued(runs[run], entry)
-    return tuple(sorted(runs.values(), key=lambda r: r.id, reverse=True))
+            runs[run].add(entry)
+    # Ids of runs that began within one second do not sort by time.
+    whole = (run.whole() for run in runs.values())
+    return tuple(sorted(whole, key=lambda r: (r.started_at or _BEFORE_ALL, r.id), reverse=True))
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A run while its lines are read: a run has tens of thousands of steps, so none is copied for another's sake."""
+
+    record: RunRecord
+    steps: list[JournalStep] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    """Where the step of that id is; of several the last."""
+
+    def whole(self) -> RunRecord:
+        return replace(self.record, steps=tuple(self.steps))
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        at, id = _time(entry.get("at")), str(entry.get("step"))
+        match entry.get("kind"):
+            case "intend":
+                self.places[id] = len(self.steps)
+                self.steps.append(JournalStep(id, at, _table(entry.get("what"))))
+            case "done":
+                if (place := self.places.get(id)) is not None:
+                    self.steps[place] = replace(self.steps[place], done_at=at, result=_table(entry.get("result")))
+            case "end":
+                code = entry.get("code")
+                self.record = replace(
+                    self.record,
+                    ended_at=at,
+                    code=code if isinstance(code, int) else None,
+                    summary=_table(entry.get("summary")),
+                )
+            case _:
+                pass
 
 
 def _begun(run: str, entry: Mapping[str, Any]) -> RunRecord:
@@ -159,29 +198,3 @@ def _begun(run: str, entry: Mapping[str, Any]) -> RunRecord:
         argv=tuple(str(word) for word in argv) if isinstance(argv, list) else (),
         reason=str(reason) if reason else None,
     )
-
-
-def _continued(record: RunRecord, entry: Mapping[str, Any]) -> RunRecord:
-    at = _time(entry.get("at"))
-    match entry.get("kind"):
-        case "intend":
-            step = JournalStep(str(entry.get("step")), at, _table(entry.get("what")))
-            return replace(record, steps=(*record.steps, step))
-        case "done":
-            steps = tuple(
-                replace(step, done_at=at, result=_table(entry.get("result")))
-                if step.id == str(entry.get("step"))
-                else step
-                for step in record.steps
-            )
-            return replace(record, steps=steps)
-        case "end":
-            code = entry.get("code")
-            return replace(
-                record,
-                ended_at=at,
-                code=code if isinstance(code, int) else None,
-                summary=_table(entry.get("summary")),
-            )
-        case _:
-            return record

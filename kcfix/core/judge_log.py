@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.snapshot import FoundMessage, MessageEvidence
 from kcfix.core.verdict import Case, Verdict, VerdictKind
 
@@ -33,6 +34,10 @@ def latest_message(evidence: MessageEvidence) -> FoundMessage | None:
     return next(reversed(own or evidence.messages), None)
 
 
+def _partition(message: FoundMessage) -> TopicPartition:
+    return TopicPartition(message.record.topic, message.record.partition)
+
+
 def _place(message: FoundMessage) -> str:
     record = message.record
     return f"its message is {record.topic}-{record.partition} offset {record.offset}"
@@ -43,7 +48,8 @@ def poison(case: Case) -> Verdict | None:
     head = evidence.head
     if head is None or not head.failing:
         return None
-    mine = next((m for m in evidence.messages if m.record.offset == head.offset), None)
+    place = (head.partition, head.offset)
+    mine = next((m for m in evidence.messages if (_partition(m), m.record.offset) == place), None)
     if mine is None:
         return None
     return case.verdict(
@@ -64,7 +70,9 @@ def would_fail(case: Case) -> Verdict | None:
 def blocked(case: Case) -> Verdict | None:
     evidence = _evidence(case)
     message, head = latest_message(evidence), evidence.head
-    if message is None or head is None or not head.failing or message.record.offset <= head.offset:
+    if message is None or head is None or not head.failing:
+        return None
+    if _partition(message) != head.partition or message.record.offset <= head.offset:
         return None
     whose = f"payment {head.payment_id}" if head.payment_id else "a record that can't be decoded"
     return case.verdict(
@@ -92,6 +100,9 @@ def waiting(case: Case) -> Verdict | None:
     fresh = age is not None and -case.overdue <= age < case.overdue
     if young or (fresh and group is not None and group.members and (ahead or (lag.unprotected and joined_before))):
         return case.verdict(VerdictKind.IN_FLIGHT, f"{place}, not yet overdue", message=message)
+    if ahead and evidence.head is not None and evidence.dead_letters_unread:
+        # Whether the record that the group stands on was seen to fail: POISON or BLOCKED can't be told from PENDING.
+        return case.unknown(f"{place}, not read yet; what fails there is unknown: {evidence.dead_letters_error}")
     if ahead:
         return case.verdict(
             VerdictKind.PENDING, f"{place}, at or past the committed offset {lag.committed_offset}", message=message
@@ -111,8 +122,8 @@ def waiting(case: Case) -> Verdict | None:
     if evidence.dead_letters:
         why = evidence.dead_letters[-1].reason
         return case.verdict(VerdictKind.DEAD_LETTERED, f"{passed}; dead letter: {why}", message=message)
-    if evidence.dead_letters_error:
-        passed += f" (dead letters not read: {evidence.dead_letters_error})"
+    if evidence.dead_letters_unread:
+        return case.unknown(f"{passed}; whether it was dead-lettered is unknown: {evidence.dead_letters_error}")
     return case.verdict(VerdictKind.SKIPPED, passed, message=message)
 
 

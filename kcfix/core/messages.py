@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,9 +110,10 @@ def _evidence(
     messages |= _by_key(strays)
     _add_scanned(messages, scanned, flow, paid)
     for i in paid:
-        # A message that lies elsewhere is judged by the partition where it lies.
-        for message in messages.get(i.encode(), ()):
-            partition_of[i] = TopicPartition(message.record.topic, message.record.partition)
+        if copies := messages.get(i.encode()):
+            # A message that lies elsewhere is judged by the partition where it lies.
+            messages[i.encode()] = in_order = _newest_partition_last(copies, i.encode())
+            partition_of[i] = TopicPartition(in_order[-1].record.topic, in_order[-1].record.partition)
     cut = _cut_logs(offsets, set(partition_of.values()))
     begins = kafka.record_times(cut)
     kept = kept_since(kafka, flow.purchase_confirmed, now) if cut else None
@@ -136,6 +137,7 @@ def _evidence(
                 heads,
                 tuple(mine.get(i, ())),
                 letters_error,
+                dead_letters_there=flow.dead_letters in offsets.topics,
             )
         )
         for i, tp in partition_of.items()
@@ -179,13 +181,25 @@ def _by_key(found: SearchResult) -> dict[bytes, list[FoundMessage]]:
     return dict(messages)
 
 
+def _newest_partition_last(messages: Sequence[FoundMessage], key: bytes) -> list[FoundMessage]:
+    """Those on the partition of the newest copy come last, by their offsets: on one of these the verdict rests.
+
+    Before them lie copies on other partitions and, first of all, those under a foreign key.
+    """
+    own = [m.record for m in messages if m.record.key == key] or [m.record for m in messages]
+    newest = max(own, key=lambda r: (r.timestamp is not None, r.timestamp, r.offset))
+
+    def place(message: FoundMessage) -> tuple[bool, bool, int, int]:
+        record = message.record
+        return record.key == key, record.partition == newest.partition, record.partition, record.offset
+
+    return sorted(messages, key=place)
+
+
 def _add_scanned(
     messages: dict[bytes, list[FoundMessage]], scanned: SearchResult, flow: Flow, paid: Iterable[PaymentId]
 ) -> None:
-    """Adds what only a whole search finds: a message under a foreign key, or with a time that is not its payment's.
-
-    Those under a foreign key come before the payment's own, so that its own are still what the verdict rests on.
-    """
+    """Adds what only a whole search finds: a message under a foreign key, or with a time that is not its payment's."""
     more: dict[bytes, list[FoundMessage]] = defaultdict(list)
     for record in scanned.records:
         if record.topic == flow.purchase_confirmed:
@@ -195,8 +209,7 @@ def _add_scanned(
                 more[owner].append(message)
     for key in {i.encode() for i in paid} & more.keys():
         every = {(m.record.partition, m.record.offset): m for m in (*messages.get(key, ()), *more[key])}
-        in_order = [every[place] for place in sorted(every)]
-        messages[key] = sorted(in_order, key=lambda m: m.record.key == key)
+        messages[key] = list(every.values())
 
 
 def _with_scanned(letters: tuple[DeadLetter, ...], scanned: SearchResult, flow: Flow) -> tuple[DeadLetter, ...]:
@@ -221,6 +234,8 @@ def _of_payment(
     heads: Mapping[TopicPartition, Head],
     letters: tuple[DeadLetter, ...],
     letters_error: str | None,
+    *,
+    dead_letters_there: bool,
 ) -> MessageEvidence:
     lag = offsets.lags[partition]
     begin = begins.get(partition)
@@ -237,6 +252,7 @@ def _of_payment(
         head=heads.get(partition),
         dead_letters=letters,
         dead_letters_error=letters_error,
+        dead_letters_absent=not dead_letters_there,
     )
 
 
@@ -279,7 +295,7 @@ def _dead_letters(
     if not logs:
         return (), f"topic {flow.dead_letters} does not exist"
     earliest = min((*paid.values(), *(r.timestamp for r in standing.values() if r.timestamp is not None)))
-    needles = [*(i.encode() for i in paid), *head_needles(standing)]
+    needles = [*(i.encode() for i in paid), *head_needles(r.offset for r in standing.values())]
     found = kafka.search(since(kafka, logs, earliest - BEFORE), needles, anywhere=True)
     letters = [d for d in (parse_dead_letter(r) for r in found.records) if d is not None]
     letters.sort(key=_by_time)

@@ -163,9 +163,9 @@ def findings(
             kept += [i for i in chunk if _unsettled(facts[i], span)]
             progress(tally.suspects)
             if len(kept) >= BATCH:
-                yield from _judged(kept, database, sources, span, tally, words or {})
+                yield from judged(kept, database, sources, span, tally, words or {})
                 kept = []
-        yield from _judged(kept, database, sources, span, tally, words or {})
+        yield from judged(kept, database, sources, span, tally, words or {})
     tally.complete = True
 
 
@@ -179,7 +179,7 @@ def _unsettled(facts: PaymentFacts, span: Span) -> bool:
     return verdict is None or verdict.kind not in FINE
 
 
-def _judged(
+def judged(
     ids: Sequence[PaymentId],
     database: DatabasePort,
     sources: Sources,
@@ -187,7 +187,7 @@ def _judged(
     tally: Tally,
     words: Mapping[PaymentId, Acknowledgement],
 ) -> Iterator[Finding]:
-    """The findings among these, by one search of the log for all of them."""
+    """The findings among these payments, at most `BATCH`, by one search of the log for all of them."""
     if not ids:
         return
     around = read_surroundings(sources)

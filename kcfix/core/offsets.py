@@ -202,6 +202,11 @@ class Group:
             GroupState.RECONCILING,
         )
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no member, so that offsets can be committed for it."""
+        return not self.members and self.state in (GroupState.EMPTY, GroupState.NOT_FOUND, GroupState.DEAD)
+
     def owner(self, partition: TopicPartition) -> Member | None:
         """The member that holds the partition; None if none does."""
         return next((m for m in self.members if partition in m.assignment), None)

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from kcfix.core.committing import OffsetCommit
 from kcfix.core.offsets import PartitionLag, TopicPartition
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import DatabasePort, KafkaPort, OffsetRange
 from kcfix.core.settlement import Effect, Settlement, settlements
 from kcfix.flow import Stage
 
+Database = Callable[[], DatabasePort]
+"""Asked only where the stage can be checked."""
 LISTED = 1000
 """Messages of a kind that a pin names; beyond that it only counts them."""
 
@@ -52,6 +55,11 @@ class Pin:
     def offset(self) -> int:
         """The offset to commit: the next one to be read."""
         return self.log_end_offset if self.first is None else self.first.offset
+
+    @property
+    def commit(self) -> OffsetCommit:
+        """What is to be committed."""
+        return OffsetCommit(self.partition, self.committed_offset, self.offset)
 
     @property
     def refused(self) -> bool:
@@ -140,9 +148,15 @@ def pins(lags: Iterable[PartitionLag], messages: Iterable[Settlement]) -> tuple[
     return tuple(found[tp] for tp in sorted(found))
 
 
-def read_pins(
-    stage: Stage, lags: Iterable[PartitionLag], kafka: KafkaPort, database: Callable[[], DatabasePort]
-) -> tuple[Pin, ...]:
+def first_to_settle(stage: Stage, log: OffsetRange, kafka: KafkaPort, database: Database) -> Settlement | None:
+    """The first message of these offsets that is unsettled and that the worker can settle: where a pin would point.
+
+    Reads no further than it must. Raises as `read_pins` does.
+    """
+    return next((s for s in settlements(stage, [log], kafka, database) if s.effect is Effect.SETTLES), None)
+
+
+def read_pins(stage: Stage, lags: Iterable[PartitionLag], kafka: KafkaPort, database: Database) -> tuple[Pin, ...]:
     """The pins of a stage's group, with every message of its unprotected partitions judged now.
 
     The log ends are those of `lags`, so these must have been read before: a message that comes later is behind the pin.

@@ -7,7 +7,7 @@ any point, the next run finds out from the tables and the log what happened and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +16,20 @@ from typing import Protocol
 from kcfix.core.announce import announcement
 from kcfix.core.events import Message, advisory_lock_key, own_purchase_id
 from kcfix.core.matching import match_facts
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, HeldPurchase, InsertResult, InsertState, KafkaPort, SendResult, SendState
+from kcfix.core.ports import (
+    DatabasePort,
+    HeldPurchase,
+    Hold,
+    InsertResult,
+    InsertState,
+    KafkaPort,
+    SendResult,
+    SendState,
+)
+from kcfix.core.repair_again import MADE_MEANWHILE, sent_no_more
+from kcfix.core.repair_journal import insert_entry, send_entry
 from kcfix.core.repair_order import recheck
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Outcome, Result, Results
@@ -72,18 +84,7 @@ class Applying:
             return
         self.progress("inserting")
         orders = [s.order for s in steps if s.order is not None]
-        ids = [
-            self.journal.intend(
-                {
-                    "step": "insert",
-                    "payment_id": o.payment_id,
-                    "purchase_id": o.purchase_id,
-                    "tier": o.tier,
-                    "before": _before(step),
-                }
-            )
-            for step, o in zip(steps, orders, strict=True)
-        ]
+        ids = [self.journal.intend(insert_entry(step, order)) for step, order in zip(steps, orders, strict=True)]
         for step in steps:
             self._note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
         try:
@@ -123,12 +124,8 @@ class Applying:
                 return purchase
             case InsertState.REFUSED:
                 found = _purchase_in(result.facts)
-                if found is not None and found.id != order.purchase_id:
-                    text = "the worker (or somebody) made its purchase in the meantime"
-                    self._note(step, Outcome.SETTLED, text, changed=False, purchase=found)
-                elif found is not None:
-                    text = "another run of kcfix inserted it in the meantime; look again"
-                    self._note(step, Outcome.UNANNOUNCED, text, changed=False, purchase=found)
+                if found is not None:  # never kcfix's own: that is EXISTS
+                    self._note(step, Outcome.SETTLED, MADE_MEANWHILE, changed=False, purchase=found)
                 else:
                     self._note(step, Outcome.CHANGED, result.reason or "the world changed", changed=False)
             case InsertState.FAILED:
@@ -139,8 +136,8 @@ class Applying:
 
     # announcements
 
-    def _announce(self, steps: Iterable[Step]) -> None:
-        self._send_announcements([(s, s.purchase) for s in steps if s.purchase is not None])
+    def _announce(self, steps: Sequence[Step]) -> None:
+        self._send_announcements([(s, s.purchase) for s in self._still_to_send(steps) if s.purchase is not None])
 
     def _send_announcements(self, made: Sequence[tuple[Step, Purchase]]) -> None:
         if not made:
@@ -151,16 +148,19 @@ class Applying:
                 self._note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
             return
         self.progress("announcing")
-        with self._held(made) as there:
-            made = [(step, purchase) for step, purchase in made if purchase.id in there]
+        with self._held(made) as hold:
+            made = [(step, purchase) for step, purchase in made if purchase.id in hold.there]
             messages = [announcement(step.payment_id, purchase, self.flow, self.now()) for step, purchase in made]
-            results = self._send("announce", [s for s, _ in made], messages) if made else ()
+            results = self._send("announce", [s for s, _ in made], messages, hold.check) if made else ()
         for (step, purchase), sent in zip(made, results, strict=True):
             inserted = step.action is Action.INSERT
             if sent.state is SendState.ACKNOWLEDGED:
                 done = "inserted and announced" if inserted else "announced"
                 text = f"{done} ({_place(self.flow.purchase_created, sent)})"
-                self._note(step, Outcome.SETTLED, text, changed=True, purchase=purchase)
+                where = _where(self.flow.purchase_created, sent)
+                self.results[step.payment_id] = Result(
+                    step.payment_id, Outcome.SETTLED, text, changed=True, purchase=purchase, announced_at=where
+                )
             else:
                 doubt = "not surely announced" if sent.state is SendState.UNKNOWN else "not announced"
                 changed = inserted or sent.state is SendState.UNKNOWN
@@ -168,29 +168,30 @@ class Applying:
                 self._note(step, Outcome.UNANNOUNCED, text, changed=changed, purchase=purchase)
 
     @contextmanager
-    def _held(self, made: Sequence[tuple[Step, Purchase]]) -> Iterator[frozenset[str]]:
+    def _held(self, made: Sequence[tuple[Step, Purchase]]) -> Iterator[Hold]:
         """Within the block nobody who takes the worker's lock can change these purchases; gives those that are there.
 
         So what is announced exists: an undo deletes an unannounced purchase under the same lock.
         """
         with ExitStack() as stack:
-            there: frozenset[str] = frozenset()
+            hold = Hold(frozenset(), lambda: None)
             why = "its purchase is no longer there, or no longer active: not announced"
             state = Outcome.CHANGED
             try:
-                there = stack.enter_context(self.database().holding([_held(s, p) for s, p in made]))
+                hold = stack.enter_context(self.database().holding([_held(s, p) for s, p in made]))
             except KcfixError as error:
                 why, state = f"not announced: {error.message}; the next run finishes it", Outcome.UNANNOUNCED
             for step, purchase in made:
-                if purchase.id not in there:
+                if purchase.id not in hold.there:
                     inserted = step.action is Action.INSERT
                     text = f"inserted; {why}" if inserted else why
                     self._note(step, state, text, changed=inserted, purchase=purchase)
-            yield there
+            yield hold
 
     # replays
 
     def _replay(self, steps: Sequence[Step]) -> None:
+        steps = self._still_to_send(steps)
         if not steps:
             return
         self.progress("replaying")
@@ -234,20 +235,28 @@ class Applying:
                 self.progress(f"waiting for the worker ({len(waiting)} to go)")
                 self.sleep(POLL.total_seconds())
 
-    def _send(self, kind: str, steps: Sequence[Step], messages: Sequence[Message]) -> tuple[SendResult, ...]:
-        ids = [
-            self.journal.intend(
-                {
-                    "step": kind,
-                    "payment_id": s.payment_id,
-                    "topic": m.topic,
-                    "headers": _headers(m),
-                    "before": _before(s),
-                }
-            )
-            for s, m in zip(steps, messages, strict=True)
-        ]
+    def _still_to_send(self, steps: Sequence[Step]) -> list[Step]:
+        """Those of the steps whose message is still called for, by facts that are read now."""
+        if not steps:
+            return []
+        self.progress("reading again")
         try:
+            facts = self.database().facts([s.payment_id for s in steps])
+        except Unreachable as error:
+            for step in steps:
+                self._note(step, Outcome.FAILED, f"not sent: {error.message}", changed=False)
+            return []
+        over = {s.payment_id: r for s in steps if (r := sent_no_more(s, facts[s.payment_id])) is not None}
+        self.results.update(over)
+        return [s for s in steps if s.payment_id not in over]
+
+    def _send(
+        self, kind: str, steps: Sequence[Step], messages: Sequence[Message], check: Callable[[], None] = lambda: None
+    ) -> tuple[SendResult, ...]:
+        """Journal the messages and send them; what `check` raises between the two keeps them from being sent."""
+        ids = [self.journal.intend(send_entry(kind, s, m)) for s, m in zip(steps, messages, strict=True)]
+        try:
+            check()
             results = self.kafka().send(messages)
         except OutcomeUnknown as error:
             results = tuple(SendResult(SendState.UNKNOWN, error=error.message) for _ in messages)
@@ -261,23 +270,14 @@ class Applying:
         return results
 
 
-def _before(step: Step) -> dict[str, object]:
-    """The world that the step was planned on, for whoever reads the journal."""
-    facts = step.facts
-    return {
-        "verdict": step.verdict.kind,
-        "status": facts.payment.status if facts and facts.payment else None,
-        "purchases": [p.id for p in facts.purchases] if facts else None,
-    }
-
-
 def _held(step: Step, purchase: Purchase) -> HeldPurchase:
     keys = {advisory_lock_key(purchase.student_id, purchase.course_id), *(step.order.lock_keys if step.order else ())}
     return HeldPurchase(purchase.id, tuple(sorted(keys)))
 
 
-def _headers(message: Message) -> dict[str, str]:
-    return {name: value.decode(errors="replace") for name, value in message.headers}
+def _where(topic: str, sent: SendResult) -> tuple[TopicPartition, int] | None:
+    known = sent.partition is not None and sent.offset is not None
+    return (TopicPartition(topic, sent.partition or 0), sent.offset or 0) if known else None
 
 
 def _place(topic: str, sent: SendResult) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.core.events import advisory_lock_key, own_purchase_id
-from kcfix.core.payments import Payment, PaymentFacts, metadata_mapping
+from kcfix.core.matching import match_facts
+from kcfix.core.payments import Payment, PaymentFacts, Purchase, metadata_mapping
 from kcfix.core.ports import InsertOrder
 from kcfix.core.snapshot import PaymentSnapshot
 from kcfix.flow import PURCHASE_CONFIRMED
@@ -54,7 +55,11 @@ def insert_order(
 
 def recheck(order: InsertOrder, now: PaymentFacts) -> str | None:
     """Whether the world under the lock is still the one that was planned for: None, or which fact changed."""
-    then = order.planned_on
+    return changed_since(order.planned_on, now)
+
+
+def changed_since(then: PaymentFacts, now: PaymentFacts) -> str | None:
+    """Which fact that a new purchase rests on is another now than it was; None if none is."""
     before, payment = then.payment, now.payment
     if before is None or payment is None:
         return "the payment row is gone"
@@ -69,3 +74,18 @@ def recheck(order: InsertOrder, now: PaymentFacts) -> str | None:
     if now.course_known is False:
         return "its course is no longer in the courses table"
     return "the payment row changed" if payment != before else None
+
+
+def announcement_changed(purchase: Purchase, then: PaymentFacts, now: PaymentFacts) -> str | None:
+    """Why its purchase must not be announced any more, though it was to be; None if nothing speaks against it."""
+    payment = now.payment
+    if payment is None:
+        return "the payment row is gone"
+    if not payment.succeeded:
+        return f"the payment's status is now {payment.status}"
+    found = match_facts(now).purchase_of(now.payment_id)
+    if found is None or found.id != purchase.id:
+        return "its purchase is no longer there, or another one"
+    if [(a.id, a.status) for a in now.allocations] != [(a.id, a.status) for a in then.allocations]:
+        return "the allocations of this student and course changed"
+    return None

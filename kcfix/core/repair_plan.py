@@ -212,7 +212,14 @@ def _unknown(step: Step, snapshot: PaymentSnapshot, wishes: Wishes) -> Step:
     if wished and payment is not None and kafka_is_silent and step.verdict.purchase is None:
         note = "it stays unannounced, without trainer and sessions, until a later run announces it"
         return replace(_insert(step, snapshot, wishes, "Kafka does not answer"), notes=(note,))
+    evidence = snapshot.evidence.value
+    unread = evidence is not None and evidence.dead_letters_unread and step.verdict.purchase is None
+    if unread and wishes.strategy is Strategy.INSERT:
+        # Whatever they would tell (POISON, BLOCKED, PENDING, DEAD_LETTERED, SKIPPED), an insert by name is allowed.
+        return _insert(step, snapshot, wishes, "named by --strategy; its dead letters could not be read")
     why = "kcfix does not act on what it could not find out"
+    if unread:
+        why += "; an insert does not rest on it: --strategy insert"
     if kafka_is_silent and payment is not None and step.verdict.purchase is None:
         why += "; if it can't wait for Kafka: --strategy insert --announce-later"
     return replace(step, action=Action.UNKNOWN, why=why)
@@ -262,6 +269,8 @@ def _against_replay(snapshot: PaymentSnapshot, facts: PaymentFacts) -> list[str]
         against.append(f"{evidence.partition} stands on a record that fails")
     if evidence is not None and evidence.dead_letters:
         against.append("it has a dead letter whose cause may persist")
+    elif evidence is not None and evidence.dead_letters_unread:
+        against.append("whether it has a dead letter could not be read")
     matched = match_facts(facts).by_payment
     if any(p.id != facts.payment_id and p.id not in matched for p in facts.siblings):
         # The worker's purchase could not be told from one for the other payment.

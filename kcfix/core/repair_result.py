@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId, Purchase
 
 
@@ -42,6 +43,8 @@ class Result:
     changed: bool
     """Whether something was changed for it, or may have been."""
     purchase: Purchase | None = None
+    announced_at: tuple[TopicPartition, int] | None = None
+    """Where this run's PURCHASE_CREATED lies; None where it sent none, or the broker did not say."""
 
 
 Results = dict[PaymentId, Result]

@@ -70,9 +70,8 @@ class RepairRun:
         if not settled:
             return
         self.applying.progress("reading back")
-        courses = {s.payment_id: s.order.course_id.lower() for s in settled if s.order is not None}
         try:
-            facts = self.applying.database().facts([s.payment_id for s in settled], courses=courses)
+            facts = self.applying.database().facts([s.payment_id for s in settled])
         except Unreachable as error:
             for step in settled:
                 self._unverified(step, f"could not be read back: {error.message}")

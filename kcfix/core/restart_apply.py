@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kcfix.core.committing import Recorder, commit_pins
-from kcfix.core.offsets import Group, GroupState, PartitionLag
+from kcfix.core.committing import Recorder, commit_offsets
+from kcfix.core.offsets import Group, PartitionLag
 from kcfix.core.pin import Pin
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.restart import Plan, Way, plan_restart
@@ -189,7 +189,7 @@ class Applying:
         while True:
             group = self._group()
             passed = self.monotonic() - begun
-            if is_empty(group):
+            if group.is_empty:
                 return True
             if passed >= EMPTY_WAIT.total_seconds():
                 return False
@@ -240,7 +240,8 @@ class Applying:
         return now.pins
 
     def _commit(self, pins: tuple[Pin, ...]) -> None:
-        failed = commit_pins(self.kafka(), self._plan.stage.group, pins, self.journal, self.report.steps)
+        commits = [pin.commit for pin in pins]
+        failed = commit_offsets(self.kafka(), self._plan.stage.group, commits, self.journal, self.report.steps)
         if failed is not None:
             self._leave_stopped(failed)
 
@@ -295,8 +296,3 @@ class Applying:
             return
         skipped = [s for pin in pins for s in pin.passed if s.owed] if self._plan.loss else []
         self.report.lost = tuple({(s.partition, s.offset): s for s in (*skipped, *lost)}.values())
-
-
-def is_empty(group: Group) -> bool:
-    """Whether the group has no member, so that offsets can be committed for it."""
-    return not group.members and group.state in (GroupState.EMPTY, GroupState.NOT_FOUND, GroupState.DEAD)

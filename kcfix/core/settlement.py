@@ -229,16 +229,22 @@ def settlements(
 ) -> Iterator[Settlement]:
     """Every record of the ranges, judged, partition by partition in offset order, in constant memory.
 
-    The database is not asked for a stage that can't be checked.
+    Raises as `judged` does, and Unreachable where Kafka did not answer; what was yielded is not the whole.
+    """
+    return judged(stage, kafka.records(ranges), database)
+
+
+def judged(stage: Stage, records: Iterable[Record], database: Callable[[], DatabasePort]) -> Iterator[Settlement]:
+    """Each of these records, judged now. The database is not asked for a stage that can't be checked.
 
     Raises:
-        Unreachable: Kafka or the database did not answer; what was yielded is not the whole.
+        Unreachable: the database did not answer; what was yielded is not the whole.
         Refused: a table that is needed is missing.
     """
-    records = iter(kafka.records(ranges))
+    left = iter(records)
     checked = is_checked(stage)
     schema: SchemaFacts | None = None
-    while batch := tuple(islice(records, BATCH)):
+    while batch := tuple(islice(left, BATCH)):
         known = Known()
         if checked:
             schema = schema or database().schema()

@@ -84,6 +84,13 @@ class MessageEvidence:
     dead_letters: tuple[DeadLetter, ...] = ()
     dead_letters_error: str | None = None
     """Why the dead letters could not be read; None if they were."""
+    dead_letters_absent: bool = False
+    """Whether that is because there is no topic for them: then nothing can have been dead-lettered and kept."""
+
+    @property
+    def dead_letters_unread(self) -> bool:
+        """Whether there may be dead letters that were not seen."""
+        return self.dead_letters_error is not None and not self.dead_letters_absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class AnnouncementEvidence:
     purchase_id: str
     announcements: tuple[Record, ...]
     reaches_back: bool
-    """Whether all that was sent since the purchase is still in the log of every partition, and all was read."""
+    """Whether all that was sent since the purchase is still in the log of every partition."""
     waits: bool | None = False
     """Whether one of the announcements lies at or past the allocation group's committed offset; None where that is not
     known, or no committed offset protects its partition."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kcfix.core.capture import capture_unproven
 from kcfix.core.offsets import GroupLag
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports import Cluster, DatabaseIdentity, SchemaFacts, Topic
@@ -105,6 +106,11 @@ class PaymentsFacts:
     """Whether there may be more: only the oldest were read."""
     acknowledged: tuple[Unpurchased, ...] = ()
     """Apart from the unpurchased: those that a person has judged as what they are."""
+
+    @property
+    def unproven(self) -> int:
+        """How many of the unpurchased show no sign of captured money; see `kcfix.core.capture`."""
+        return sum(capture_unproven(u.payment) is not None for u in self.unpurchased)
 
     @property
     def ids(self) -> tuple[PaymentId, ...]:

@@ -70,7 +70,8 @@ def read_without_purchase(
     ids = database.candidates(since, now + timedelta(minutes=5), limit=MAX_CANDIDATES)
     facts = database.facts(ids) if ids else {}
     lacking = [f for f in (facts[i] for i in ids if i in facts) if lacks_purchase(f)]
-    old = [f for f in lacking if f.payment is not None and now - f.payment.paid_at >= overdue]
+    # A time far in the future is a wrong clock, and no youth.
+    old = [f for f in lacking if f.payment is not None and abs(now - f.payment.paid_at) >= overdue]
     old.sort(key=lambda f: (f.payment.paid_at, f.payment.id) if f.payment else (now, ""))
     return WithoutPurchase(since, tuple(old), len(lacking) - len(old), len(ids) >= MAX_CANDIDATES)
 

@@ -31,6 +31,10 @@ _FAR = 100_000_000_000
 """A number this large counts milliseconds: as seconds it would be the year 5138."""
 
 
+SHOWN_YEARS = range(2, 9999)
+"""Years of a time in UTC that can be shown in any zone: at the very ends of the calendar an offset leads out of it."""
+
+
 class BadDuration(UsageError, ValueError):
     """A text that is no duration. Nothing was asked."""
 

@@ -9,10 +9,8 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kcfix.core.committing import Recorder, commit_pins
-from kcfix.core.offsets import TopicPartition
+from kcfix.core.committing import OffsetCommit, Recorder, changed_since, commit_offsets
 from kcfix.core.payments import PaymentId
-from kcfix.core.pin import Pin
 from kcfix.core.ports import DatabasePort, DeleteRecheck, DeleteResult, DeleteState, KafkaPort
 from kcfix.core.undo_step import UndoAction, UndoStep
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
@@ -119,39 +117,35 @@ class Undoing:
         assert where is not None  # noqa: S101  a COMMIT_OFFSET step names them
         assert group is not None  # noqa: S101
         assert before is not None  # noqa: S101
+        commit = OffsetCommit(where, step.committed_offset, before)
         try:
-            why_not = self._moved(step, group, where)
+            why_not = self._moved(group, commit)
         except KcfixError as error:
-            why_not = error.message
-            self._note(step, UndoOutcome.FAILED, why_not)
+            self._note(step, UndoOutcome.FAILED, error.message)
             return
         if why_not is not None:
             self._note(step, UndoOutcome.REFUSED, why_not)
             return
-        pin = Pin(where, step.committed_offset, before, before)
         lines: list[str] = []
         self._note(
             step, UndoOutcome.UNSEEN, f"the commit of {where} was begun; whether it stands is unknown", changed=True
         )
-        why = commit_pins(self.kafka(), group, [pin], self.journal, lines)
+        why = commit_offsets(self.kafka(), group, [commit], self.journal, lines)
         if why is None:
             self._note(step, UndoOutcome.UNDONE, f"{where} is committed at {before} again", changed=True)
         else:
             self._note(step, UndoOutcome.UNSEEN if lines else UndoOutcome.FAILED, why, changed=bool(lines))
 
-    def _moved(self, step: UndoStep, group: str, where: TopicPartition) -> str | None:
+    def _moved(self, group: str, commit: OffsetCommit) -> str | None:
         """Why the offset must not be put back any more; the broker itself refuses a commit to a group with members."""
-        found = self.kafka().committed([group]).get(group, {}).get(where)
-        if found is not None and found.error is not None:
-            raise Unreachable(f"the committed offset: {found.error}", system="kafka")
-        if found is None or found.offset != step.committed_offset:
-            return "the committed offset changed after the plan was made"
-        before = step.committed_offset_before
+        where = commit.partition
         log = self.kafka().log_offsets([where]).get(where)
         start = log.log_start_offset if log else None
         if start is None:
             raise Unreachable(f"the log of {where}: {(log.error if log else None) or 'no answer'}", system="kafka")
-        return f"{before} is no longer in the log" if before is not None and before < start else None
+        if commit.offset < start:
+            return f"{commit.offset} is no longer in the log"
+        return changed_since(self.kafka(), group, commit)
 
 
 def _read_back(result: DeleteResult, there: bool | None) -> tuple[UndoOutcome, str]:

@@ -13,7 +13,7 @@ _OUTCOMES = {
     UndoOutcome.UNDONE: 0,
     UndoOutcome.REFUSED: 5,
     UndoOutcome.FAILED: 4,
-    UndoOutcome.UNSEEN: 6,
+    UndoOutcome.UNSEEN: 4,
     UndoOutcome.LEFT: 5,
 }
 """Where nothing was changed; any change in the run turns what is left into 6."""

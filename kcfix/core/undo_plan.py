@@ -182,7 +182,8 @@ def _what_follows(payment: PaymentId, facts: UndoFacts) -> tuple[str, ...]:
         return (f"whether its own message still waits for the worker is not known: {reading.error}",)
     evidence = reading.value
     committed = evidence.lag.committed_offset if evidence.lag.unprotected is False else None
-    waiting = [m.record for m in evidence.messages if committed is not None and m.record.offset >= committed]
+    here = [m.record for m in evidence.messages if m.record.partition == evidence.partition.partition]
+    waiting = [record for record in here if committed is not None and record.offset >= committed]
     if waiting:
         where = f"{evidence.partition} offset {waiting[0].offset}"
         return (f"its own message waits ({where}): the worker makes a purchase when it reads it",)

@@ -13,7 +13,6 @@ from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offs
 from kcfix.core.offsets import LogOffsets, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteRecheck, KafkaPort, OffsetRange
-from kcfix.core.restart_apply import is_empty
 from kcfix.core.settlement import Effect, settlements
 from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, Reading
 from kcfix.core.undo_journal import MovedOffset, inserted_payment, moved_offset
@@ -116,7 +115,7 @@ def _group(group: str, moved: Sequence[MovedOffset], sources: UndoSources) -> Re
         for m in moved
         if (ends := _range(m, logs.get(m.partition))) is not None
     }
-    return Reading(GroupNow(is_empty(now) and now.members_known, running, committed, logs, between))
+    return Reading(GroupNow(now.is_empty and now.members_known, running, committed, logs, between))
 
 
 def _range(moved: MovedOffset, log: LogOffsets | None) -> OffsetRange | None:

@@ -256,9 +256,12 @@ def exclusive(name: str) -> Iterator[None]:
     """Hold the data folder, made where it is not there, so that no second `up` or `down` works on the same drill.
 
     Raises:
-        Refused: another command holds it. Nothing was changed.
+        Refused: another command holds it, or it can't be made. Nothing was changed.
     """
-    handle = _hold(name)
+    try:
+        handle = _hold(name)
+    except OSError as error:
+        raise Refused(f"can't make the folder {folder(name)}: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -158,6 +158,8 @@ def test_what_is_settled_unknown_or_not_there_is_not_acknowledged(run: Run, data
     nobody = "00000000-0000-4000-8000-000199999999"
     assert run("missing", "--ack", settled.id, "--reason", "x", **parts).code == 5
     assert run("missing", "--ack", nobody, "--reason", "x", **parts).code == 3
+    assert run("missing", "--ack", "nonsense", "--reason", "x", **parts).code == 3
+    assert run("missing", "--unack", "nonsense").code == run("missing", "--unack", settled.id).code == 3
     assert run("missing", "--ack", paid.id, "--reason", "x", database=database).code == 4
     assert run("missing", "--ack", paid.id, **parts).code == 2
     assert run("missing", "--acknowledged", "-q").out == ""

@@ -81,8 +81,17 @@ def test_trouble_behind_a_purchase_is_counted_and_no_reason_to_refuse(certify: C
     paid = night.pay(5, minutes=90)
     night.database.allocation(night.database.purchase(paid), status="pending")
     night.database.purchase(night.pay(6, minutes=91))
+    told = night.pay(7, minutes=92)
+    made = night.database.purchase(told)
+    body = f'{{"type": "PURCHASE_CREATED", "purchaseId": "{made.id}"}}'
+    night.kafka.put("purchase-created", told.id, body, at=made.created_at)
     [row] = certify("--certify", "-o", "json").document["data"]
-    assert (row["certified"], row["trouble"]) == (True, {"PENDING_ALLOCATION": 1, "UNFOLLOWED": 1})
+    assert (row["certified"], row["with_one_purchase"]) == (True, 3)
+    assert row["trouble"] == {"NO_ALLOCATION": 1, "PENDING_ALLOCATION": 1, "UNANNOUNCED": 1}
+    night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
+    ran = certify("--certify", "-o", "json")
+    [row] = ran.document["data"]
+    assert (ran.code, row["certified"], row["trouble"]) == (0, True, {"PENDING_ALLOCATION": 1, "UNKNOWN": 2})
 
 
 def test_two_active_purchases_are_not_exactly_one(certify: Certify, night: Night) -> None:
@@ -140,7 +149,36 @@ def test_what_is_still_to_come_is_not_certified(certify: Certify, night: Night) 
     night.database.payments.clear()
     ran = certify("--certify", "--until", (NOW + timedelta(days=1)).isoformat())
     assert (ran.code, ran.out) == (2, "")
-    assert "--until lies after now" in ran.err
+    assert "still to come" in ran.err
+
+
+def test_what_is_in_flight_is_neither_certified_nor_called_lacking(certify: Certify, night: Night) -> None:
+    night.database.payments.clear()
+    night.pay(5, minutes=0.75)
+    until = ("--until", (NOW - timedelta(seconds=30)).isoformat())
+    ran = certify("--certify", *until)
+    assert (ran.code, ran.out) == (2, "")
+    assert "in flight" in ran.err
+    assert certify("--certify", *until, "--older-than", "20s", "-q").code == 1
+    assert certify("--certify", "--until", (NOW - timedelta(seconds=60)).isoformat()).code == 0
+
+
+def test_where_kafka_is_silent_nobody_knows_whether_an_acknowledgement_stands(certify: Certify, night: Night) -> None:
+    assert certify("--ack", night.ids[0], "--reason", "paid back").code == 0
+    night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
+    ran = certify("--certify", "-o", "json")
+    [row] = ran.document["data"]
+    assert (ran.code, row["certified"], row["undecided"]) == (1, False, [night.ids[0]])
+    assert row["lacking"] == [{"payment_id": night.ids[1], "verdict": "UNKNOWN"}]
+    night.database.purchase(night.paid[1])
+    ran = certify("--certify", "-o", "json")
+    [row] = ran.document["data"]
+    assert (ran.code, row["certified"], row["sha256"], row["lacking"]) == (4, False, None, [])
+    assert row["undecided"] == [night.ids[0]]
+    assert "kafka did not answer" in ran.document["errors"][0]["message"]
+    text = certify("--certify").out
+    assert "No certificate" in text
+    assert night.ids[0] in text
 
 
 def test_only_payments_without_exactly_one_purchase_stand_against_it(certify: Certify, night: Night) -> None:

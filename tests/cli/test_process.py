@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import kcfix
 from tests.schemas import check_document
 
 
@@ -25,6 +26,11 @@ def silent() -> Iterator[socket.socket]:
         server.listen(64)
         server.settimeout(30)
         yield server
+
+
+def environment(home: Path) -> dict[str, str]:
+    """That of the process: a home of its own, and this kcfix."""
+    return {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(kcfix.__file__).parents[1])}
 
 
 @contextmanager
@@ -41,7 +47,7 @@ def start(tmp_path: Path, server: socket.socket, *argv: str) -> Iterator[subproc
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env=environment(tmp_path),
     )
     with process:
         try:
@@ -84,3 +90,37 @@ def test_a_system_that_accepts_and_never_answers_is_4_within_the_deadline(
             assert "Traceback" not in err
             assert "made-up-word" not in out + err
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argv", [("--help",), ("--version",), ("repair", "--help"), ("config", "show")])
+def test_a_full_standard_output_is_no_bug(tmp_path: Path, argv: tuple[str, ...], unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kcfix", *argv],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**environment(tmp_path), "PYTHONUNBUFFERED": unbuffered},
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert done.stderr == "kcfix: can't write to standard output: No space left on device\n"
+
+
+def test_a_drill_whose_folder_can_not_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = subprocess.run(
+        [sys.executable, "-m", "kcfix", "drill", "up"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(tmp_path / "file"),
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (5, False)
+    assert "Not a directory" in done.stderr

@@ -277,6 +277,8 @@ def test_a_protected_context_wants_a_reason(repair: Callable[..., Ran], night: N
     ran = repair(night.ids[0], *APPLY, "-C", "prod")
     assert ran.code == 5
     assert "--reason" in ran.err
+    assert repair(night.ids[0], *APPLY, "-C", "prod", "--reason", " ").code == 5
+    assert night.database.purchases == []
 
 
 def test_several_projects_that_look_alike_are_a_refusal(repair: Callable[..., Ran], night: Night) -> None:
@@ -397,6 +399,14 @@ def test_what_changed_while_the_question_stood_there_is_not_done(
     assert night.database.purchases == []
 
 
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "1e-300"])
+def test_a_rate_that_is_none_is_a_usage_error(repair: Callable[..., Ran], night: Night, rate: str) -> None:
+    ran = repair(*night.ids, *APPLY, "--rate", rate)
+    assert ran.code == 2
+    assert "--rate" in ran.err
+    assert night.database.purchases == []
+
+
 def test_a_payment_whose_capture_is_unproven_is_marked_before_it_is_repaired(
     repair: Callable[..., Ran], night: Night
 ) -> None:
@@ -404,3 +414,44 @@ def test_a_payment_whose_capture_is_unproven_is_marked_before_it_is_repaired(
     rows = repair(*night.ids, "-o", "json").document["data"]
     assert [row["capture_unproven"] is None for row in rows] == [False, True]
     assert repair(*night.ids).out.count("capture unproven") == 1
+
+
+@pytest.mark.parametrize("silent", ["kafka", "database"])
+def test_a_system_that_falls_silent_under_the_question_is_4_and_no_change(
+    repair: Callable[..., Ran], night: Night, silent: str
+) -> None:
+    class Answer(Terminal):
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+            getattr(night, silent).down = Unreachable(f"{silent} did not answer within 3 s", system=silent)
+            return "y\n"
+
+    ran = repair(night.ids[0], "--apply", "-o", "json", tty=True, stdin=Answer(tty=True))
+    assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
+    assert f"{silent} did not answer" in ran.document["data"][0]["outcome_text"]
+    assert f"{silent} did not answer" in ran.document["errors"][0]["message"]
+
+
+def test_ctrl_c_during_an_insert_leaves_it_open_whether_it_was_committed(
+    repair: Callable[..., Ran], run: Run, night: Night
+) -> None:
+    def interrupted(orders: Sequence[Any], recheck: Any) -> Any:
+        raise KeyboardInterrupt
+
+    night.database.insert = interrupted  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY)
+    assert ran.code == 130
+    assert "whether it was committed is unknown" in ran.err
+    [row] = run("history", "-o", "json").document["data"]
+    assert (row["exit_code"], row["summary"]["outcomes"]) == (6, {"UNSEEN": 1, "LEFT": 1})
+
+
+@pytest.mark.parametrize(("state", "code"), [(SendState.UNKNOWN, 6), (SendState.REJECTED, 4)])
+def test_an_announcement_alone_that_was_not_answered_may_have_changed_something(
+    repair: Callable[..., Ran], night: Night, state: SendState, code: int
+) -> None:
+    night.kafka.send_states = [SendState.REJECTED]
+    repair(night.ids[0], *APPLY)
+    night.kafka.send_states = [state]
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert ran.document["data"][0]["action"] == "ANNOUNCE"
+    assert (ran.code, outcomes(ran)) == (code, ["UNANNOUNCED"])

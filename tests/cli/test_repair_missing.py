@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from kcfix.errors import Unreachable
 from tests.cli.night import APPLY, Night, outcomes
-from tests.conftest import Ran, Run
+from tests.conftest import NOW, Ran, Run
 
 Repair = Callable[..., Ran]
 
@@ -63,3 +65,27 @@ def test_the_next_command_of_many_names_the_window(repair: Repair, night: Night)
     night.paid += [night.pay(n, minutes=60) for n in range(3, 30)]
     last = repair("--missing", "--since", "2026-01-15T00:00:00Z").lines[-1].strip()
     assert last == "kcfix repair --missing --since 2026-01-15T00:00:00+00:00 --apply"
+
+
+def test_the_window_counts_by_the_databases_clock_as_that_of_missing_does(
+    repair: Repair, run: Run, night: Night
+) -> None:
+    systems = {"kafka": night.kafka, "database": night.database, "docker": night.docker}
+    late = NOW + timedelta(hours=3)  # this host's clock, three hours ahead of the database's
+    found = run("missing", "-q", "--since", "29m", now=late, **systems)
+    assert found.lines == [night.ids[0], night.ids[1]]
+    assert [i for i, _ in rows(repair("--missing", "--since", "29m", "-o", "json", now=late))] == found.lines
+    assert repair("--missing", "--since", "nonsense").code == 2
+
+
+def test_the_line_of_cron_in_the_runbook_repairs_a_few_and_leaves_the_young(repair: Repair, night: Night) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    block = text.partition("```crontab\n")[2].partition("\n```")[0]
+    words = shlex.split(block)
+    assert words[5:7] == ["kcfix", "repair"]
+    night.pay(5, minutes=9)
+    night.paid += [night.pay(n, minutes=60) for n in range(6, 10)]
+    ran = repair(*words[7:], "-o", "json")
+    assert (ran.code, sorted(outcomes(ran))) == (6, ["LEFT"] + ["SETTLED"] * 5)
+    assert (repair(*words[7:]).code, repair(*words[7:]).code) == (0, 0)
+    assert len(night.database.purchases) == 6

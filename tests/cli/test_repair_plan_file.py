@@ -210,7 +210,8 @@ def test_a_plan_without_anything_to_do_is_done_at_once(repair: Repair, file: Pat
 def test_a_silent_system_applies_nothing(repair: Repair, night: Night, planned: Path) -> None:
     night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
     ran = repair("--apply-plan", str(planned), "--yes", "-o", "json")
-    assert ran.code in (4, 5)
+    assert (ran.code, {row["action"] for row in ran.document["data"]}) == (4, {"UNKNOWN"})
+    assert "kafka did not answer" in ran.document["errors"][0]["message"]
     assert night.database.purchases == []
     night.kafka.down = None
     night.database.down = Unreachable("database did not answer within 3 s", system="database")
@@ -226,6 +227,45 @@ def test_options_that_do_not_go_with_a_plan_file(repair: Repair, night: Night, p
     assert repair("--apply-plan", str(planned)).code == 5  # no terminal, and no --yes
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--strategy", "insert"),
+        ("--strategy", "insert", "--announce-later"),
+        ("--course", course_id(1), "--reason", "x"),
+        ("--tier", "10", "--reason", "x"),
+        ("--older-than", "10m"),
+        ("--since", "1h"),
+    ],
+)
+def test_what_the_plan_decides_can_not_be_said_again(
+    repair: Repair, night: Night, planned: Path, words: tuple[str, ...]
+) -> None:
+    ran = repair("--apply-plan", str(planned), "--yes", *words)
+    assert (ran.code, night.database.purchases) == (2, [])
+
+
+def test_max_holds_for_a_plan_that_is_applied_too(repair: Repair, night: Night, planned: Path) -> None:
+    ran = repair("--apply-plan", str(planned), "--yes", "--max", "1", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["SETTLED", "LEFT"])
+
+
+def test_a_plan_of_more_than_the_usual_max_is_applied_whole(repair: Repair, night: Night, file: Path) -> None:
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 110)]
+    repair("--missing", "--max", "500", "--plan", str(file))
+    ran = repair("--apply-plan", str(file), "--yes", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (0, ["SETTLED"] * 109)
+
+
+def test_a_persons_word_is_not_applied_without_a_reason(repair: Repair, night: Night, file: Path) -> None:
+    paid = night.pay(5, tier=None).id
+    repair(paid, "--tier", "10", "--plan", str(file))
+    ran = repair("--apply-plan", str(file), "--yes")
+    assert (ran.code, night.database.purchases) == (2, [])
+    assert "--reason" in ran.err
+    assert repair("--apply-plan", str(file), "--yes", "--reason", "asked the customer").code == 0
+
+
 def test_a_plan_that_can_not_be_written_leaves_the_old_one(repair: Repair, night: Night, planned: Path) -> None:
     before = planned.read_text()
     night.database.down = Unreachable("database did not answer within 3 s", system="database")
@@ -239,3 +279,11 @@ def test_identical_facts_of_another_run_are_the_same_facts(night: Night) -> None
     assert system_differences(here, replace(here, database="elsewhere:2/kc", payments_database="elsewhere:2/kc")) == ()
     assert system_differences(here, replace(here, database_identifier=None)) == ()
     assert system_differences(here, replace(here, database_identifier=None, database="x:1/kc")) != ()
+
+
+def test_a_fact_that_a_forged_plan_leaves_out_counts_as_changed(repair: Repair, night: Night, planned: Path) -> None:
+    document = json.loads(planned.read_text())
+    del document["steps"][0]["facts"]["payment.status"]
+    rehashed(document, planned)
+    ran = repair("--apply-plan", str(planned), "--dry-run", "-o", "json")
+    assert "payment.status was nothing, is succeeded" in ran.document["data"][0]["why"]

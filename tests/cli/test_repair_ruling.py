@@ -151,8 +151,15 @@ def test_it_is_not_announced_again_while_the_first_announcement_waits(
     assert "still waits" in ran.document["data"][0]["why"]
 
 
-def test_that_it_may_still_wait_is_said_where_no_offset_tells(repair: Repair, night: Night, lonely: str) -> None:
-    night.kafka.forget_commit("trainer-allocation-workers", TopicPartition("purchase-created", 0))
+@pytest.mark.parametrize("outside", [True, False], ids=["outside the log", "none"])
+def test_that_it_may_still_wait_is_said_where_no_offset_tells(
+    repair: Repair, night: Night, lonely: str, outside: bool
+) -> None:
+    where = TopicPartition("purchase-created", 0)
+    if outside:
+        night.kafka.commit_as_worker("trainer-allocation-workers", {where: 99})  # the log ends at 1
+    else:
+        night.kafka.forget_commit("trainer-allocation-workers", where)
     ran = repair(lonely, "--strategy", "announce", "-o", "json")
     assert told(ran) == ("NO_ALLOCATION", "ANNOUNCE")
     assert "is not known" in ran.document["data"][0]["notes"][1]

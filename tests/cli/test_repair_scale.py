@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from kcfix.core.events import advisory_lock_key
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import SendState
-from kcfix.errors import Unreachable
-from tests.cli.night import APPLY, Night, outcomes
-from tests.conftest import Ran, Terminal
+from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
+from tests.cli.night import APPLY, GROUP, Night, outcomes
+from tests.conftest import NOW, Ran, Terminal
+from tests.fakes_docker import container
 
 Repair = Callable[..., Ran]
 
@@ -164,6 +169,16 @@ def test_an_announcement_waits_for_nobody_longer_than_the_lock_lets_it(repair: R
     assert night.announced() == []
 
 
+def test_an_announcement_is_not_sent_once_the_lock_is_lost(repair: Repair, night: Night) -> None:
+    night.database.lost_hold = True
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNANNOUNCED"])
+    assert "the connection was lost" in ran.document["data"][0]["outcome_text"]
+    assert night.announced() == []
+    night.database.lost_hold = False
+    assert repair(night.ids[0], *APPLY).code == 0
+
+
 def test_payments_are_taken_from_a_file(repair: Repair, night: Night, tmp_path: Any) -> None:
     file = tmp_path / "ids.txt"
     file.write_text(f"\ufeff'{night.ids[0]}', \n{night.ids[1].upper()}\n")
@@ -181,3 +196,135 @@ def test_the_next_command_of_many_names_the_file_they_came_from(repair: Repair, 
     assert ran.lines[-1].strip() == f"kcfix repair --from-file {file} --apply --max 139"
     ran = repair("--from-file", str(file), *APPLY, "--max", "139", "-o", "json")
     assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+
+
+def working(night: Night) -> None:
+    """The worker runs and has read all there is, so that payments are replayed; it makes no purchase in this memory."""
+    started = int((NOW - timedelta(hours=1)).timestamp() * 1000)
+    night.docker.boxes = {c.id: c for c in [container(started_at=NOW - timedelta(hours=1, minutes=1))]}
+    night.kafka.join_worker(GROUP, "purchase-confirmed", client_id=f"purchase-worker-{started}", host="172.18.0.5")
+    night.kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", p): 0 for p in range(3)})
+
+
+def meanwhile(night: Night, happens: Callable[[], object], *, readings_before: int = 4) -> None:
+    """Something happens once the last plan was made, before the next reading.
+
+    The run plans twice; a plan reads a payment without purchase twice, before and after the offsets, others once.
+    """
+    real = night.database.facts
+    readings: list[Collection[PaymentId]] = []
+
+    def facts(
+        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        if len(readings) == readings_before:
+            happens()
+        readings.append(ids)
+        return real(ids, courses=courses)
+
+    night.database.facts = facts  # type: ignore[method-assign]
+
+
+def test_a_payment_that_was_refunded_since_the_plan_is_not_replayed(repair: Repair, night: Night) -> None:
+    working(night)
+    meanwhile(night, lambda: night.database.change(PaymentId(night.ids[0]), status="refunded"))
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    assert ran.document["data"][0]["action"] == "REPLAY"
+    assert (ran.code, outcomes(ran)) == (5, ["CHANGED"])
+    assert "refunded" in ran.document["data"][0]["outcome_text"]
+    assert night.kafka.sent == []
+
+
+def test_a_purchase_that_appeared_since_the_plan_is_success_and_nothing_is_replayed(
+    repair: Repair, night: Night
+) -> None:
+    working(night)
+    meanwhile(night, lambda: night.database.purchase(night.paid[0]))
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (0, ["SETTLED"])
+    assert night.kafka.sent == []
+
+
+def test_what_can_not_be_read_again_is_not_replayed(repair: Repair, night: Night) -> None:
+    working(night)
+
+    def silent() -> None:
+        raise Unreachable("the database did not answer within 3 s", system="database")
+
+    meanwhile(night, silent)
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (4, ["FAILED"])
+    assert night.kafka.sent == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "outcome"), [("refunded", 5, "CHANGED"), (None, 0, "SETTLED")], ids=["refunded", "allocated"]
+)
+def test_what_needs_no_announcement_any_more_is_not_announced(
+    repair: Repair, night: Night, status: str | None, code: int, outcome: str
+) -> None:
+    night.kafka.send_states = [SendState.REJECTED]
+    repair(night.ids[0], *APPLY)
+    [made] = night.database.purchases
+
+    def happens() -> None:
+        if status is None:
+            night.database.allocation(made, sessions=20)
+        else:
+            night.database.change(PaymentId(night.ids[0]), status=status)
+
+    meanwhile(night, happens, readings_before=2)
+    ran = repair(night.ids[0], *APPLY, "-o", "json")
+    assert ran.document["data"][0]["action"] == "ANNOUNCE"
+    assert (ran.code, outcomes(ran)) == (code, [outcome])
+    assert night.announced() == []
+
+
+def test_a_purchase_that_reads_back_inactive_stops_the_run(repair: Repair, night: Night, many: list[str]) -> None:
+    sent = night.kafka.send
+
+    def send(messages: Any) -> Any:
+        results = sent(messages)
+        night.database.purchases[:] = [replace(p, is_active=False) for p in night.database.purchases]
+        return results
+
+    night.kafka.send = send  # type: ignore[method-assign]
+    ran = repair(*many, *APPLY, "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNVERIFIED"] + ["LEFT"] * 6)
+    assert "is not active" in ran.document["data"][0]["outcome_text"]
+
+
+def test_an_announcement_is_made_under_the_same_locks_as_the_insert(repair: Repair, night: Night) -> None:
+    written = "00000000-0000-4000-8000-00030000000A"
+    night.database.courses.add(written.lower())
+    paid = night.pay(5, metadata={"courseId": written, "sessionCount": 20})
+    keys: dict[str, set[int]] = {}
+    insert, holding = night.database.insert, night.database.holding
+
+    def inserting(orders: Sequence[Any], recheck: Any) -> Any:
+        keys["insert"] = {key for order in orders for key in order.lock_keys}
+        return insert(orders, recheck)
+
+    def held(purchases: Sequence[Any]) -> Any:
+        keys["announce"] = {key for purchase in purchases for key in purchase.lock_keys}
+        return holding(purchases)
+
+    night.database.insert, night.database.holding = inserting, held  # type: ignore[method-assign]
+    assert repair(paid.id, *APPLY).code == 0
+    assert keys["announce"] == keys["insert"]
+    assert advisory_lock_key(paid.student_id, written) in keys["announce"]
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("no answer"), Unreachable("down", system="kafka")])
+def test_a_replay_of_which_nobody_knows_whether_it_was_sent_is_unknown(
+    repair: Repair, night: Night, error: KcfixError
+) -> None:
+    working(night)
+
+    def send(messages: Any) -> Any:
+        raise error
+
+    night.kafka.send = send  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
+    known = isinstance(error, Unreachable)
+    assert (ran.code, outcomes(ran)) == ((4, ["FAILED"]) if known else (6, ["UNSEEN"]))

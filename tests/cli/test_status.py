@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from kcfix.core.offsets import TopicPartition
+from kcfix.core.payments import PaymentId
 from kcfix.core.workers import Container, ContainerState
 from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
@@ -91,6 +92,12 @@ def test_payments_without_a_purchase_are_listed_oldest_first_with_verdict_and_ne
     assert "1 younger than a minute, not judged yet" in ran.out
     assert "7,200.00 INR" in ran.out
     assert ran.lines[-1] == f"  kcfix repair {old} {young}"
+
+
+def test_a_payment_of_a_wrong_clock_is_not_young_for_ever(run: Run, system: System) -> None:
+    ahead = system.pay(1, ago=-timedelta(minutes=3), sent=False)
+    assert run("status", "-q", **system.parts).lines == [ahead]
+    assert run("missing", "-q", **system.parts).lines == [ahead]
 
 
 def test_quiet_prints_the_ids_one_a_line_and_nothing_else(run: Run, system: System) -> None:
@@ -298,3 +305,16 @@ def test_look_alikes_of_two_projects_are_both_shown(run: Run, system: System) ->
     ran = run("status", **system.parts)
     assert "other-purchase-worker" in ran.out
     assert "several Compose projects look alike: kc-backend, other" in ran.err
+
+
+def test_a_payment_whose_capture_is_unproven_is_marked(run: Run, system: System) -> None:
+    proven, unproven = system.pay(1, sent=False), system.pay(2, sent=False)
+    assert "capture" not in run("status", **system.parts).out.lower()
+    system.database.change(PaymentId(unproven), provider_payment_id="order_made_up")
+    ran = run("status", **system.parts)
+    assert "1 with unproven capture" in ran.out
+    assert next(line for line in ran.lines if "unproven" in line).split()[0] == unproven
+    document = run("status", "-o", "json", **system.parts).document
+    marks = {r["payment_id"]: r["capture_unproven"] for r in document["data"] if r["section"] == "payment"}
+    assert (marks[proven], bool(marks[unproven])) == (None, True)
+    assert document["summary"]["payments_capture_unproven"] == 1

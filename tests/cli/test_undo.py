@@ -458,3 +458,17 @@ def test_it_fits_on_the_terminal(undo: Callable[..., Ran], inserted: str, night:
 
 def test_the_history_of_a_run_names_the_undo_of_it(run: Run, inserted: str) -> None:
     assert run("history", inserted).lines[-1].strip() == f"kcfix undo {inserted}"
+
+
+@pytest.mark.parametrize("silent", ["kafka", "database"])
+def test_a_system_that_falls_silent_under_the_question_is_4_and_nothing_is_undone(
+    undo: Callable[..., Ran], night: Night, inserted: str, silent: str
+) -> None:
+    class Answer(Terminal):
+        def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+            getattr(night, silent).down = Unreachable(f"{silent} did not answer within 3 s", system=silent)
+            return "2\n"
+
+    ran = undo(inserted, "--apply", "-o", "json", tty=True, stdin=Answer(tty=True))
+    assert (ran.code, told(ran)) == (4, [("insert", "DELETE_PURCHASE", "FAILED")] * 2)
+    assert len(night.database.purchases) == 2

@@ -31,11 +31,11 @@ class HoldingContract:
         there, gone, inactive = (seed.purchase(seed.payment(n), is_active=n != 3) for n in (1, 2, 3))
         seed.purchases.remove(gone)
         with world.open(seed).holding([held(there), held(gone), held(inactive)]) as found:
-            assert found == {there.id}
+            assert found.there == {there.id}
 
     def test_a_hold_of_nothing_gives_nothing(self, world: World) -> None:
         with world.open(FakeDatabase()).holding([]) as found:
-            assert found == frozenset()
+            assert found.there == frozenset()
 
     def test_a_lock_that_another_session_holds_is_no_answer_and_ends_the_hold(self, world: World) -> None:
         seed = FakeDatabase()
@@ -46,7 +46,7 @@ class HoldingContract:
         with held_elsewhere, pytest.raises(Unreachable, match="lock time-out"):
             entered.__enter__()
         with database.holding([wanted]) as found:
-            assert found == {bought.id}
+            assert found.there == {bought.id}
 
     def test_an_insert_waits_until_the_hold_is_over(self, world: World) -> None:
         seed = FakeDatabase()
@@ -54,11 +54,12 @@ class HoldingContract:
         database, other = world.open(seed), world.another()
         wanted = order(paid, database.facts([paid.id])[paid.id])
         thread = threading.Thread(target=self._insert, args=(other, wanted))
-        with database.holding([HeldPurchase(wanted.purchase_id, wanted.lock_keys)]):
+        with database.holding([HeldPurchase(wanted.purchase_id, wanted.lock_keys)]) as hold:
             thread.start()
             thread.join(0.3)
             assert thread.is_alive()
             assert world.purchases() == []
+            hold.check()
         thread.join(5)
         assert [p.id for p in world.purchases()] == [wanted.purchase_id]
 
@@ -73,4 +74,4 @@ class HoldingContract:
         with pytest.raises(ZeroDivisionError), database.holding([held(bought)]):
             raise ZeroDivisionError
         with other.holding([held(bought)]) as found:
-            assert found == {bought.id}
+            assert found.there == {bought.id}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def test_a_broker_that_accepts_and_never_answers_is_given_up_by_the_deadline(ser
     assert time.monotonic() - started < 2
     assert isinstance(error, Unreachable)
     assert error.code == 4
-    assert error.message == f"asking Kafka for its topics ({address}): {address}: connected, but no answer within 0.5 s"
+    told = rf"asking Kafka for its topics \({address}\): {address}: connected, but no answer within 0\.(5|4\d*) s"
+    assert re.fullmatch(told, error.message), "what is left of the deadline after connecting"
 
 
 def test_a_refused_connection_is_told_at_once() -> None:

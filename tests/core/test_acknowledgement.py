@@ -40,6 +40,9 @@ def test_what_was_taken_back_is_gone_and_can_be_said_again() -> None:
         as_line(WORD).replace("SECOND_PAYMENT", "OTHER"),
         as_line(WORD).replace("+00:00", ""),
         as_line(WORD).replace(WORD.payment_id, "12"),
+        as_line(WORD).replace(NOW.isoformat(), "9999-12-31T23:59:59-12:00"),
+        as_line(WORD).replace(NOW.isoformat(), "9999-12-31T23:59:59+00:00"),
+        as_line(WORD).replace(NOW.isoformat(), "0001-01-01T00:00:00+14:00"),
     ],
 )
 def test_a_line_of_another_kind_is_passed_over_and_named(line: str) -> None:

@@ -23,6 +23,7 @@ from tests.fakes_database import FakeDatabase
 from tests.fakes_kafka import WEEK, FakeKafka
 
 GROUP = Flow().purchase_group
+PARTITIONS = [TopicPartition("purchase-confirmed", p) for p in range(3)]
 
 
 @dataclass
@@ -168,3 +169,88 @@ def test_a_partition_that_can_not_be_read_leaves_unknown_what_was_not_found() ->
     kafka.search = cut  # type: ignore[method-assign]
     verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
     assert (verdict.kind, "time is up" in verdict.reason) == (VerdictKind.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("replayed", ["home", "elsewhere"])
+def test_of_copies_on_several_partitions_the_newest_decides(replayed: str) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = [database.payment(n, student=n, paid_at=NOW - timedelta(minutes=20)) for n in range(1, 12)]
+    for one in paid:
+        home = murmur2_partition(one.id.encode(), 3)
+        old = (home + 1) % 3 if replayed == "home" else home
+        kafka.put("purchase-confirmed", one.id, at=one.paid_at, partition=old)
+    read = {tp: kafka.log_offsets([tp])[tp].log_end_offset or 0 for tp in PARTITIONS}
+    kafka.commit_as_worker(GROUP, read)
+    for one in paid:
+        home = murmur2_partition(one.id.encode(), 3)
+        new = home if replayed == "home" else (home + 1) % 3
+        kafka.put("purchase-confirmed", one.id, at=NOW - timedelta(minutes=5), partition=new)
+    # Of many payments each other's partitions are searched as well.
+    snapshots = payment_snapshots([p.id for p in paid], sources(database, kafka)).by_payment.values()
+    assert {judge(s).kind for s in snapshots} == {VerdictKind.PENDING}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["unread", "no such topic"])
+def test_dead_letters_that_can_not_be_read_leave_open_what_they_would_tell(there: bool) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    record = kafka.put("purchase-confirmed", paid.id, at=paid.paid_at)
+    kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", record.partition): 1})
+    real = kafka.search
+
+    def slow(ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False) -> SearchResult:
+        found = real(ranges, needles, anywhere=anywhere)
+        return SearchResult((), (), {TopicPartition("dead-letter-queue", 0): "time is up"}) if anywhere else found
+
+    if there:
+        kafka.search = slow  # type: ignore[method-assign]
+    else:
+        kafka.remove_topic("dead-letter-queue")
+    verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
+    assert verdict.kind is (VerdictKind.UNKNOWN if there else VerdictKind.SKIPPED), verdict.reason
+    assert ("time is up" in verdict.reason) is there
+
+
+def test_a_partition_whose_committed_offset_was_deleted_has_no_head() -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    for _ in range(3):
+        record = kafka.put("purchase-confirmed", paid.id, at=paid.paid_at)
+    where = TopicPartition("purchase-confirmed", record.partition)
+    kafka.commit_as_worker(GROUP, {where: 0})
+    kafka.delete_before(where, 2)
+    snapshot = payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id]
+    assert snapshot.evidence.value is not None
+    assert (snapshot.evidence.value.lag.unprotected, snapshot.evidence.value.head) == (True, None)
+
+
+def test_copies_under_a_foreign_key_come_before_the_payments_own() -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    body = f'{{"type": "PURCHASE_CONFIRMED", "paymentId": "{paid.id}"}}'
+    own = kafka.put("purchase-confirmed", paid.id, body, at=paid.paid_at)
+    foreign = kafka.put("purchase-confirmed", "foreign", body, partition=own.partition, at=paid.paid_at)
+    scanned = SearchResult((own, foreign), (), {})
+    snapshot = payment_snapshots([paid.id], sources(database, kafka), scanned=scanned).by_payment[paid.id]
+    assert snapshot.evidence.value is not None
+    assert [m.record for m in snapshot.evidence.value.messages] == [foreign, own]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_log_of_announcements_that_was_not_read_to_the_end_leaves_the_verdict_open(announced: bool) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(minutes=20))
+    made = database.purchase(paid, own=True, created_at=NOW - timedelta(minutes=3))
+    if announced:
+        body = f'{{"type": "PURCHASE_CREATED", "purchaseId": "{made.id}"}}'
+        kafka.put("purchase-created", paid.id, body, partition=0, at=made.created_at)
+    real = kafka.search
+
+    def cut(ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False) -> SearchResult:
+        found = real(ranges, needles, anywhere=anywhere)
+        return SearchResult(found.records, (), {TopicPartition("purchase-created", 1): "time is up"})
+
+    kafka.search = cut  # type: ignore[method-assign]
+    verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
+    assert verdict.kind is (VerdictKind.PURCHASED if announced else VerdictKind.UNKNOWN)
+    assert ("time is up" in verdict.reason) is not announced

@@ -85,6 +85,7 @@ def test_each_verdict_has_its_default(given: PaymentSnapshot, action: Action) ->
     [
         (snapshot(seen=evidence(committed=None), by=WORKING), "no usable committed offset"),
         (snapshot(seen=evidence(found(2), dead_letters=(dead_letter(2),)), by=WORKING), "dead letter"),
+        (snapshot(seen=evidence(dead_letters_error="slow"), by=WORKING), "dead letter could not be read"),
         (snapshot(seen=evidence(head=head(5, "boom", payment_id=OTHER)), by=WORKING), "stands on a record that fails"),
         (snapshot(facts(events=(event_row(event_id="purchase-confirmed-1"),)), by=WORKING), "no UUID"),
         (snapshot(facts(events=(event_row(payload=body(metadata="{}")),)), by=WORKING), "tier 30"),
@@ -131,6 +132,16 @@ def test_kafka_silent_an_insert_needs_both_words() -> None:
     assert planned(silent, strategy=Strategy.INSERT).action is Action.UNKNOWN
     step = planned(silent, strategy=Strategy.INSERT, announce_later=True)
     assert (step.verdict.kind, step.action) == (VerdictKind.UNKNOWN, Action.INSERT)
+
+
+@pytest.mark.parametrize("offset", [2, 7], ids=["passed", "waiting"])
+def test_where_dead_letters_can_not_be_read_only_an_insert_by_name_is_done(offset: int) -> None:
+    unread = snapshot(seen=evidence(found(offset), head=head(5), dead_letters_error="slow"), by=WORKING)
+    step = planned(unread)
+    assert (step.verdict.kind, step.action) == (VerdictKind.UNKNOWN, Action.UNKNOWN)
+    assert "--strategy insert" in step.why
+    assert planned(unread, strategy=Strategy.REPLAY).action is Action.UNKNOWN
+    assert planned(unread, strategy=Strategy.INSERT).action is Action.INSERT
 
 
 def test_a_replay_sends_the_found_event_byte_for_byte() -> None:

@@ -21,7 +21,6 @@ from kcfix.core.payments import PaymentId
 from kcfix.core.pin import Pin, pins
 from kcfix.core.ports import OffsetRange
 from kcfix.core.restart import GroupView, Plan, Situation, Way, plan_restart, up_line
-from kcfix.core.restart_apply import is_empty
 from kcfix.core.restart_proof import gap_ranges
 from kcfix.core.restart_report import Outcome, Report, exit_code
 from kcfix.core.settlement import Effect, Settlement
@@ -219,11 +218,11 @@ def test_the_up_line_is_complete(labels: dict[str, str], line: str | None) -> No
 
 
 def test_only_a_group_without_members_is_empty() -> None:
-    assert is_empty(Group("g", GroupState.NOT_FOUND))
-    assert is_empty(Group("g", GroupState.EMPTY))
-    assert not is_empty(Group("g", GroupState.STABLE))
-    assert not is_empty(Group("g", GroupState.PREPARING_REBALANCE))
-    assert not is_empty(Group("g", GroupState.UNKNOWN, error="not authorized"))
+    assert Group("g", GroupState.NOT_FOUND).is_empty
+    assert Group("g", GroupState.EMPTY).is_empty
+    assert not Group("g", GroupState.STABLE).is_empty
+    assert not Group("g", GroupState.PREPARING_REBALANCE).is_empty
+    assert not Group("g", GroupState.UNKNOWN, error="not authorized").is_empty
 
 
 def test_the_gap_is_read_from_the_end_before_the_stop_and_unchecked_partitions_whole() -> None:

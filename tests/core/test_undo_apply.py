@@ -125,3 +125,21 @@ def test_a_step_that_can_not_be_undone_is_not_touched() -> None:
     run = undoing(FakeDatabase(), FakeKafka())
     assert run.do([UndoStep("1", "replay", UndoAction.CANNOT, "sent")])
     assert run.results == {}
+
+
+def test_a_purchase_that_was_gone_before_is_undone_by_nobody_here() -> None:
+    database = FakeDatabase()
+    step = delete_step(database)
+    database.purchases.clear()
+    run = undoing(database, FakeKafka())
+    assert run.do([step])
+    assert (run.results["1"].outcome, run.results["1"].changed) == (UndoOutcome.UNDONE, False)
+
+
+def test_the_first_step_in_doubt_stops_the_run() -> None:
+    database = FakeDatabase()
+    steps = [delete_step(database, 1), delete_step(database, 2)]
+    database.lost_commit = "not made"
+    run = undoing(database, FakeKafka())
+    assert not run.do(steps)
+    assert database.calls.count("delete") == 1

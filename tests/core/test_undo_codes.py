@@ -43,6 +43,7 @@ def test_a_dry_run(actions: tuple[UndoAction, ...], plain: int, strict: int) -> 
         ((UndoAction.DELETE_PURCHASE,), ((UndoOutcome.REFUSED, False),), 5),
         ((UndoAction.DELETE_PURCHASE,), ((UndoOutcome.FAILED, False),), 4),
         ((UndoAction.DELETE_PURCHASE,), ((UndoOutcome.UNSEEN, True),), 6),
+        ((UndoAction.DELETE_PURCHASE,), ((UndoOutcome.UNSEEN, False),), 4),
         ((UndoAction.DELETE_PURCHASE,), ((UndoOutcome.LEFT, False),), 5),
         ((UndoAction.DELETE_PURCHASE,), ((UndoOutcome.UNDONE, False),), 0),
     ],

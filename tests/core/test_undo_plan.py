@@ -253,3 +253,10 @@ def test_what_could_not_be_looked_at_for_a_moved_offset_is_a_note() -> None:
     run = run_of(({**COMMIT, "committed_offset": 7, "committed_offset_before": 5}, {"ok": True}))
     facts = UndoFacts(NOW, groups={"g": Reading(replace(NOW_AT_7, running=None))})
     assert "could not be looked at" in only(run, facts).notes[0]
+
+
+@pytest.mark.parametrize("state", ["REFUSED", "FAILED", "EXISTS"])
+def test_a_later_run_that_did_not_insert_it_has_not_made_it(state: str) -> None:
+    later = replace(run_of(inserted(state)), id="s", started_at=NOW + timedelta(minutes=1))
+    step = only(run_of(inserted()), replace(facts_of(bought()), other_runs=(later,)))
+    assert step.action is UndoAction.DELETE_PURCHASE

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pytest
 
 from kcfix.core.events import own_purchase_id
-from kcfix.core.offsets import TopicPartition
+from kcfix.core.journal import JournalStep, RunRecord
+from kcfix.core.offsets import Group, TopicPartition
 from kcfix.core.ports import DeleteState
-from kcfix.core.undo_read import unannounced
+from kcfix.core.undo_read import UndoSources, read_undo, unannounced
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 from tests.contract.database_deleting import deletion
@@ -69,3 +71,23 @@ def test_a_log_that_no_longer_reaches_back_to_the_purchase_keeps_it(database: Fa
     kafka.delete_before(TopicPartition(FLOW.purchase_created, 0), 1)
     assert undo(kafka, database) is DeleteState.REFUSED
     assert len(database.purchases) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_group_whose_members_are_not_known_is_not_called_empty(known: bool) -> None:
+    class Hiding(FakeKafka):
+        def groups(self, ids: Collection[str] | None = None) -> Mapping[str, Group]:
+            return {i: replace(g, members_known=known) for i, g in super().groups(ids).items()}
+
+    where = TopicPartition(FLOW.purchase_confirmed, 0)
+    kafka = Hiding(now=NOW)
+    for _ in range(3):
+        kafka.put(where.topic, "k", "{}", partition=0)
+    kafka.commit_as_worker(FLOW.purchase_group, {where: 2})
+    what: dict[str, object] = {"step": "commit", "group": FLOW.purchase_group, "topic": where.topic, "partition": 0}
+    what |= {"committed_offset": 2, "committed_offset_before": 1}
+    run = RunRecord("r", NOW, "who", "restart", "", (), None, (JournalStep("1", NOW, what, NOW, {}),))
+    sources = UndoSources(FLOW, FakeDatabase, lambda: kafka, lambda worker: (), lambda: NOW)
+    group = read_undo(run, (), sources).groups[FLOW.purchase_group].value
+    assert group is not None
+    assert group.empty is known

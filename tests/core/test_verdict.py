@@ -7,16 +7,25 @@ from datetime import timedelta
 
 import pytest
 
+from kcfix.core.announcements import needs_announcement
 from kcfix.core.events import own_purchase_id
 from kcfix.core.judge import judge
 from kcfix.core.payments import PaymentFacts
-from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, PaymentSnapshot, PurchaseWorkers, Reading
+from kcfix.core.snapshot import (
+    AnnouncementEvidence,
+    FoundMessage,
+    MessageEvidence,
+    PaymentSnapshot,
+    PurchaseWorkers,
+    Reading,
+)
 from kcfix.core.verdict import VerdictKind as V
 from kcfix.core.working import WorkState
 from tests.core.snapshots import (
     NOW,
     OTHER,
     PAID_AT,
+    PARTITION,
     PAYMENT,
     allocation,
     announcement,
@@ -44,6 +53,12 @@ STARTED_BEFORE = PAID_AT - minutes(10)
 def two(first: object, second: object, *purchases: object, **changes: object) -> PaymentFacts:
     """Facts of a payment whose student paid twice for the course."""
     return replace(facts(), siblings=(first, second), purchases=purchases, **changes)  # type: ignore[arg-type]
+
+
+def elsewhere(offset: int) -> FoundMessage:
+    """The payment's message on another partition than its key leads to."""
+    there = found(offset)
+    return FoundMessage(replace(there.record, partition=(PARTITION.partition + 1) % 3), there.event)
 
 
 CASES: list[tuple[str, V, PaymentSnapshot]] = [
@@ -108,6 +123,22 @@ CASES: list[tuple[str, V, PaymentSnapshot]] = [
     ("no tier", V.BAD_TIER, snapshot(facts(payment(metadata={"courseId": payment().course_id})))),
     ("a course that is not there", V.UNKNOWN_COURSE, snapshot(facts(course_known=False))),
     ("behind a failing record", V.BLOCKED, snapshot(seen=evidence(found(7), head=head(5, "x", payment_id=OTHER)))),
+    ("behind the offset, dead letters unread", V.UNKNOWN, snapshot(seen=evidence(found(2), dead_letters_error="slow"))),
+    (
+        "behind the offset, without a topic of dead letters",
+        V.SKIPPED,
+        snapshot(seen=evidence(found(2), dead_letters_error="no topic", dead_letters_absent=True)),
+    ),
+    (
+        "waiting behind a record that may fail: dead letters unread",
+        V.UNKNOWN,
+        snapshot(seen=evidence(found(7), head=head(5), dead_letters_error="slow")),
+    ),
+    (
+        "an old copy on another partition, at an offset where that of the newer one fails",
+        V.BLOCKED,
+        snapshot(seen=evidence(elsewhere(5), found(7), head=head(5, "x", payment_id=OTHER))),
+    ),
     ("behind what can't be decoded", V.BLOCKED, snapshot(seen=evidence(found(7), head=head(5, "x", payment_id=None)))),
     ("young, no message yet", V.IN_FLIGHT, snapshot(facts(YOUNG))),
     (
@@ -235,3 +266,11 @@ def test_a_payment_from_the_future_is_not_in_flight_for_ever() -> None:
     row = payment(confirmed_at=NOW + minutes(30))
     assert judge(snapshot(facts(row))).kind is V.NEVER_SENT
     assert judge(snapshot(facts(payment(confirmed_at=NOW + timedelta(seconds=5))))).kind is V.IN_FLIGHT
+
+
+def test_an_allocation_that_was_requested_as_the_purchase_was_made_follows_it() -> None:
+    made = purchase()
+    asked = allocation("rejected", sessions=0, at=made.created_at)
+    assert needs_announcement(facts(purchases=(made,), allocations=(asked,))) is None
+    earlier = allocation("rejected", sessions=0, at=made.created_at - timedelta(milliseconds=1))
+    assert needs_announcement(facts(purchases=(made,), allocations=(earlier,))) == made

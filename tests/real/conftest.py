@@ -177,6 +177,11 @@ def database(drill: Drill) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+AFTER_A_BROKER_RESTART = 100
+"""Seconds that a worker may take to work again once its broker is back: a back-off of up to 30 s, then the session of
+30 s in which its old membership stands in its way (docs/system.md), and room for a busy machine."""
+
+
 def eventually(look: Callable[[], T], *, seconds: float = 30, every: float = 0.2) -> T:
     """The first truthy thing that `look` returns; fails when there was none in time."""
     deadline = time.monotonic() + seconds
@@ -189,4 +194,4 @@ def eventually(look: Callable[[], T], *, seconds: float = 30, every: float = 0.2
         time.sleep(every)
 
 
-__all__ = ["Kcfix", "Ran", "eventually", "kafka", "lab", "seen"]
+__all__ = ["AFTER_A_BROKER_RESTART", "Kcfix", "Ran", "eventually", "kafka", "lab", "seen"]

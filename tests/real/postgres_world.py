@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 
 from kcfix.adapters.postgres import open_database
@@ -186,3 +187,18 @@ def server_with_shapes() -> Iterator[Server]:
             with started.connect(f"shape_{shape.lower()}") as connection:
                 connection.execute(tables(shape))
         yield started
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Server]:
+    """A server of the file's own, with a template for each shape of processed_events."""
+    with server_with_shapes() as started:
+        yield started
+
+
+@pytest.fixture
+def world(postgres: Server) -> Iterator[PostgresWorld]:
+    """A database of its own for one test."""
+    made = PostgresWorld(postgres)
+    yield made
+    made.close()

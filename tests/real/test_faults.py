@@ -15,7 +15,7 @@ from kcfix.drill.faults import Broken, break_, broken, faults, mend
 from kcfix.drill.state import KAFKA, POSTGRES, Drill
 from kcfix.errors import NotFound, Refused
 from kcfix.flow import Flow
-from tests.real.conftest import eventually
+from tests.real.conftest import AFTER_A_BROKER_RESTART, eventually
 from tests.real.lab import LEAKS_FORGIVEN
 
 pytestmark = LEAKS_FORGIVEN
@@ -110,7 +110,8 @@ def test_a_fault_has_its_evidence_and_can_be_mended(drill: Drill, engine: Engine
     assert mend(drill) == (name,)
     assert broken(drill) == ()
     later = [buy(drill, 1, partition=partition)[0] for partition in range(3)]
-    assert eventually(lambda: _purchases(drill, later) == 3)
+    patience = AFTER_A_BROKER_RESTART if name == "broker-down" else 30
+    assert eventually(lambda: _purchases(drill, later) == 3, seconds=patience)
     assert eventually(lambda: _purchases(drill, made.payments) == len(made.payments))
 
 

@@ -156,7 +156,7 @@ def test_two_purchases_no_allocation_and_a_skipped_message_are_told_apart(
             (skipped, "SKIPPED"),
         ]
         assert (statement["with_one_purchase"], statement["sha256"]) == (1, None)
-        assert statement["trouble"] == {"UNFOLLOWED": 1}
+        assert statement["trouble"] == {"NO_ALLOCATION": 1}
         assert counters(database) == before
         assert groups.committed(system, FLOW.purchase_group, FLOW.purchase_confirmed) == offsets
     finally:

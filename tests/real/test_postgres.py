@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -17,24 +16,15 @@ from kcfix.core.ports import DatabasePort, IndexState
 from kcfix.errors import AccessDenied, KcfixError, Unreachable, UsageError
 from kcfix.flow import Flow
 from tests.fakes_database import NOW, FakeDatabase, course_id, payment_id
+from tests.real import postgres_world
 from tests.real.postgres_proxy import proxy
 from tests.real.postgres_server import PASSWORD, Server
-from tests.real.postgres_world import PostgresWorld, server_with_shapes
+from tests.real.postgres_world import PostgresWorld
 
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with server_with_shapes() as started:
-        yield started
-
-
-@pytest.fixture
-def world(postgres: Server) -> Iterator[PostgresWorld]:
-    made = PostgresWorld(postgres)
-    yield made
-    made.close()
+postgres, world = postgres_world.postgres, postgres_world.world
 
 
 # bad days
@@ -101,6 +91,24 @@ def test_a_slow_statement_is_ended_by_the_deadline(world: PostgresWorld) -> None
         started = time.monotonic()
         with pytest.raises(Unreachable, match="did not answer within 1 s"):
             world.again(timeout=1.0).facts([payment_id(1)])
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("table", ["payments", "student_course_purchases"])
+def test_the_pass_over_all_payments_waits_for_a_lock_no_longer_than_the_deadline(
+    world: PostgresWorld, table: str
+) -> None:
+    seed = FakeDatabase()
+    seed.payment(1)
+    world.fill(seed)
+    with world.server.connect(world.name) as blocker, blocker.transaction():
+        blocker.execute(f"LOCK TABLE {table}".encode())
+        started = time.monotonic()
+        with (
+            pytest.raises(Unreachable, match="another session holds a table locked"),
+            world.again(timeout=1.0).payment_pass(NOW - DAY, NOW) as found,
+        ):
+            list(found.rows)
         assert time.monotonic() - started < 3
 
 

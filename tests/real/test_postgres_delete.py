@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteState
+from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteState, HeldPurchase
+from kcfix.errors import Unreachable
 from tests.contract.database_deleting import go_on_deleting, made
+from tests.real import postgres_world
 from tests.real.postgres_proxy import Loss, proxy
-from tests.real.postgres_server import Server
-from tests.real.postgres_world import PostgresWorld, server_with_shapes
+from tests.real.postgres_world import PostgresWorld
 
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with server_with_shapes() as started:
-        yield started
-
-
-@pytest.fixture
-def world(postgres: Server) -> Iterator[PostgresWorld]:
-    made = PostgresWorld(postgres)
-    yield made
-    made.close()
+postgres, world = postgres_world.postgres, postgres_world.world
 
 
 @pytest.mark.parametrize(("loss", "rows"), [(Loss.AFTER, 0), (Loss.BEFORE, 1), (Loss.SILENCE, 1)])
@@ -94,3 +83,13 @@ def _patiently(database: DatabasePort, wanted: DeleteOrder) -> DeleteState:
             return result.state
         time.sleep(0.1)
     raise AssertionError("the lock was never free")
+
+
+def test_a_hold_whose_session_was_ended_is_known_to_be_lost(world: PostgresWorld) -> None:
+    database, (wanted,) = made(world, 1)
+    with database.holding([HeldPurchase(wanted.purchase.id, wanted.lock_keys)]) as hold:
+        hold.check()
+        world.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        with pytest.raises(Unreachable, match="holding the worker's locks"):
+            hold.check()
+    assert len(database.facts([wanted.payment_id])[wanted.payment_id].purchases) == 1

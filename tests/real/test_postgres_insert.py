@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,22 +14,12 @@ from kcfix.core.payments import Payment, PaymentFacts
 from kcfix.core.ports import DatabasePort, InsertOrder, InsertState
 from tests.contract.database_world import go_on, order, refuse_purchased
 from tests.fakes_database import FakeDatabase, course_id
+from tests.real import postgres_world
 from tests.real.postgres_proxy import Loss, proxy
 from tests.real.postgres_server import Server
-from tests.real.postgres_world import PostgresWorld, server_with_shapes
+from tests.real.postgres_world import PostgresWorld
 
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    with server_with_shapes() as started:
-        yield started
-
-
-@pytest.fixture
-def world(postgres: Server) -> Iterator[PostgresWorld]:
-    made = PostgresWorld(postgres)
-    yield made
-    made.close()
+postgres, world = postgres_world.postgres, postgres_world.world
 
 
 def _order(database: DatabasePort, payment: Payment) -> InsertOrder:

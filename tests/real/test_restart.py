@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,14 +17,12 @@ from kcfix.drill.buy import buy
 from kcfix.drill.down import down
 from kcfix.drill.engine import Engine
 from kcfix.drill.faults import break_, mend
-from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import Drill, Options, load
 from kcfix.drill.up import up
-from tests.real.conftest import Kcfix, Ran, eventually, kafka
-
-WORKER = "purchase-worker"
-GROUP = "purchase-creation-workers"
-TOPIC = "purchase-confirmed"
+from tests.real import offsets_world, repair_world
+from tests.real.conftest import Kcfix, Ran, eventually
+from tests.real.offsets_world import GROUP, TOPIC, die_after
+from tests.real.repair_world import WORKER
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +38,10 @@ def system(own_state: Path | None) -> Iterator[Drill]:
         down(name)
 
 
-@pytest.fixture
-def database(system: Drill) -> Iterator[psycopg.Connection]:
-    """A connection to this file's drill."""
-    with psycopg.connect(system.dsn, autocommit=True) as connection:
-        yield connection
+database, kcfix = repair_world.database, repair_world.kcfix
 
 
-@pytest.fixture
-def kcfix(system: Drill, tmp_path: Path) -> Kcfix:
-    """Kcfix on this file's drill."""
-    return Kcfix(tmp_path, f"drill:{system.name}")
-
-
-@pytest.fixture
-def bare(system: Drill, engine: Engine) -> None:
-    """The worker is stopped, its group has no committed offset, and of earlier tests no message is left in the log."""
-    engine.stop(system, WORKER, grace_seconds=30)
-    groups.wait_empty(system, GROUP)
-    groups.forget(system, GROUP, TOPIC)
-    with contextlib.closing(kafka.admin.KafkaAdminClient(**kafka_settings(system))) as admin:
-        everything = {kafka.TopicPartition(TOPIC, p): -1 for p in range(3)}
-        admin.delete_records(everything)
+bare = offsets_world.bare
 
 
 def start(system: Drill, engine: Engine) -> None:
@@ -158,31 +134,6 @@ def test_payments_that_succeed_all_through_the_restart_each_get_one_purchase(
     eventually(lambda: purchases(database, ids) == [1] * len(ids))
 
 
-DYING = """
-import os, signal, sys
-from kcfix.main import main
-from kcfix.services import Services
-
-system, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-opener = getattr(Services, "_open_" + system)
-
-class Dying:
-    def __init__(self, port): self._port, self._left = port, count
-    def __getattr__(self, wanted):
-        real = getattr(self._port, wanted)
-        if wanted != name: return real
-        def call(*given, **named):
-            result = real(*given, **named)
-            self._left -= 1
-            if not self._left: os.kill(os.getpid(), signal.SIGKILL)
-            return result
-        return call
-
-setattr(Services, "_open_" + system, lambda services: Dying(opener(services)))
-sys.exit(main(sys.argv[4:]))
-"""
-
-
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("port", "call", "count", "committed"),
@@ -204,15 +155,7 @@ def test_killed_half_way_the_next_run_finishes(
     engine.stop(system, WORKER, grace_seconds=30)
     ids = [i for p in range(3) for i in buy(system, 1, partition=p)]
     start(system, engine)
-    words = ["-C", f"drill:{system.name}", "restart", WORKER, "--yes"]
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, port, call, str(count), *words],
-        cwd=tmp_path,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    die_after(port, call, count, system, tmp_path, "restart", WORKER, "--yes")
     assert not running(system, engine)
     assert len(groups.committed(system, GROUP, TOPIC)) == committed
     later = [i for p in range(3) for i in buy(system, 1, partition=p)]

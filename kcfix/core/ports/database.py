@@ -142,6 +142,16 @@ class HeldPurchase:
     """The worker's advisory locks of its student and course."""
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Locks that are held."""
+
+    there: frozenset[str]
+    """Ids of the purchases that are there and active, read after the locks were granted."""
+    check: Callable[[], None]
+    """Returns if the locks are held still. Raises Unreachable: they were lost, or nobody answers."""
+
+
 Recheck = Callable[[InsertOrder, PaymentFacts], str | None]
 """Given the order and the facts re-read under the lock: None to go on, else the reason not to."""
 
@@ -249,11 +259,11 @@ class DatabasePort(Protocol):
         the values of its order and was not updated since it was made. One result per order, in order.
         """
 
-    def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[frozenset[str]]:
+    def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[Hold]:
         """While the block runs, the worker's advisory locks of these purchases (at most 200) are held.
 
-        Gives the ids of those that are there and active, read after the locks were granted. Changes nothing; whoever
-        takes no lock is not kept out.
+        Gives those that are there and active. Changes nothing; whoever takes no lock is not kept out. A server may end
+        a session at any time: right before what the locks are for, `Hold.check` is to be called.
 
         Raises:
             Unreachable: on entry; a lock was not granted in time, or no answer. No lock is held.
