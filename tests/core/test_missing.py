@@ -8,7 +8,7 @@ import pytest
 
 from kcfix.core.capture import capture_unproven
 from kcfix.core.gather import Sources, WorkerContainers
-from kcfix.core.missing import Finding, Span, Tally, findings, repairable_ids
+from kcfix.core.missing import Finding, Progress, Span, Tally, findings, repairable_ids
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
@@ -20,14 +20,19 @@ MINUTE = timedelta(minutes=1)
 SPAN = Span(NOW - timedelta(days=1), NOW + timedelta(minutes=5), NOW, MINUTE)
 
 
-def look(database: FakeDatabase, kafka: FakeKafka | None = None, tally: Tally | None = None) -> list[Finding]:
+def look(
+    database: FakeDatabase,
+    kafka: FakeKafka | None = None,
+    tally: Tally | None = None,
+    progress: Progress = lambda looked: None,
+) -> list[Finding]:
     def ask() -> FakeKafka:
         if kafka is None:
             raise Unreachable("Kafka did not answer", system="kafka")
         return kafka
 
     sources = Sources(Flow(), lambda: database, ask, lambda: WorkerContainers((), ()), lambda: NOW)
-    return list(findings(database, sources, SPAN, Tally() if tally is None else tally))
+    return list(findings(database, sources, SPAN, Tally() if tally is None else tally, progress=progress))
 
 
 def world() -> FakeDatabase:
@@ -46,6 +51,13 @@ def test_what_is_missing_comes_oldest_first_with_its_verdict_and_counts() -> Non
     assert (tally.payments, tally.suspects, tally.findings, tally.oldest) == (3, 2, 2, old.paid_at)
     assert tally.missing_minor == {"INR": 360100}
     assert list(repairable_ids(found)) == [old.id, young.id]
+
+
+def test_progress_is_told_before_the_first_answer() -> None:
+    database, told = world(), list[int]()
+    database.payment(1, paid_at=NOW - 10 * MINUTE)
+    look(database, FakeKafka(now=NOW), progress=told.append)
+    assert told == [0, 1]
 
 
 def test_the_young_are_counted_and_never_found_whatever_their_verdict() -> None:
