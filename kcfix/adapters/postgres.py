@@ -108,10 +108,9 @@ class Postgres:
     ) -> AbstractContextManager[PaymentPass]:
         """See `DatabasePort`."""
         with self._places("reading the schema") as (here, payments):
-            one = here if here is payments else None
-        return payment_pass(
-            self._payments_link, one.schema if one else None, payments.schema, since, until, everything=everything
-        )
+            schemas = here.schema, payments.schema
+        purchases = self._link, schemas[0]
+        return payment_pass(self._payments_link, schemas[1], purchases, since, until, everything=everything)
 
     def allocations(self, pairs: Collection[StudentCourse]) -> Mapping[StudentCourse, tuple[Allocation, ...]]:
         """See `DatabasePort`."""

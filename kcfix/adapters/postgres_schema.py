@@ -159,7 +159,7 @@ class Schema:
 def read_schema(cursor: Cursor, flow: Flow, address: Address) -> Schema:
     """The tables of the flow that are in this database, with their columns."""
     names = [field.name for field in fields(Tables)]
-    written = [_quoted(str(getattr(flow.tables, name))) for name in names]
+    written = [quoted(str(getattr(flow.tables, name))) for name in names]
     columns: dict[str, dict[str, Column]] = {}
     lockable: set[str] = set()
     for table, column, kind, readable, changeable in cursor.execute(
@@ -194,7 +194,7 @@ def _unique_active_purchase(cursor: Cursor, schema: Schema) -> IndexState:
     condition = re.compile(_ACTIVE.pattern.replace("{column}", f'"?{re.escape(active)}"?'), re.IGNORECASE)
     rows = cursor.execute(
         statement("unique_indexes").encode(),
-        {"written": _quoted(schema.written("purchases")), "columns": key},
+        {"written": quoted(schema.written("purchases")), "columns": key},
     ).fetchall()
     # Without a condition it forbids even more, so it protects as well.
     usable = [whole for whole, where in rows if where is None or condition.fullmatch(where)]
@@ -203,5 +203,6 @@ def _unique_active_purchase(cursor: Cursor, schema: Schema) -> IndexState:
     return IndexState.INVALID if usable else IndexState.MISSING
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A table's name as SQL writes it, for `to_regclass`."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))

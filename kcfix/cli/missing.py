@@ -114,6 +114,9 @@ def _progress(services: Services) -> Callable[[int], None]:
     started = services.monotonic()
 
     def told(looked: int) -> None:
+        if not looked:
+            services.progress("the database is reading the payments")
+            return
         seconds = max(services.monotonic() - started, 0.001)
         services.progress(f"{looked} payments looked at, {looked / seconds:.0f}/s")
 

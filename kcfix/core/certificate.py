@@ -70,6 +70,7 @@ def certificate(
     told = _Told()
     with_one = looked = 0
     with database.payment_pass(span.since, span.until, everything=True) as whole:
+        progress(0)
         rows = iter(whole.rows)
         while chunk := tuple(islice(rows, CHUNK)):
             unsure = tuple(row.payment_id for row in chunk if row.purchase_id is None)

@@ -33,7 +33,7 @@ ACTIVE = frozenset({Remedy.SUPPLY, Remedy.INSERT, Remedy.ANNOUNCE})
 AHEAD = timedelta(minutes=5)
 """How far beyond now a window reaches by itself: clocks may differ."""
 Progress = Callable[[int], None]
-"""Told how many suspects have been looked at."""
+"""Told how many suspects have been looked at: 0 before the database is asked for the first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,7 @@ def findings(
     with database.payment_pass(span.since, span.until) as whole:
         tally.payments, tally.amounts_minor = whole.payments, dict(whole.amounts_minor)
         kept: list[PaymentId] = []
+        progress(0)
         rows = iter(whole.rows)
         while chunk := tuple(row.payment_id for row in islice(rows, CHUNK)):
             tally.suspects += len(chunk)

@@ -12,7 +12,7 @@ from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.capture import capture_unproven
 from kcfix.core.certificate import certificate
 from kcfix.core.gather import Sources, WorkerContainers
-from kcfix.core.missing import CHUNK, Finding, Span, Tally, findings, repairable_ids
+from kcfix.core.missing import CHUNK, Finding, Progress, Span, Tally, findings, repairable_ids
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
@@ -35,9 +35,15 @@ def sources_of(database: FakeDatabase, kafka: FakeKafka | None) -> Sources:
 
 
 def look(
-    database: FakeDatabase, kafka: FakeKafka | None = None, tally: Tally | None = None, *, span: Span = SPAN
+    database: FakeDatabase,
+    kafka: FakeKafka | None = None,
+    tally: Tally | None = None,
+    progress: Progress = lambda looked: None,
+    *,
+    span: Span = SPAN,
 ) -> list[Finding]:
-    return list(findings(database, sources_of(database, kafka), span, Tally() if tally is None else tally))
+    sources, counted = sources_of(database, kafka), Tally() if tally is None else tally
+    return list(findings(database, sources, span, counted, progress=progress))
 
 
 def world() -> FakeDatabase:
@@ -56,6 +62,13 @@ def test_what_is_missing_comes_oldest_first_with_its_verdict_and_counts() -> Non
     assert (tally.payments, tally.suspects, tally.findings, tally.oldest) == (3, 2, 2, old.paid_at)
     assert tally.missing_minor == {"INR": 360100}
     assert list(repairable_ids(found)) == [old.id, young.id]
+
+
+def test_progress_is_told_before_the_first_answer() -> None:
+    database, told = world(), list[int]()
+    database.payment(1, paid_at=NOW - 10 * MINUTE)
+    look(database, FakeKafka(now=NOW), progress=told.append)
+    assert told == [0, 1]
 
 
 def test_the_young_are_counted_and_never_found_whatever_their_verdict() -> None:

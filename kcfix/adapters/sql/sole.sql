@@ -1,0 +1,22 @@
+-- The succeeded payments of some students, or all: which one is the only one of its student that can be for its course.
+-- A course that is no lower-case UUID can't be told here (a JSON string, a slip), and makes none of its student's so.
+-- What counts as a UUID: three cheap tests that say together what one pattern would say four times as slowly.
+SELECT p.id, p.student, p.course, p.paid_at, p.tier,
+       count(*) OVER (PARTITION BY p.student, p.course) = 1
+           AND bool_and(p.clear) OVER (PARTITION BY p.student) AS sole
+FROM (
+    SELECT q.*,
+           coalesce(
+               q.course LIKE '________-____-____-____-____________'
+               AND q.course ~ '^[0-9a-f-]*$'
+               AND length(replace(q.course, '-', '')) = 32,
+               false
+           ) AS clear
+    FROM (
+        SELECT {p_id} AS id, {p_student} AS student, {p_course} COLLATE "C" AS course, {p_paid_at} AS paid_at,
+               {p_tier} AS tier
+        FROM {payments} AS p
+        WHERE {p_status} = 'succeeded' AND {p_scope}
+        OFFSET 0
+    ) AS q
+) AS p
