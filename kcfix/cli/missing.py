@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,7 @@ import typer
 from kcfix.cli.context import problem, services_of
 from kcfix.cli.missing_ack import acknowledge, listed, take_back
 from kcfix.cli.missing_rows import finding_row, summary
-from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
+from kcfix.cli.missing_view import SHOWN, findings_table, headline, next_commands, summary_table, window_told
 from kcfix.cli.sources import sources
 from kcfix.cli.window import SINCE, window
 from kcfix.core.missing import Finding, Span, Tally, findings
@@ -21,6 +22,9 @@ from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import View
 from kcfix.services import Services
+
+QUIET_SECONDS = 2.0
+"""Progress is said no more often: a short look needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,16 @@ class Options:
     summary: bool = False
     everything: bool = False
     """Acknowledged ones as well."""
+    older_than: str = ""
+    """As it was written."""
+
+    @property
+    def window(self) -> str:
+        """The options that choose the same payments for `repair --missing`; empty where its defaults do."""
+        words = [f"--since {shlex.quote(self.since)}"] if self.since != SINCE else []
+        words += [f"--until {shlex.quote(self.until)}"] if self.until is not None else []
+        words += [f"--older-than {shlex.quote(self.older_than)}"] if self.older_than else []
+        return "".join(f" {word}" for word in words)
 
 
 def command(
@@ -92,7 +106,7 @@ def command(
     if reason:
         raise UsageError("--reason goes with --ack and --unack")
     overdue = parse_duration(older_than) if older_than else services.settings.overdue
-    options = Options(since, until, overdue, summary, everything)
+    options = Options(since, until, overdue, summary, everything, older_than)
     if certify:
         from kcfix.cli.missing_certificate import certify as statement
 
@@ -111,11 +125,15 @@ def run(options: Options, services: Services) -> View | int:
 
 
 def _progress(services: Services) -> Callable[[int], None]:
-    started = services.monotonic()
+    started = last = services.monotonic()
 
     def told(looked: int) -> None:
-        seconds = max(services.monotonic() - started, 0.001)
-        services.progress(f"{looked} payments looked at, {looked / seconds:.0f}/s")
+        nonlocal last
+        now = services.monotonic()
+        if now - last < QUIET_SECONDS:
+            return
+        last = now
+        services.progress(f"{looked:,} payments looked at, {looked / (now - started):,.0f}/s")
 
     return told
 
@@ -149,15 +167,17 @@ def _view(span: Span, options: Options, services: Services) -> View:
         if tally.payments is None:
             raise
         silent = error
-    show = summary_table(tally, span, services.zone) if options.summary else None
+    zone = services.zone
+    head = headline(tally, window_told(span, zone, open_end=options.until is None))
+    body = summary_table(tally) if options.summary else findings_table(kept, tally, span, zone)
     return View(
         schema="missing",
-        sections=(show or findings_table(kept, tally, span, services.zone),),
+        sections=(head, body),
         data=[finding_row(found, span) for found in kept],
         summary=summary(tally, span),
         warnings=told.problems,
         errors=(problem(silent),) if silent else (),
-        next=next_commands(kept, tally, span),
+        next=next_commands(kept, tally, options.window),
         ids=tuple(found.payment.id for found in kept if not found.acknowledged),
         exit_code=Unreachable.code if silent else NOT_WELL if tally.findings else OK,
     )

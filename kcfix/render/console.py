@@ -18,8 +18,8 @@ from rich.text import Text as RichText
 from kcfix.clean import clean
 from kcfix.render.formats import cell_text
 from kcfix.render.style import Style
-from kcfix.render.wrapping import wrapped
 from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, Value, View
+from kcfix.render.wrapping import wrapped
 
 GAP = 2
 SMALLEST_WRAPPED = 20

@@ -147,7 +147,7 @@ def young(night: Night) -> Payment:
         (
             pending,
             "PENDING",
-            "only if purchase-worker reads it, which is not working now",
+            "reads it, which is not working now",
             "restart purchase-worker",
             1,
         ),
