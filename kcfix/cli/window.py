@@ -34,10 +34,11 @@ def window(since: str, until: str | None, overdue: timedelta, services: Services
 
 def window_words(span: Span) -> list[str]:
     """The options that name this very window, to be pasted."""
-    return ["--since", _pasted(span.since), "--until", _pasted(span.until)]
+    return ["--since", pasted(span.since), "--until", pasted(span.until)]
 
 
-def _pasted(moment: datetime) -> str:
+def pasted(moment: datetime) -> str:
+    """The time as an option takes it, to the millisecond, in UTC."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
