@@ -15,7 +15,7 @@ from kcfix.cli.missing_ack import acknowledge, listed, take_back
 from kcfix.cli.missing_rows import finding_row, summary
 from kcfix.cli.missing_view import SHOWN, findings_table, headline, next_commands, summary_table, window_told
 from kcfix.cli.sources import sources
-from kcfix.cli.window import SINCE, window
+from kcfix.cli.window import SINCE, pasted, window
 from kcfix.core.missing import Finding, Span, Tally, findings
 from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
@@ -40,11 +40,13 @@ class Options:
     older_than: str = ""
     """As it was written."""
 
-    @property
-    def window(self) -> str:
-        """The options that choose the same payments for `repair --missing`; empty where its defaults do."""
-        words = [f"--since {shlex.quote(self.since)}"] if self.since != SINCE else []
-        words += [f"--until {shlex.quote(self.until)}"] if self.until is not None else []
+    def window(self, span: Span) -> str:
+        """The options that choose the same payments for `repair --missing`; empty where its defaults do.
+
+        What was named is said in times that stay: a window that moves on would leave the oldest behind.
+        """
+        words = [f"--since {pasted(span.since)}"] if self.since != SINCE else []
+        words += [f"--until {pasted(span.until)}"] if self.until is not None else []
         words += [f"--older-than {shlex.quote(self.older_than)}"] if self.older_than else []
         return "".join(f" {word}" for word in words)
 
@@ -177,7 +179,7 @@ def _view(span: Span, options: Options, services: Services) -> View:
         summary=summary(tally, span),
         warnings=told.problems,
         errors=(problem(silent),) if silent else (),
-        next=next_commands(kept, tally, options.window),
+        next=next_commands(kept, tally, options.window(span)),
         ids=tuple(found.payment.id for found in kept if not found.acknowledged),
         exit_code=Unreachable.code if silent else NOT_WELL if tally.findings else OK,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from datetime import timedelta
 from pathlib import Path
 
@@ -211,8 +210,8 @@ def test_repair_is_not_advised_where_it_would_do_nothing(run: Run, database: Fak
     out = run("missing", tty=True, **parts).out
     assert f"kcfix repair {lacking.id}" in out
     assert "kcfix repair --missing\n" in run("missing", "--summary", **parts).out
-    words = ("--since", "2026-01-15 10:00", "--until", "1s", "--older-than", "2m")
-    chosen = " ".join(shlex.quote(word) for word in words)
+    words = ("--since", "2026-01-15T10:00Z", "--until", "1s", "--older-than", "2m")
+    chosen = "--since 2026-01-15T10:00:00.000Z --until 2026-01-15T11:59:59.000Z --older-than 2m"
     assert f"kcfix repair --missing {chosen}\n" in run("missing", "--summary", *words, **parts).out
 
 
