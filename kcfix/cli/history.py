@@ -193,7 +193,8 @@ def _step_cells(step: JournalStep, services: Services) -> tuple[Value, ...]:
     result: Value = Cell("not recorded: it may have been made", Tone.WARN)
     if step.result is not None:
         state, rest = _taken(step.result, "state")
-        result = " ".join(part for part in (state, _words(rest) if rest else "") if part) or "-"
+        said = any(value is not None for value in rest.values())
+        result = " ".join(part for part in (state, _words(rest) if said else None) if part) or "-"
     did, rest = _taken(step.what, "step")
     about, rest = _about(rest)
     if not services.verbosity:

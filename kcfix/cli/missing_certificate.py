@@ -98,7 +98,7 @@ def _sections(
             for tp, lag in sorted(offsets.lags.items())
         )
     facts = [
-        ("paid", f"{format_time(span.since, zone)} to {format_time(span.until, zone)} (not included)"),
+        ("paid", f"from {format_time(span.since, zone)} to before {format_time(span.until, zone)}"),
         ("database", f"{here.label} ({here.system_identifier or 'identifier unknown'})"),
         ("payments", f"in {payments.label}; {found.payments} succeeded, {money}"),
         ("with one", f"{found.with_one_purchase} of them have exactly one purchase"),

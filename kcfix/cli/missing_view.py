@@ -29,9 +29,12 @@ def headline(tally: Tally, window: str) -> Section:
     lines: list[Line] = []
     if not tally.complete:
         lines.append(Cell("NOT THE WHOLE: the database fell silent during the pass", Tone.BAD))
+    unknown = tally.found[VerdictKind.UNKNOWN]
+    known = tally.findings - unknown
     if tally.findings:
-        is_ = "payment is" if tally.findings == 1 else "payments are"
-        lines.append(Cell(f"{tally.findings} {is_} not well: {money(tally.missing_minor)}", Tone.BAD))
+        is_ = "payment is" if known == 1 else "payments are"
+        doubt = f", and of {unknown} nobody knows" if unknown else ""
+        lines.append(Cell(f"{known} {is_} not well{doubt}: {money(tally.missing_minor)}", Tone.BAD))
     elif tally.complete:
         apart = f", but for {tally.acknowledged} acknowledged" if tally.acknowledged else ""
         lines.append(Cell(f"Nothing is missing{apart}.", Tone.GOOD))
@@ -71,9 +74,9 @@ def findings_table(found: Sequence[Finding], tally: Tally, span: Span, zone: tzi
     )
     left = tally.findings - sum(not f.acknowledged for f in found)
     more: tuple[Line, ...] = (f"… {left} more: -o jsonl shows all, -q their ids",) if left else ()
-    if not rows:
-        return Text((*more, *_totals(tally)), wrap=True)
-    return Table(columns, rows, "oldest first", (*more, *_totals(tally)))
+    why = next((f.verdict.reason for f in found if f.verdict.kind is VerdictKind.UNKNOWN), None)
+    notes = (*more, *_totals(tally, why))
+    return Table(columns, rows, "oldest first", notes) if rows else Text(notes, wrap=True)
 
 
 def _judged(finding: Finding) -> str:
@@ -114,7 +117,8 @@ def window_told(span: Span, zone: tzinfo | None, *, open_end: bool) -> str:
     return f"since {since}" if open_end else f"from {since} to before {until}"
 
 
-def _totals(tally: Tally) -> tuple[Line, ...]:
+def _totals(tally: Tally, why: str | None = None) -> tuple[Line, ...]:
+    """What is true of many. `why`: for what reason one of them is unknown."""
     lines: list[Line] = []
     turns = {
         whose: sum(count for kind, count in tally.found.items() if REMEDIES[kind] in remedies)
@@ -130,7 +134,7 @@ def _totals(tally: Tally) -> tuple[Line, ...]:
         lines.append(f"{tally.unproven} with unproven capture: look at the provider's dashboard before repairing")
     unknown = tally.found[VerdictKind.UNKNOWN]
     if unknown:
-        lines.append(Cell(f"{unknown} UNKNOWN: a system did not answer", Tone.WARN))
+        lines.append(Cell(f"{unknown} UNKNOWN: {why or 'a system did not answer'}", Tone.WARN))
     return tuple(lines)
 
 
@@ -152,4 +156,6 @@ def next_commands(found: Sequence[Finding], tally: Tally, window: str) -> tuple[
     waiting = (VerdictKind.PENDING, VerdictKind.BLOCKED, VerdictKind.AT_RISK)
     if any(tally.found[kind] for kind in waiting):
         steps.append("kcfix restart purchase-worker")
+    if tally.found[VerdictKind.UNKNOWN]:
+        steps.append("kcfix status")
     return tuple(steps)

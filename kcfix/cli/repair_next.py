@@ -44,7 +44,9 @@ def next_commands(
         )
     unfinished = [s for s in plan.changing if applied and results[s.payment_id].outcome is not Outcome.SETTLED]
     if unfinished:
-        commands.append(_repair(unfinished, options, _wishes(options, services)))
+        # What was inserted without Kafka is finished by a plain run, once Kafka is back.
+        wishes = [] if options.announce_later else _wishes(options, services)
+        commands.append(_repair(unfinished, options, wishes))
     waiting = [s for s in plan.steps if s.action is Action.WAIT and s.verdict.kind is not VerdictKind.IN_FLIGHT]
     if waiting:
         commands.append(f"kcfix restart {services.flow.purchase_worker}")

@@ -224,3 +224,22 @@ def test_acknowledged_payments_are_in_no_next_command(run: Run, database: FakeDa
     assert f"kcfix repair {open_one.id}" in steps
     assert f"kcfix trace {open_one.id}" in steps
     assert said.id not in steps
+
+
+def test_what_nobody_knows_is_counted_apart_with_its_reason(run: Run, database: FakeDatabase) -> None:
+    database.payment(1)
+    database.payment(2, course=None)
+    kafka = FakeKafka(now=NOW)
+    kafka.down = Unreachable("kafka:9092 did not answer within 3 s", system="kafka")
+    ran = run("missing", database=database, kafka=kafka)
+    assert ran.lines[0] == "1 payment is not well, and of 1 nobody knows: 7,200.00 INR"
+    assert any(line.startswith("1 UNKNOWN: it has no purchase; what became of its message") for line in ran.lines)
+    assert ran.lines[-1] == "  kcfix status"
+
+
+def test_acknowledged_payments_are_said_where_nothing_else_is_missing(run: Run, database: FakeDatabase) -> None:
+    paid = database.payment(1)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    assert run("missing", "--ack", paid.id, "--reason", "paid back", **parts).code == 0
+    ran = run("missing", **parts)
+    assert (ran.code, ran.lines[0]) == (0, "Nothing is missing, but for 1 acknowledged.")

@@ -359,3 +359,10 @@ def test_columns_of_which_nothing_is_known_are_left_out(repair: Repair) -> None:
     dry = repair("00000000-0000-4000-8000-0000000000ff", "nonsense")
     assert dry.lines[0].split() == ["PAYMENT", "VERDICT", "ACTION"]
     assert "1 of the ids given is no payment id." in dry.lines
+
+
+def test_what_was_inserted_without_kafka_is_finished_by_a_plain_run(repair: Repair, night: Night) -> None:
+    night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
+    ran = repair(night.ids[0], *APPLY, "--strategy", "insert", "--announce-later")
+    assert ran.code == 6
+    assert ran.lines[-1].strip() == f"kcfix repair {night.ids[0]}"
