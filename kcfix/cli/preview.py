@@ -24,4 +24,5 @@ def show_plan(services: Services, view: View) -> None:
         scrub=lambda text: redact(text, services.secrets),
     )
     write(view_as_called(view, services), Envelope(services.now(), services.settings.context), style, services.stderr)
+    services.stderr.write("\n")
     services.stderr.flush()
