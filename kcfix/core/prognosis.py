@@ -133,7 +133,7 @@ def _row(story: Story, flow: Flow) -> _Row:
             if worker.may_replay:
                 how = f"{flow.purchase_worker} is {worker.summary} and has still to read it"
                 return _Row("paid, and waits for the purchase", Heals.YES, how, (f"kcfix trace {id}",), True)
-            how = f"only if {flow.purchase_worker} reads it: it is {worker.summary} now"
+            how = f"only if {flow.purchase_worker} reads it, which is {worker.summary} now"
             return _Row(NOTHING_GOT, Heals.ONLY_IF, how, (restart,), True)
         case VerdictKind.AT_RISK:
             how = "a plain start of the worker skips it for good; a restart by kcfix does not"

@@ -52,6 +52,7 @@ def test_a_plan_says_what_it_rests_on_and_nothing_about_the_student(planned: Pat
 def test_a_plan_is_applied_as_it_is(repair: Repair, night: Night, planned: Path) -> None:
     dry = repair("--apply-plan", str(planned), "--dry-run")
     assert dry.code == 0
+    assert dry.lines[-1].strip() == f"kcfix repair --apply-plan {planned}"
     assert night.database.purchases == []
     ran = repair("--apply-plan", str(planned), "--yes", "-o", "json")
     assert (ran.code, outcomes(ran)) == (0, ["SETTLED", "SETTLED"])
@@ -88,6 +89,7 @@ def test_a_payment_that_changed_is_refused_with_the_fact_and_the_rest_is_done(
     ran = repair("--apply-plan", str(planned), "--yes", "-o", "json")
     assert ran.code == 6
     assert says in ran.document["data"][0]["why"]
+    assert "insert.tier was 20, is nothing" not in ran.document["data"][0]["why"]
     assert outcomes(ran) == [None, "SETTLED"]
     assert len(night.database.purchases) == 1
 

@@ -41,6 +41,8 @@ def test_a_persons_word_fills_what_the_payment_does_not_say(
 ) -> None:
     paid = night.pay(5, **row).id
     assert told(repair(paid, "-o", "json")) == (verdict, "REFUSE")
+    asked = "--tier N" if verdict == "BAD_TIER" else "--course COURSE_ID"
+    assert repair(paid).lines[-1].strip() == f"kcfix repair {paid} {asked} --reason why"
     dry = repair(paid, *words)
     assert dry.lines[-1].strip() == f"kcfix repair {paid} {' '.join(words)} --reason why --apply"
     ran = repair(paid, *words, *APPLY, "--reason", "asked the customer", "-o", "json")

@@ -147,7 +147,7 @@ def test_an_announced_purchase_stays_and_that_is_said_before_apply(
     repair(night.ids[0], *APPLY)
     dry = undo(newest())
     assert dry.code == 0
-    assert "1 message was sent, or may have been: no undo calls that back." in dry.out
+    assert "1 message was sent, or may have been, and can't be called back." in dry.out
     assert "announce  CANNOT: the announcement was sent; a message can't be called back" in dry.out
     assert "insert  CANNOT: its announcement was sent; the allocation worker acts on it" in dry.out
     assert "--apply" not in dry.out.partition("STEP")[2]
