@@ -33,28 +33,7 @@ _TAKEN_OUT = (
 _PLACEHOLDER = re.compile(r"<\w+>")
 _WORD = re.compile(r"[a-z]{2,}")
 _SMALL = frozenset(
-    (
-        "an",
-        "and",
-        "are",
-        "at",
-        "be",
-        "by",
-        "can",
-        "for",
-        "from",
-        "has",
-        "in",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-    )
-    + ("this", "to", "was", "with")
+    ("an", "and", "are", "at", "by", "can", "for", "has", "in", "is", "it", "of", "on", "that", "the", "to", "was")
 )
 
 

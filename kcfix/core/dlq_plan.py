@@ -12,7 +12,7 @@ from kcfix.core.dlq_letter import DlqState, Judged, Original
 from kcfix.core.dlq_message import Source, sources
 from kcfix.core.dlq_read import Backlog, stage_of
 from kcfix.core.dlq_store import LetterStore
-from kcfix.core.dlq_subject import rival
+from kcfix.core.dlq_subject import own_subjects, rival, subjects
 from kcfix.core.events import Event, Message
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.parking import Parked
@@ -133,8 +133,8 @@ class Planner:
         try:
             found = sources(self.kafka(), sendable)
         except Unreachable as error:
-            unread = (o for o in originals)
-            yield from (self._left_alone(o, named=named) or _step(o, DlqAction.UNKNOWN, error.message) for o in unread)
+            for original in originals:
+                yield self._left_alone(original, named=named) or _step(original, DlqAction.UNKNOWN, error.message)
             return
         for original in originals:
             yield self._left_alone(original, named=named) or self._sent(original, found.get(original.id))
@@ -172,9 +172,7 @@ class Planner:
         copies = self.store.same_event(original)
         newest = copies[-1]
         if newest.id != original.id:
-            why = f"an older place of the same event: {newest.place} stands for it"
-            # An older place of a settled event would be settled itself, so only what is to be sent comes here.
-            return _step(original, DlqAction.REFUSE if newest.judged is None else DlqAction.NOTHING, why)
+            return _step(original, DlqAction.NOTHING, f"an older place of the same event: {newest.place} stands for it")
         replays = max(source.replays, len({c.place for c in copies}) - 1)
         if replays >= self.max_replays:
             why = f"it was replayed {replays} times and is here again: see `kcfix dlq show {original.place}`, park it, "
@@ -185,6 +183,10 @@ class Planner:
             return _step(original, DlqAction.REFUSE, why_not)
         if (why_not := self.rivalled(stage, source.event, original)) is not None:
             return _step(original, DlqAction.REFUSE, why_not)
+        about = own_subjects(stage, source.event)
+        if (other := next((self._taken[s] for s in about if s in self._taken), None)) is not None:
+            return _step(original, DlqAction.NOTHING, f"{other} is about the same and stands for it")
+        self._taken |= dict.fromkeys(subjects(stage, source.event), str(original.place))
         return DlqStep(
             str(original.place),
             DlqAction.SEND,
@@ -217,7 +219,7 @@ class Planner:
         other = self.backlog.still_waiting(stage, self.store.waiting(original.place.topic, [pair])).get(pair)
         if other is not None:
             return f"another payment of its student and course waits at {other}; look again when that is settled"
-        first = self._taken.setdefault(pair, str(original.place))
+        first = self._taken.get(pair, str(original.place))
         if first != str(original.place):
             return f"{first} of the same student and course goes first: one of them in a run"
         return None

@@ -139,6 +139,6 @@ def _entry(line: str) -> ParkEntry | None:
         return None
     if not all(isinstance(t, str) for t in (place.topic, *texts)) or not all(isinstance(m, str | None) for m in maybe):
         return None
-    return ParkEntry(
-        place, maybe[0], PaymentId(payment) if payment else None, texts[0], parked, *texts[1:3], at, texts[3], maybe[1]
-    )
+    cause, reason, who, context = texts
+    owner = PaymentId(payment) if payment else None
+    return ParkEntry(place, maybe[0], owner, cause, parked, reason, who, at, context, maybe[1])
