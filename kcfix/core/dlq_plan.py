@@ -15,7 +15,6 @@ from kcfix.core.dlq_store import LetterStore
 from kcfix.core.dlq_subject import own_subjects, rival, subjects
 from kcfix.core.events import Event, Message
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.parking import Parked
 from kcfix.core.ports import KafkaPort
 from kcfix.core.settlement import is_checked
 from kcfix.errors import Unreachable
@@ -94,7 +93,6 @@ class Planner:
     kafka: Callable[[], KafkaPort]
     store: LetterStore
     judge: Judge
-    parked: Parked
     max_replays: int = MAX_REPLAYS
     _taken: dict[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What became of a replay that was cut short: told by the next one, from the journal and from how its messages stand."""
+"""What became of a replay that was cut short: the next one tells it, by the journal and by how its messages stand."""
 
 from __future__ import annotations
 
