@@ -52,7 +52,9 @@ def list_(
     until: Until = "",
     topic: Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Only messages of this topic.")] = None,
 ) -> View | int:
-    """Show dead letters by their cause: the failure reason without ids, numbers, values and hosts.
+    """Show dead letters by their cause.
+
+    A cause is the failure reason without ids, numbers, quoted values and hosts.
 
     UNSETTLED counts what is not done, as far as the tables know; what can't be checked counts. With -q: the ids of the
     payments that it is about.
@@ -78,7 +80,9 @@ def show(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID", help=ID)],
 ) -> View:
-    """Show a message: how it stands, its letters and their reasons, the event's ids, and whether it is in its topic.
+    """Show all about a message.
+
+    How it stands, its letters and their reasons, the event's ids, and whether it is still in its topic.
 
     Exit code: 0 settled; 1 not; 3 no dead letter is about it; 4 a system did not answer.
 
@@ -121,7 +125,9 @@ def replay(
         bool, typer.Option("--exit-code", help="Dry run: exit with 1 if there is something to do or to decide.")
     ] = False,
 ) -> View:
-    """Send messages to their topic again: only what is still unsettled, that its worker can settle, and that it reads.
+    """Send messages to their topic again.
+
+    Only what is still unsettled, what its worker can settle, and where a committed offset makes sure that it is read.
 
     The record goes out as it was (key, value, headers), with one header more that counts its replays. Right before each
     send the tables and the log are asked again. The first message of each cause goes alone, as a canary; the first one
@@ -161,10 +167,10 @@ def park(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; needed.")] = "",
     unpark: Annotated[bool, typer.Option("--unpark", help="Take that back.")] = False,
 ) -> View:
-    """Set messages aside that a person has to decide on, or has decided: `list` counts them apart, `replay` refuses.
+    """Set messages aside for a person to decide.
 
-    It counts for that message and its present cause: failing for another reason, it is shown again. The file (setting
-    `parked`) may be shared by several operators.
+    `list` counts them apart, and `replay` refuses them. It counts for that message and its present cause: failing for
+    another reason, it is shown again. The file (setting `parked`) may be shared by several operators.
 
     Examples:
         kcfix dlq park purchase-confirmed-2@17 --reason "tier 12: sales asks the customer"
