@@ -173,9 +173,12 @@ class Planner:
             return _step(original, DlqAction.NOTHING, f"an older place of the same event: {newest.place} stands for it")
         replays = max(source.replays, len({c.place for c in copies}) - 1)
         if replays >= self.max_replays:
-            why = f"it was replayed {replays} times and is here again: see `kcfix dlq show {original.place}`, park it, "
-            return _step(original, DlqAction.REFUSE, f"{why}or --max-replays {replays + 1}")
-        count = len(self.kafka().topics()[source.record.topic].partitions)
+            why = f"it was replayed {times(replays)} and is here again: `kcfix dlq show {original.place}` says why; park it"
+            return _step(original, DlqAction.REFUSE, f"{why}, or say --max-replays {replays + 1}")
+        view = self.backlog.views.get(stage.name)
+        count = sum(lag.partition.topic == original.place.topic for lag in view.lags) if view is not None else 0
+        if not count:
+            return _step(original, DlqAction.REFUSE, f"topic {original.place.topic} does not exist")
         target = TopicPartition(source.record.topic, source.partition(count))
         if (why_not := self.unprotected(stage, target)) is not None:
             return _step(original, DlqAction.REFUSE, why_not)
@@ -227,13 +230,22 @@ class Planner:
         if not source.from_log:
             notes.append("the original is gone from its topic: the message is made of the dead letter")
         if replays:
-            notes.append(f"replayed {replays} times before")
+            notes.append(f"replayed {times(replays)} before")
         if not is_checked(stage):
             notes.append("whether it was handled before can't be checked: it may be done twice")
         view = self.backlog.views.get(stage.name)
         if view is not None and view.group.members_known and view.group.owner(target) is None:
             notes.append(f"no member of {stage.group} reads {target} now: the message waits there")
         return tuple(notes)
+
+
+def times(count: int) -> str:
+    """The number in words.
+
+    >>> times(1), times(3)
+    ('once', '3 times')
+    """
+    return "once" if count == 1 else f"{count} times"
 
 
 def _step(original: Original, action: DlqAction, why: str) -> DlqStep:

@@ -38,7 +38,7 @@ def forget(database: psycopg.Connection, payment_id: str) -> None:
     """Take away all that the workers made of a payment."""
     student = "(SELECT student_id FROM payments WHERE id = %s)"
     for table in ("tutoring_sessions", "trainer_allocations", "student_course_purchases"):
-        database.execute(f"DELETE FROM {table} WHERE student_id = {student}".encode(), (payment_id,))
+        database.execute(f"DELETE FROM {table} WHERE student_id = {student}".encode(), (payment_id,))  # noqa: S608
 
 
 def lost(system: Drill, database: psycopg.Connection, count: int, *, partition: int = 0) -> list[str]:
