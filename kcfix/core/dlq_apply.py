@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -233,10 +234,8 @@ class Replaying:
     def _late(self, copies: Sequence[tuple[_Ready, Place]]) -> None:
         """The time is up: those that have a dead letter again failed, the others may yet be settled."""
         seconds = int(self.wait.total_seconds())
-        try:
+        with suppress(Unreachable):  # then it is only not known whether they failed again
             self.mailbox.read_on()
-        except Unreachable as error:
-            self.mailbox.failed = {**self.mailbox.failed, copies[0][1].in_partition: error.message}
         for ready, copy in copies:
             again = next(iter(self.mailbox.store.at(copy)), None)
             if again is not None:

@@ -104,10 +104,7 @@ class Judge:
     parked: Callable[[], Parked]
 
     def all(self) -> str | None:
-        """Judge every message; gives why not, where a system did not answer: the rest is then UNKNOWN.
-
-        Kafka may be silent, too: then what waits is not known, and what the tables do not settle is UNKNOWN.
-        """
+        """Judge every message; gives why not, where a system did not answer: the rest is then UNKNOWN."""
         parked = self.parked()
         try:
             for topic in self.store.topics():

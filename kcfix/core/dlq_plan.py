@@ -173,7 +173,7 @@ class Planner:
             return _step(original, DlqAction.NOTHING, f"an older place of the same event: {newest.place} stands for it")
         replays = max(source.replays, len({c.place for c in copies}) - 1)
         if replays >= self.max_replays:
-            why = f"it was replayed {times(replays)} and is here again: `kcfix dlq show {original.place}` says why; park it"
+            why = f"it was replayed {times(replays)} and is here again: see `kcfix dlq show {original.place}`; park it"
             return _step(original, DlqAction.REFUSE, f"{why}, or say --max-replays {replays + 1}")
         view = self.backlog.views.get(stage.name)
         count = sum(lag.partition.topic == original.place.topic for lag in view.lags) if view is not None else 0
