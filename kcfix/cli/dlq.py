@@ -18,39 +18,59 @@ Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Dead letter
 ID = "A payment id, or a place: topic-partition@offset, of the message or of a dead letter."
 
 
+Cause = Annotated[
+    str | None, typer.Option("--cause", metavar="CAUSE", help="The messages of this cause that are not settled.")
+]
+Everything = Annotated[bool, typer.Option("--all", help="Message by message, also those that are settled or parked.")]
+Topic = Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Only messages of this topic.")]
+
+
 @app.callback(invoke_without_command=True)
-def dlq(ctx: typer.Context) -> View | int | None:
-    """A worker that gives up on a message writes a dead letter, and nobody reads it. `kcfix dlq` alone is `dlq list`.
+def dlq(
+    ctx: typer.Context,
+    cause: Cause = None,
+    everything: Everything = False,
+    since: Since = "",
+    until: Until = "",
+    topic: Topic = None,
+) -> View | int | None:
+    """A worker that gives up on a message writes a dead letter, and nobody reads it. Without a subcommand: `dlq list`.
 
     Letters are counted by the message that they are copies of; whether it was settled since is asked of the tables: a
     dead letter does not mean that it is unresolved. They are kept in a temporary file, not in memory.
 
     Examples:
-        kcfix dlq
-        kcfix dlq list --since 24h
+        kcfix dlq --since 24h
+        kcfix dlq list --cause tier-check-1a2b3c
         kcfix dlq show 00000000-0000-4000-8000-000000000001
         kcfix dlq replay --since 24h
-        kcfix dlq list -q | kcfix repair -
+        kcfix dlq -q | kcfix repair -
     """
     if ctx.invoked_subcommand is not None:
+        if cause or everything or since or until or topic:
+            raise UsageError(f"options go behind {ctx.invoked_subcommand}")
         return None
-    from kcfix.cli.dlq_list import Options, run
+    return _list(ctx, cause, since, until, topic, everything=everything)
 
-    return run(Options(), services_of(ctx))
+
+def _list(
+    ctx: typer.Context, cause: str | None, since: str, until: str, topic: str | None, *, everything: bool
+) -> View | int:
+    from kcfix.cli.dlq_list import Options, run
+    from kcfix.cli.dlq_reading import window
+
+    services = services_of(ctx)
+    return run(Options(cause, topic, everything, window(since, until, services)), services)
 
 
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    cause: Annotated[
-        str | None, typer.Option("--cause", metavar="CAUSE", help="The messages of this cause that are not settled.")
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Message by message, also those that are settled or parked.")
-    ] = False,
+    cause: Cause = None,
+    everything: Everything = False,
     since: Since = "",
     until: Until = "",
-    topic: Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Only messages of this topic.")] = None,
+    topic: Topic = None,
 ) -> View | int:
     """Show dead letters by their cause.
 
@@ -68,11 +88,7 @@ def list_(
         kcfix dlq list --all -o jsonl
         kcfix dlq list -q | kcfix repair -
     """
-    from kcfix.cli.dlq_list import Options, run
-    from kcfix.cli.dlq_reading import window
-
-    services = services_of(ctx)
-    return run(Options(cause, topic, everything, window(since, until, services)), services)
+    return _list(ctx, cause, since, until, topic, everything=everything)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from kcfix.core.settlement import is_checked
 from kcfix.errors import KcfixError, PartlyApplied, Refused, UsageError
 from kcfix.render.view import View
 from kcfix.services import Services
+
+SLOWEST = 0.001
+"""Messages a second: less is no rate but a typing error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ def check(options: Options) -> Options:
         raise UsageError("messages are given by name, or by --cause, --since and --until: one of them")
     if not options.words and not selected:
         raise UsageError("nothing was named", hint="kcfix dlq replay --cause CAUSE; kcfix dlq list has the causes")
-    if options.rate is not None and options.rate <= 0:
-        raise UsageError("--rate must be above 0")
+    if options.rate is not None and not SLOWEST <= options.rate < math.inf:
+        raise UsageError(f"--rate must be a number of messages a second from {SLOWEST} up")
     return options
 
 

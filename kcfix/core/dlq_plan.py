@@ -208,7 +208,7 @@ class Planner:
         if lag.unprotected:
             return (
                 f"{stage.group} has no usable committed offset on {target}, and a start would skip the message: "
-                f"`kcfix restart {stage.worker}`, which commits one, or `kcfix offsets pin`"
+                f"`kcfix restart {stage.worker}` commits one, as does `kcfix offsets pin --group {stage.group}`"
             )
         return None
 

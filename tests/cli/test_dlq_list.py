@@ -50,6 +50,11 @@ def test_letters_are_grouped_by_cause_and_counted_by_message(world: DlqWorld) ->
     text = world.kcfix("list")
     assert f"kcfix dlq replay --cause {first['cause']}" in text.out
     assert world.kcfix().out == text.out
+    assert (
+        world.kcfix("--all", "-o", "json").document["data"]
+        == world.kcfix("list", "--all", "-o", "json").document["data"]
+    )
+    assert world.kcfix("--all", "list").code == 2
 
 
 def test_settled_since_is_exit_0_and_names_the_purchase(world: DlqWorld) -> None:

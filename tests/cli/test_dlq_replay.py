@@ -351,6 +351,7 @@ def test_two_active_purchases_after_a_replay_stop_the_run(world: DlqWorld) -> No
         (("--cause", "x", "00000000-0000-4000-8000-000100000001"), 2),
         (("nonsense",), 2),
         (("--since", "1d", "--rate", "0"), 2),
+        (("--since", "1d", "--rate", "nan"), 2),
         (("--since", "1d", "--apply", "--dry-run"), 2),
         (("--since", "1d", "--apply"), 5),
         (("--cause", "nothing"), 3),
