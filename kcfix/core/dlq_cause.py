@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 LONGEST = 240
 """Letters of a normalised reason that count: what follows is mostly detail of the one message."""
 REASON_KEPT = 1000
 """Letters of a raw reason that are kept as an example."""
+REMEMBERED = 1024
+"""Reasons whose code is kept: mostly many letters have the same."""
 
 _TAKEN_OUT = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I), "<id>"),
@@ -49,13 +52,18 @@ def normalised(reason: str) -> str:
     return text.strip()[:LONGEST].strip()
 
 
+@lru_cache(REMEMBERED)
 def cause_code(topic: str, reason: str) -> str:
     """A short name of the cause, the same in every run: a few of its words, and a digest of topic and reason.
 
     >>> cause_code("purchase-confirmed", "connect ECONNREFUSED 10.0.0.5:5432").rpartition("-")[0]
     'connect-econnrefused'
     """
-    text = normalised(reason)
+    return _code(topic, normalised(reason))
+
+
+@lru_cache(REMEMBERED)
+def _code(topic: str, text: str) -> str:
     words = [w for w in _WORD.findall(_PLACEHOLDER.sub(" ", text).lower().replace("_", " ")) if w not in _SMALL]
     digest = hashlib.sha256(f"{topic}\n{text}".encode("utf-8", "replace")).hexdigest()[:6]
     return "-".join([*(word[:14] for word in words[-4:]), digest]) if words else f"no-reason-{digest}"

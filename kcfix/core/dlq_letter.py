@@ -133,7 +133,7 @@ def letter_of(found: DeadLetter) -> Letter:
         original=original,
         letter=letter,
         at=record.timestamp,
-        cause=cause_code(original.topic, found.reason),
+        cause=cause_code(original.topic, found.reason[:REASON_KEPT]),
         reason=_clean(found.reason[:REASON_KEPT]),
         payment_id=found.payment_id,
         event_id=event_id,
