@@ -19,7 +19,7 @@ from kcfix.errors import Unreachable
 
 T = TypeVar("T")
 BATCH = 1000
-CACHE_KB = 16 * 1024
+CACHE_KB = 8 * 1024
 """Of the database so much is kept in memory."""
 LARGEST = 2**63 - 1
 
