@@ -80,7 +80,8 @@ def advice(original: Original) -> str:
         case DlqState.UNSETTLED:
             return f"`kcfix dlq replay {original.place}`, once the cause is gone"
         case DlqState.WOULD_FAIL if original.payment_id:
-            return f"`kcfix repair {original.payment_id}` settles the payment without the message, or park it"
+            repair = f"`kcfix repair {original.payment_id}` settles the payment without the message, or park it"
+            return f"{repair}; if its partition stands on it, `kcfix offsets skip-one` goes past it"
         case DlqState.WOULD_FAIL | DlqState.WOULD_HARM | DlqState.SECOND_PAYMENT:
             return f'a person decides; then `kcfix dlq park {original.place} --reason "…"`'
         case DlqState.PARKED:

@@ -7,7 +7,7 @@ its work is there, whether a copy of it waits, and whether a person has parked i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kcfix.core.dlq_letter import DlqState, Judged, Original, Place
 from kcfix.core.dlq_read import Backlog, stage_of
@@ -18,7 +18,7 @@ from kcfix.core.matching import match_facts
 from kcfix.core.parking import Parked
 from kcfix.core.payments import parse_uuid
 from kcfix.core.ports import DatabasePort
-from kcfix.core.settlement import Effect, Known, Settlement, is_checked, known_about, settlement
+from kcfix.core.settlement import Effect, Known, Settlement, is_checked, known_about, payment_of, settlement
 from kcfix.errors import Refused, Unreachable
 from kcfix.flow import Flow, Stage
 
@@ -56,6 +56,26 @@ def nothing_owed(stage: Stage, event: Event, known: Known) -> str | None:
     return f"its payment is {payment.status}" if payment is not None and not payment.succeeded else None
 
 
+def purchase_gone(stage: Stage, event: Event, known: Known) -> str | None:
+    """Why a trainer must not be allocated: the purchase that was announced is not there any more, or not active.
+
+    None as well where that can't be told, for the announcement goes back to no payment of this database.
+    """
+    payment = payment_of(event) if stage.name == "allocation" else None
+    facts = known.facts.get(payment) if payment else None
+    if facts is None or facts.payment is None or event.purchase_id is None:
+        return None
+    if (parse_uuid(event.student_id), parse_uuid(event.course_id)) != (
+        facts.payment.student_id,
+        facts.payment.course_id,
+    ):
+        return None  # purchases of another student or course were not read
+    purchase = next((p for p in facts.purchases if p.id == event.purchase_id.lower()), None)
+    if purchase is None:
+        return f"its purchase {event.purchase_id} is not there"
+    return None if purchase.is_active else f"its purchase {purchase.id} is no longer active"
+
+
 def judged(
     stage: Stage, event: Event, s: Settlement, known: Known, waiting: Place | None, parked: str | None
 ) -> Judged:
@@ -69,6 +89,8 @@ def judged(
         if waits:
             return Judged(DlqState.WAITING, waits, owed=True)
         return Judged(DlqState.UNKNOWN, "whether it was handled can't be checked", owed=True)
+    if (gone := purchase_gone(stage, event, known)) is not None:
+        return Judged(DlqState.WOULD_HARM, f"{gone}; it {waits}" if waits else gone, owed=False)
     free = nothing_owed(stage, event, known)
     match s.effect:
         case Effect.FAILS:
@@ -165,7 +187,11 @@ class Judge:
         """What the database says of these messages. Raises Unreachable, Refused."""
         if not is_checked(stage):
             return Known()
-        return known_about(stage, events, self.database(), self.database().schema())
+        known = known_about(stage, events, self.database(), self.database().schema())
+        if stage.name == "allocation":
+            payments = tuple(dict.fromkeys(payment for e in events if (payment := payment_of(e))))
+            known = replace(known, facts=self.database().facts(payments) if payments else {})
+        return known
 
     def waiting(self, stage: Stage, topic: str, events: Iterable[Event]) -> Mapping[str, Place]:
         """Where messages about the same things wait, by subject."""

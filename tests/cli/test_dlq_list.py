@@ -147,6 +147,21 @@ def test_allocation_sessions_and_notifications(world: DlqWorld) -> None:
     assert (len(only["data"]), only["summary"]["messages"]) == (1, 1)
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_no_trainer_is_asked_for_a_purchase_that_is_gone(world: DlqWorld, gone: bool) -> None:
+    payment = world.pay(1)
+    purchase = world.database.purchase(payment, is_active=False)
+    body = {**body_of(payment, event=purchase.id), "type": "PURCHASE_CREATED", "purchaseId": purchase.id}
+    if gone:
+        world.database.purchases.clear()
+    record = world.kafka.put(FLOW.purchase_created, payment.id, json.dumps(body))
+    world.letters(record, "No trainers available")
+    world.pass_by(place_of(record), FLOW.allocation_group)
+    [row] = world.kcfix("list", "--all", "-o", "json").document["data"]
+    why = "is not there" if gone else "is no longer active"
+    assert (row["state"], row["unsettled"], why in row["why"]) == ("WOULD_HARM", False, True)
+
+
 def test_letters_of_a_window(world: DlqWorld) -> None:
     old, new = world.pay(1), world.pay(2)
     for payment, hours in ((old, 50), (new, 1)):
