@@ -21,10 +21,10 @@ from kcfix.flow import Flow
 from tests.real.test_missing_memory import MEASURED
 
 FLOW = Flow()
-FEW, MANY = 30_000, 120_000
+FEW, MANY = 15_000, 75_000
 COPIES = 3
 GROWTH_KB = 12 * 1024
-"""What 90,000 letters about 30,000 messages may take more."""
+"""What 60,000 letters about 20,000 messages may take more: part of it is the store's cache, which is full by then."""
 
 _PAID = """
 INSERT INTO payments (id, student_id, amount_cents, status, provider_payment_id, metadata, confirmed_at)
@@ -108,6 +108,7 @@ def run(drill: Drill, folder: Path, *words: str) -> tuple[int, str, int]:
     return done.returncode, done.stdout, int(done.stderr.rsplit("peak ", 1)[1])
 
 
+@pytest.mark.timeout(600)
 def test_memory_does_not_grow_with_the_dead_letters(quiet: Drill, tmp_path: Path) -> None:
     peaks: dict[str, list[int]] = {"causes": [], "ids": [], "replay": []}
     made = 0
