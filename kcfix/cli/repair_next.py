@@ -36,7 +36,8 @@ def next_commands(
     """The next commands, most pressing first; empty where nothing is left to be done by kcfix."""
     file = options.plan_file or options.applied_plan
     if not applied and file is not None:
-        return (shlex.join(["kcfix", "repair", "--apply-plan", file]),) if plan.changing else ()
+        needed = [] if options.reason.strip() else _reason(options, services)  # else the plan has it
+        return (shlex.join(["kcfix", "repair", "--apply-plan", file, *needed]),) if plan.changing else ()
     commands: list[str | None] = []
     if not applied and plan.changing:
         commands.append(
@@ -103,9 +104,12 @@ def _wishes(options: Options, services: Services) -> list[str]:
         words += ["--course", options.course_id]
     if options.tier is not None:
         words += ["--tier", str(options.tier)]
-    if services.settings.protected or options.course_id is not None or options.tier is not None:
-        words += ["--reason", options.reason or "why"]
-    return words
+    return words + _reason(options, services)
+
+
+def _reason(options: Options, services: Services) -> list[str]:
+    ruled = options.course_id is not None or options.tier is not None
+    return ["--reason", options.reason or "why"] if services.settings.protected or ruled else []
 
 
 def _more(plan: RepairPlan, options: Options) -> list[str]:

@@ -319,3 +319,15 @@ def test_another_payments_database_is_another_system() -> None:
     here = PlannedFor("c", "h:1/kc", "7", "p:1/pay", "8")
     assert system_differences(here, replace(here, payments_database_identifier="9")) != ()
     assert system_differences(here, replace(here, payments_database="p:1/copy")) != ()
+
+
+def test_the_next_command_asks_for_the_reason_that_the_plan_does_not_have(
+    repair: Repair, night: Night, file: Path
+) -> None:
+    paid = night.pay(5, tier=None).id
+    ran = repair(paid, "--tier", "10", "--plan", str(file))
+    assert ran.lines[-1].strip() == f"kcfix repair --apply-plan {file} --reason why"
+    ran = repair(paid, "--tier", "10", "--plan", str(file), "--reason", "asked")
+    assert ran.lines[-1].strip() == f"kcfix repair --apply-plan {file}"
+    ran = repair(night.ids[0], "--plan", str(file), environ={"KCFIX_PROTECTED": "true"})
+    assert ran.lines[-1].strip() == f"kcfix repair --apply-plan {file} --reason why"
