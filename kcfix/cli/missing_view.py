@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
@@ -22,6 +23,8 @@ _TO_DO = {
     "for a person to decide": frozenset({Remedy.PERSON, Remedy.ANNOUNCE_AGAIN}),
 }
 """Whose turn it is, by what repair would do."""
+BEHIND = "behind a record on which the worker fails"
+"""Said of those that a worker which runs does not reach either."""
 
 
 def headline(tally: Tally, window: str) -> Section:
@@ -120,12 +123,15 @@ def window_told(span: Span, zone: tzinfo | None, *, open_end: bool) -> str:
 def _totals(tally: Tally, why: str | None = None) -> tuple[Line, ...]:
     """What is true of many. `why`: for what reason one of them is unknown."""
     lines: list[Line] = []
-    turns = {
-        whose: sum(count for kind, count in tally.found.items() if REMEDIES[kind] in remedies)
-        for whose, remedies in _TO_DO.items()
-    }
-    if any(turns.values()):
-        lines.append(", ".join(f"{count} {whose}" for whose, count in turns.items() if count))
+    turns = Counter[str]()
+    for kind, count in tally.found.items():
+        whose = (
+            BEHIND if kind is VerdictKind.BLOCKED else next((w for w, r in _TO_DO.items() if REMEDIES[kind] in r), "")
+        )
+        turns[whose] += count
+    turns.pop("", None)
+    if turns:
+        lines.append(", ".join(f"{turns[whose]} {whose}" for whose in (*_TO_DO, BEHIND) if turns[whose]))
     if tally.acknowledged:
         lines.append(f"{tally.acknowledged} acknowledged, counted apart: {money(tally.acknowledged_minor)}")
     if tally.in_flight:
@@ -153,8 +159,9 @@ def next_commands(found: Sequence[Finding], tally: Tally, window: str) -> tuple[
         steps.append(f"kcfix repair --missing{window}")
     if tally.findings == len(shown) == 1:
         steps.append(f"kcfix trace {shown[0].payment.id}")
-    waiting = (VerdictKind.PENDING, VerdictKind.BLOCKED, VerdictKind.AT_RISK)
-    if any(tally.found[kind] for kind in waiting):
+    if tally.found[VerdictKind.POISON] or tally.found[VerdictKind.BLOCKED]:
+        steps.append("kcfix offsets --group purchase-creation-workers")
+    if tally.found[VerdictKind.PENDING] or tally.found[VerdictKind.AT_RISK]:
         steps.append("kcfix restart purchase-worker")
     if tally.found[VerdictKind.UNKNOWN]:
         steps.append("kcfix status")

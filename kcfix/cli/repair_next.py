@@ -35,9 +35,9 @@ def next_commands(
 ) -> tuple[str, ...]:
     """The next commands, most pressing first; empty where nothing is left to be done by kcfix."""
     file = options.plan_file or options.applied_plan
-    if not applied and file is not None:
+    if not applied and file is not None and plan.changing:
         needed = [] if options.reason.strip() else _reason(options, services)  # else the plan has it
-        return (shlex.join(["kcfix", "repair", "--apply-plan", file, *needed]),) if plan.changing else ()
+        return (shlex.join(["kcfix", "repair", "--apply-plan", file, *needed]),)
     commands: list[str | None] = []
     if not applied and plan.changing:
         commands.append(
@@ -50,7 +50,11 @@ def next_commands(
         commands.append(_repair(unfinished, options, wishes))
     waiting = [s for s in plan.steps if s.action is Action.WAIT and s.verdict.kind is not VerdictKind.IN_FLIGHT]
     if waiting:
-        commands.append(f"kcfix restart {services.flow.purchase_worker}")
+        blocked = [s for s in waiting if s.verdict.kind is VerdictKind.BLOCKED]
+        if blocked:
+            commands.append(f"kcfix offsets --group {services.flow.purchase_group}")
+        if len(blocked) < len(waiting):
+            commands.append(f"kcfix restart {services.flow.purchase_worker}")
         if len(waiting) <= FEW:
             commands.append(_by_ids(waiting, ["--strategy", "insert"]))
     if any(s.action is Action.UNKNOWN for s in plan.steps):

@@ -85,7 +85,8 @@ def _view(
         sections.append(Text((*(() if alone else ("",)), *lines), wrap=True))
     ending = _summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)
     if saved is not None:
-        ending = (*ending, f"The plan, {saved} payment{'s' if saved != 1 else ''}, is in {options.plan_file}.")
+        plan_of = f"{saved} payment{'s' if saved != 1 else ''}" if saved else "which is empty"
+        ending = (*ending, f"The plan, {plan_of}, is in {options.plan_file}.")
     if followed:
         ending = (*ending, *_arrivals(followed))
     sections.append(Text(("", *ending), wrap=True))

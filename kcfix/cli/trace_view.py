@@ -258,5 +258,9 @@ def _searched(told: Told, *, verbose: bool) -> tuple[Line, ...]:
         if count:
             parts.append(f"{count} {name}" if system in ("kafka", "docker") else name)
     lines: list[Line] = [f"searched: {', '.join(parts) or 'nothing'}{'' if verbose else ' (-v: where)'}"]
-    lines += [(Cell("unknown: ", Tone.WARN), text) for text in told.unknown]
+    places: dict[str, list[str]] = {}
+    for k in looked:
+        if k.error is not None:
+            places.setdefault(k.error, []).append(k.what)
+    lines += [(Cell("unknown: ", Tone.WARN), f"{', '.join(whats)}: {error}") for error, whats in places.items()]
     return tuple(lines)

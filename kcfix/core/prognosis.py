@@ -121,7 +121,10 @@ def _row(story: Story, flow: Flow) -> _Row:
             return _Row("has what was paid for", Heals.SETTLED, "nothing to do")
         case VerdictKind.POISON:
             how = "the worker fails on the message each time, and stands still at it"
-            return _Row(NOTHING_GOT, Heals.NO, how, (f"kcfix logs {flow.purchase_worker} --errors", repair), True)
+            logs = f"kcfix logs {flow.purchase_worker} --errors"
+            return _Row(
+                NOTHING_GOT, Heals.NO, how, (logs, repair, f"kcfix offsets --group {flow.purchase_group}"), True
+            )
         case VerdictKind.BAD_TIER | VerdictKind.UNKNOWN_COURSE:
             return _Row(NOTHING_GOT, Heals.NO, "the worker would fail on it, or guess; a person must say", (repair,))
         case VerdictKind.BLOCKED:
@@ -207,6 +210,6 @@ def _offset_end(story: Story, flow: Flow) -> Iterator[tuple[datetime, str] | str
         return  # as long as a member is there no offset expires, and without a commit none can
     since, kept = story.retention.group_empty_since, story.retention.offsets
     if since is None or kept is None:
-        yield f"when the offsets of {flow.purchase_group} expire is not known: since when it is empty is not"
+        yield f"Kafka may forget the offsets of {flow.purchase_group} sooner: since when it is empty is not known"
     else:
         yield since + kept, f"then the offsets of {flow.purchase_group} may expire, if nobody joins"

@@ -363,7 +363,7 @@ def test_without_kafka_a_settled_payment_is_settled(trace: Callable[..., Ran], n
     night.kafka.down = Unreachable("no broker answered", system="kafka")
     ran = trace(paid.id)
     assert (ran.code, "PURCHASED" in ran.lines[0]) == (0, True)
-    assert "unknown: the later topics: no broker answered" in ran.out
+    assert "unknown: purchase-confirmed, the later topics: no broker answered" in ran.out
     assert re.search(r"ANNOUNCEMENT +UNKNOWN", ran.out)
 
 
