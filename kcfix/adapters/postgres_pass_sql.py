@@ -104,6 +104,8 @@ def _fine(
     s: Schema, u_scope: sql.Composable, a_scope: sql.Composable, t_scope: sql.Composable, *, as_text: bool
 ) -> sql.Composed:
     student = s.id if as_text else s.column
+    # UUIDs are grouped and joined at half the cost of their text.
+    course = s.column if {s.type(table, "course_id") for table in ("purchases", "allocations")} == {"uuid"} else s.id
 
     def first(table: str, alias: str, *columns: str) -> sql.Composable:
         return sql.SQL("coalesce({})").format(sql.SQL(", ").join(s.time(table, c, alias) for c in columns))
@@ -112,7 +114,7 @@ def _fine(
         purchases=s.table("purchases"),
         u_id=s.id("purchases", "id", "u"),
         u_student=student("purchases", "student_id", "u"),
-        u_course=s.id("purchases", "course_id", "u"),
+        u_course=course("purchases", "course_id", "u"),
         u_created_at=first("purchases", "u", "created_at", "purchase_date"),
         u_tier=s.column("purchases", "purchase_tier", "u") + sql.SQL("::text"),
         u_active=s.column("purchases", "is_active", "u"),
@@ -120,7 +122,7 @@ def _fine(
         allocations=s.table("allocations"),
         a_id=_linked(s, "allocations", "id", "a"),
         a_student=student("allocations", "student_id", "a"),
-        a_course=s.id("allocations", "course_id", "a"),
+        a_course=course("allocations", "course_id", "a"),
         a_status=s.column("allocations", "status", "a") + sql.SQL("::text"),
         a_requested_at=first("allocations", "a", "requested_at", "created_at"),
         a_scope=a_scope,

@@ -1,9 +1,9 @@
 -- Of some students, or all: each student and course with exactly one purchase behind which nothing is missing. That is
 -- an inactive one, one with a trainer and sessions, or one whose allocation is completed. A student with a purchase of
 -- kcfix's own (its id is a UUID of version 5) is left out: it may have moved a payment to another course.
-SELECT b.student, b.course, b.id, b.created_at, b.tier
+SELECT b.student, lower(b.course::text) COLLATE "C" AS course, b.id, b.created_at, b.tier
 FROM (
-    SELECT {u_student} AS student, {u_course} COLLATE "C" AS course, min({u_id}) AS id,
+    SELECT {u_student} AS student, {u_course} AS course, min({u_id}) AS id,
            min({u_created_at}) AS created_at, min({u_tier}) AS tier, bool_or({u_active} IS TRUE) AS active
     FROM {purchases} AS u
     WHERE {u_scope}
@@ -11,7 +11,7 @@ FROM (
     HAVING count(*) = 1
 ) AS b
 LEFT JOIN (
-    SELECT {a_student} AS student, {a_course} COLLATE "C" AS course,
+    SELECT {a_student} AS student, {a_course} AS course,
            bool_or({a_status} IN ('approved', 'active')) AS allocated,
            bool_or({a_status} IN ('approved', 'active') AND t.id IS NOT NULL) AS with_sessions,
            max({a_requested_at}) FILTER (WHERE {a_status} = 'completed') AS completed_at
