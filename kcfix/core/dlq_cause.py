@@ -13,26 +13,28 @@ REASON_KEPT = 1000
 REMEMBERED = 1024
 """Reasons whose code is kept: mostly many letters have the same."""
 
+_QUOTES = "\"'`"
 _TAKEN_OUT = (
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I), "<id>"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\d:.]*(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
-    (re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "<value>"),
+    ("-", re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.I), "<id>"),
+    (":", re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\d:.]*(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
+    ("@", re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "<value>"),
     # A quoted name of the schema is the cause itself; any other quoted text is a value.
     (
+        _QUOTES,
         re.compile(
             r"\b(relation|constraint|column|table|index|function|schema|type|database|role|property)(s?) "
             r"""["'`]([A-Za-z_][A-Za-z_.]*)["'`]"""
         ),
         r"\1\2 \3",
     ),
-    (re.compile(r'"[^"]*"|`[^`]*`' + r"|(?<![A-Za-z])'[^']*'(?![A-Za-z])"), "<value>"),
-    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f]*:[0-9a-f:]+\](?::\d+)?", re.I), "<host>"),
-    (re.compile(r"\b[\w-]+(?:\.[\w-]+)*:\d{2,5}\b"), "<host>"),
-    (re.compile(r"\b(?:[a-z0-9-]+\.){2,}[a-z]{2,}\b", re.I), "<host>"),
-    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", re.I), "<id>"),
-    (re.compile(r"(?<![A-Za-z])[-+]?\d+(?:[.,:]\d+)*"), "<n>"),
-    (re.compile(r"\s+"), " "),
+    (_QUOTES, re.compile(r'"[^"]*"|`[^`]*`' + r"|(?<![A-Za-z])'[^']*'(?![A-Za-z])"), "<value>"),
+    (".:", re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f]*:[0-9a-f:]+\](?::\d+)?", re.I), "<host>"),
+    (":", re.compile(r"\b[\w-]+(?:\.[\w-]+)*:\d{2,5}\b"), "<host>"),
+    (".", re.compile(r"\b(?:[a-z0-9-]+\.){2,}[a-z]{2,}\b", re.I), "<host>"),
+    (_DIGITS := "0123456789", re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", re.I), "<id>"),
+    (_DIGITS, re.compile(r"(?<![A-Za-z])[-+]?\d+(?:[.,:]\d+)*"), "<n>"),
 )
+"""Where one of these characters is in a text: what is taken out of it, and what is put in its place."""
 _PLACEHOLDER = re.compile(r"<\w+>")
 _WORD = re.compile(r"[a-z]{2,}")
 _SMALL = frozenset(
@@ -47,9 +49,10 @@ def normalised(reason: str) -> str:
     'insert of <n> for <value> at <host> violates check constraint tier_check'
     """
     text = reason[: LONGEST * 4]
-    for pattern, instead in _TAKEN_OUT:
-        text = pattern.sub(instead, text)
-    return text.strip()[:LONGEST].strip()
+    for signs, pattern, instead in _TAKEN_OUT:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(instead, text)
+    return " ".join(text.split())[:LONGEST].strip()
 
 
 @lru_cache(REMEMBERED)

@@ -17,12 +17,12 @@ from kcfix.core.events import Event, Record, parse_value
 from kcfix.core.matching import match_facts
 from kcfix.core.parking import Parked
 from kcfix.core.payments import parse_uuid
-from kcfix.core.ports import DatabasePort
+from kcfix.core.ports import DatabasePort, SchemaFacts
 from kcfix.core.settlement import Effect, Known, Settlement, is_checked, known_about, payment_of, settlement
 from kcfix.errors import Refused, Unreachable
 from kcfix.flow import Flow, Stage
 
-PAGE = 500
+PAGE = 1000
 
 
 def work_done(stage: Stage, event: Event, known: Known) -> str | None:
@@ -124,6 +124,7 @@ class Judge:
     backlog: Backlog
     database: Callable[[], DatabasePort]
     parked: Callable[[], Parked]
+    _schema: SchemaFacts | None = None
 
     def all(self) -> str | None:
         """Judge every message; gives why not, where a system did not answer: the rest is then UNKNOWN."""
@@ -187,7 +188,8 @@ class Judge:
         """What the database says of these messages. Raises Unreachable, Refused."""
         if not is_checked(stage):
             return Known()
-        known = known_about(stage, events, self.database(), self.database().schema())
+        self._schema = self._schema or self.database().schema()
+        known = known_about(stage, events, self.database(), self._schema)
         if stage.name == "allocation":
             payments = tuple(dict.fromkeys(payment for e in events if (payment := payment_of(e))))
             known = replace(known, facts=self.database().facts(payments) if payments else {})
