@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kcfix.drill.engine import connected
-from kcfix.drill.faults.fault import Site, State
+from kcfix.drill.faults.site import Site, State
 from kcfix.drill.faults.table import named
 from kcfix.drill.state import Drill, write_private
 from kcfix.errors import Refused
