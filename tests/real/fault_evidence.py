@@ -313,7 +313,7 @@ def refuses(words: str) -> Look:
 
 def hangs(drill: Drill, engine: Engine, made: Broken) -> bool:
     """The database is paused."""
-    return refuses("timeout")(drill, engine, made) and bool(paused(POSTGRES)(drill, engine, made))
+    return bool(refuses("timeout")(drill, engine, made) and paused(POSTGRES)(drill, engine, made))
 
 
 def holds(query: str) -> Look:

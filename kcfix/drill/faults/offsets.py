@@ -15,8 +15,8 @@ from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import STRANGERS
 
 DEBUG_CONSUMER = STRANGERS[0]
-MANY = 600
-"""Payments that take the worker and those behind it well over half a minute."""
+MANY = 2400
+"""Payments that keep the worker busy for well over half a minute."""
 
 
 def lose_offsets(site: Site) -> State:
