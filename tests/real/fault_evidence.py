@@ -7,7 +7,9 @@ from contextlib import closing
 from typing import Any
 
 import psycopg
+from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import NotEnoughReplicasError
 
 from kcfix.core.events import Message, advisory_lock_key
 from kcfix.drill import groups, wire
@@ -165,6 +167,16 @@ def refused_by_broker(drill: Drill, _engine: Engine, made: Broken) -> bool:
     """A message as large as any is not taken."""
     [sent] = wire.send(drill, [Message(TOPIC, b"k", b"{" + b" " * 900 + b"}", ())])
     return sent.offset is None and not_in_the_log(drill, recorded=True, made=made)
+
+
+def too_few_replicas(drill: Drill, _engine: Engine, made: Broken) -> bool:
+    """A message that asks for all replicas is refused for want of them."""
+    with closing(KafkaProducer(**kafka_settings(drill), acks="all", retries=0)) as producer:
+        try:
+            producer.send(TOPIC, value=b"{}", key=b"k").get(timeout=10)
+        except NotEnoughReplicasError:
+            return not_in_the_log(drill, recorded=True, made=made)
+    return False
 
 
 def rows(query: str, *, count: int = 1) -> Look:
@@ -410,7 +422,7 @@ EVIDENCE: dict[str, Look] = {
     "dead-letter-topic-missing": topic_gone(FLOW.dead_letters),
     "partition-added": partitions,
     "message-too-large": both(configured("max.message.bytes", "200"), refused_by_broker),
-    "min-insync-replicas-too-high": configured("min.insync.replicas", "2"),
+    "min-insync-replicas-too-high": both(configured("min.insync.replicas", "2"), too_few_replicas),
     "retention-too-short": configured("retention.ms", "300000"),
     "message-never-sent": lambda drill, _, made: not_in_the_log(drill, recorded=True, made=made),
     "payment-never-emitted": lambda drill, _, made: not_in_the_log(drill, recorded=False, made=made),
