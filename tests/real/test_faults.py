@@ -27,17 +27,14 @@ pytestmark = LEAKS_FORGIVEN
 ALL = os.environ.get("KCFIX_FAULTS") == "all"
 QUICK = (
     "worker-stopped",
-    "worker-removed",
     "worker-crash-looping",
     "worker-oom-killed",
     "broker-down",
     "database-down",
     "sasl-password-wrong",
-    "wrong-group",
     "group-shared",
     "offsets-never-committed",
     "stray-consumer",
-    "topic-missing",
     "message-never-sent",
     "poison-message",
     "poison-message-unprotected",
