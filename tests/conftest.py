@@ -21,6 +21,18 @@ NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 """The time at which every unit test takes place."""
 
 
+TOLD = "told"
+"""The property under which a test records what is to be printed once all have run."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have counted, in whichever process they ran."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, text in report.user_properties:
+            if name == TOLD:
+                terminalreporter.write_line(str(text))
+
+
 class Terminal(io.StringIO):
     """A stream that says whether it is a terminal."""
 

@@ -7,14 +7,12 @@ next one goes on; so a schedule is the same at each run, as far as the servers a
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import random
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from multiprocessing.connection import Connection
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -25,13 +23,10 @@ from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import KafkaPort, OffsetRange
 from kcfix.core.repair_plan import Strategy
 from kcfix.flow import PURCHASE_CONFIRMED, Flow
-from tests.real.interleaving_actors import PARTITIONS, REPAIR_STEPS, WORKER_STEPS, Job, Site, act, made_up
+from tests.real.interleaving_stage import PARTITIONS, REPAIR_STEPS, WORKER_STEPS, Job, made_up
+from tests.real.interleaving_troupe import HANGS, Actor, Troupe
 
 KILL_STEPS = (*REPAIR_STEPS, *WORKER_STEPS)
-HANGS = 60.0
-"""Seconds without any sign of an actor, after which the case has failed."""
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.real.interleaving_actors"])
 
 
 @dataclass(frozen=True)
@@ -84,74 +79,6 @@ class Played:
         return f"seed {self.seed} ({self.database}): KCFIX_INTERLEAVING={self.seed} plays it alone\n    {told}"
 
 
-class Actor:
-    """A process and what is known of it."""
-
-    def __init__(self, site: Site) -> None:
-        self.pipe: Connection
-        self.pipe, theirs = _FORKS.Pipe()
-        self.process = _FORKS.Process(target=act, args=(theirs, site), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.label = ""
-        self.at: str | None = None
-        """The step at which it stands; None while it runs, and once it is done."""
-        self.blocked = False
-        self.done = False
-
-    def begin(self, label: str, job: Job) -> None:
-        """Give it something to do."""
-        self.label, self.at, self.blocked, self.done = label, None, False, False
-        self.pipe.send(job)
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        self.process.kill()
-        self.process.join(HANGS)
-        assert self.process.exitcode == -9, f"{self.label} ended with {self.process.exitcode}"
-        self.pipe.close()
-        self.at, self.blocked, self.done = None, False, True
-
-
-class Troupe:
-    """The actors, forked from one warm process. One that was killed is replaced ahead of the next case."""
-
-    def __init__(self, site: Site, watch: psycopg.Connection[Any]) -> None:
-        self._site, self._watch = site, watch
-        self._idle = [Actor(site) for _ in range(5)]
-
-    def take(self) -> Actor:
-        """One that has nothing to do."""
-        return self._idle.pop(0) if self._idle else Actor(self._site)
-
-    def give_back(self, actor: Actor) -> None:
-        """It may be killed or done."""
-        self._idle.insert(0, actor) if actor.process.is_alive() else self._idle.append(Actor(self._site))
-
-    def close(self) -> None:
-        """End them all."""
-        for actor in self._idle:
-            actor.pipe.close()
-            actor.process.join(5)
-            if actor.process.is_alive():
-                actor.kill()
-
-    def waits_for_a_lock(self, actor: Actor) -> bool:
-        """Whether the database holds it up."""
-        name = f"actor-{actor.process.pid}"
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
-        row = self._watch.execute(query, [name]).fetchone()
-        return bool(row and row[0])
-
-    def wait_until_forgotten(self, actor: Actor) -> None:
-        """Return once the database has seen that a killed process is gone, or half a second later."""
-        name = f"actor-{actor.process.pid}"
-        end = time.monotonic() + 0.5
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-        while (row := self._watch.execute(query, [name]).fetchone()) and row[0] and time.monotonic() < end:
-            time.sleep(0.002)
-
-
 class Case:
     """One interleaving."""
 
@@ -187,11 +114,11 @@ class Case:
         connection = self.database.connection
         for n, paid in enumerate(self._paid):
             metadata = {"courseId": paid.course, "purchaseTier": paid.tier, "sessionCount": paid.tier}
+            at = datetime.now(UTC) - timedelta(seconds=70 - n)
             connection.execute(
                 """INSERT INTO payments (id, student_id, amount_cents, status, provider, metadata, confirmed_at,
-                   created_at) SELECT %s, %s, 360000, 'succeeded', 'razorpay', %s, paid, paid
-                   FROM (SELECT now() - %s * interval '1 second' AS paid)""",
-                [paid.id, paid.student, Jsonb(metadata), 70 - n],
+                   created_at) VALUES (%s, %s, 360000, 'succeeded', 'razorpay', %s, %s, %s)""",
+                [paid.id, paid.student, Jsonb(metadata), at, at],
             )
             if paid.recorded:
                 connection.execute(
@@ -244,7 +171,10 @@ class Case:
         try:
             for actor in actors:
                 self._await(actor)
+            end = time.monotonic() + 2 * HANGS
             while actors:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"nothing more happens: {self.played}")
                 self._wake(actors)
                 actors = [a for a in actors if not a.done]
                 ready = [a for a in actors if a.at is not None]
@@ -313,8 +243,8 @@ class Case:
     def _count(self, before: dict[TopicPartition, int]) -> None:
         """By plain SQL, and by every PURCHASE_CREATED since the case began."""
         played, after = self.played, self._ends(self._flow.purchase_created)
-        records = self._kafka.records([OffsetRange(tp, before[tp], end) for tp, end in after.items()])
-        announced = Counter(e.purchase_id for r in records if (e := parse_event(r)) is not None)
+        new = [OffsetRange(tp, before[tp], end) for tp, end in after.items() if end > before[tp]]
+        announced = Counter(e.purchase_id for r in self._kafka.records(new) if (e := parse_event(r)) is not None)
         for student, _ in itertools.groupby(self._paid, key=lambda paid: paid.student):
             rows = self.database.connection.execute(
                 """SELECT id::text, is_active, purchase_tier FROM student_course_purchases

@@ -14,8 +14,10 @@ import pytest
 from kcfix.drill.state import Drill
 from kcfix.flow import Flow
 from tests.builders import uuid
-from tests.real.interleaving import KILL_STEPS, Case, Database, Played, Troupe
-from tests.real.interleaving_actors import Site
+from tests.conftest import TOLD
+from tests.real.interleaving import KILL_STEPS, Case, Database, Played
+from tests.real.interleaving_stage import Site
+from tests.real.interleaving_troupe import Troupe
 from tests.real.kafka_world import KafkaWorld
 from tests.real.postgres_server import Server
 from tests.real.postgres_world import postgres
@@ -53,7 +55,6 @@ def test_no_interleaving_of_worker_repairs_and_kills_loses_or_doubles_a_purchase
     drill: Drill,
     databases: list[Database],
     postgres: Server,
-    capsys: pytest.CaptureFixture[str],
     record_property: Callable[[str, object], None],
 ) -> None:
     world = KafkaWorld(drill)
@@ -73,9 +74,7 @@ def test_no_interleaving_of_worker_repairs_and_kills_loses_or_doubles_a_purchase
             troupe.close()
             world.close()
     told = counts(played, time.monotonic() - started)
-    record_property("interleavings", told)
-    with capsys.disabled():
-        print(f"\n{told}")
+    record_property(TOLD, told)
     failed = [p for p in played if p.problems]
     assert not failed, "\n".join(map(str, failed))
     if not ALONE and COUNT >= LEAST:
