@@ -1,0 +1,168 @@
+"""Each verdict, made on a drill by its real cause, is named right by `trace`, `missing` and `repair`: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from kcfix.core.repair_plan import Action as Does
+from kcfix.core.verdict import VerdictKind as Is
+from kcfix.drill.engine import connected
+from kcfix.drill.state import Drill
+from tests.real import repair_world
+from tests.real.conftest import Kcfix
+from tests.real.verdicts_world import World
+
+system = repair_world.system
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A payment of the world, what is the case with it, and what is done about it while the worker is stopped."""
+
+    name: str
+    verdict: Is
+    action: Does
+    detail: str | None = None
+    in_silence: Is | None = None
+    """The verdict once the broker is silent; None: the same, for the tables alone decide it."""
+
+
+CASES = (
+    Case("not found", Is.NOT_FOUND, Does.NOT_FOUND),
+    Case("refunded", Is.REFUNDED, Does.REFUSE),
+    Case("not succeeded", Is.NOT_SUCCEEDED, Does.REFUSE),
+    Case("no course", Is.NO_COURSE, Does.REFUSE),
+    Case("duplicate purchases", Is.DUPLICATE_PURCHASES, Does.REFUSE),
+    Case("double charge", Is.SECOND_PAYMENT, Does.REFUSE, "double_charge"),
+    Case("upgrade", Is.SECOND_PAYMENT, Does.REFUSE, "upgrade"),
+    Case("next cycle", Is.SECOND_PAYMENT, Does.REFUSE, "next_cycle"),
+    Case("other", Is.SECOND_PAYMENT, Does.REFUSE, "other"),
+    Case("unmatched purchase", Is.SECOND_PAYMENT, Does.REFUSE, "unmatched_purchase"),
+    Case("wrong tier", Is.WRONG_TIER, Does.REFUSE),
+    Case("made by hand", Is.UNANNOUNCED, Does.ANNOUNCE, in_silence=Is.UNKNOWN),
+    Case("kcfix killed", Is.UNANNOUNCED, Does.ANNOUNCE, in_silence=Is.UNKNOWN),
+    Case("no allocation", Is.NO_ALLOCATION, Does.REFUSE, in_silence=Is.UNKNOWN),
+    Case("pending allocation", Is.PENDING_ALLOCATION, Does.REFUSE),
+    Case("no sessions", Is.NO_SESSIONS, Does.REFUSE),
+    Case("purchased", Is.PURCHASED, Does.NOTHING),
+    Case("first of upgrade", Is.PURCHASED, Does.NOTHING),
+    Case("poison", Is.POISON, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("tier 12", Is.BAD_TIER, Does.REFUSE, in_silence=Is.UNKNOWN),
+    Case("no tier", Is.BAD_TIER, Does.REFUSE, in_silence=Is.UNKNOWN),
+    Case("unknown course", Is.UNKNOWN_COURSE, Does.REFUSE, in_silence=Is.UNKNOWN),
+    Case("blocked", Is.BLOCKED, Does.WAIT, in_silence=Is.UNKNOWN),
+    Case("in flight", Is.IN_FLIGHT, Does.WAIT, in_silence=Is.UNKNOWN),
+    Case("pending", Is.PENDING, Does.WAIT, in_silence=Is.UNKNOWN),
+    Case("at risk", Is.AT_RISK, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("dead-lettered", Is.DEAD_LETTERED, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("skipped", Is.SKIPPED, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("passed", Is.SKIPPED, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("expired", Is.EXPIRED, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("never sent", Is.NEVER_SENT, Does.INSERT, in_silence=Is.UNKNOWN),
+    Case("never emitted", Is.NEVER_EMITTED, Does.INSERT, in_silence=Is.UNKNOWN),
+)
+NOT_LISTED = (Is.NOT_FOUND, Is.REFUNDED, Is.NOT_SUCCEEDED, Is.PURCHASED, Is.IN_FLIGHT)
+"""Verdicts that are no finding of `missing`: nothing is owed, it is settled, or it is not overdue."""
+NOT_MADE: Mapping[Is, str] = {}
+"""Verdicts without a case, each with the reason why a drill can't have its real cause: none."""
+Rows = Mapping[str, dict[str, Any]]
+COMMANDS = ("trace", "missing", "repair")
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_command = pytest.mark.parametrize("command", COMMANDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the three commands told of all payments at one time: by command and payment."""
+
+    world: World
+    rows: Mapping[str, Rows]
+
+    def of(self, command: str, case: Case) -> dict[str, Any] | None:
+        """The row of this case; None where the command has none."""
+        return self.rows[command].get(self.world.ids[case.name])
+
+
+@pytest.fixture(scope="module")
+def world(system: Drill, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Every case, made."""
+    with connected() as engine, psycopg.connect(system.dsn, autocommit=True) as database:
+        made = World(system, engine, database, tmp_path_factory.mktemp("verdicts"))
+        made.make()
+        yield made
+
+
+def ask(world: World) -> Told:
+    """Run each command once for all payments, all three at once."""
+    kcfix = Kcfix(world.folder, f"drill:{world.drill.name}")
+    ids = [world.ids[case.name] for case in CASES]
+    words = {"trace": ids, "missing": ("--since", "12h"), "repair": ids}
+
+    def rows(command: str) -> Rows:
+        ran = kcfix(command, *words[command], "-o", "json")
+        assert ran.out, ran.err
+        return {row["payment_id"]: row for row in ran.rows}
+
+    with ThreadPoolExecutor(len(COMMANDS)) as pool:
+        return Told(world, dict(zip(COMMANDS, pool.map(rows, COMMANDS), strict=True)))
+
+
+@pytest.fixture(scope="module")
+def told(world: World) -> Told:
+    """While all systems answer."""
+    return ask(world)
+
+
+@pytest.fixture(scope="module")
+def told_in_silence(told: Told) -> Told:
+    """Once the broker is silent, which it stays."""
+    told.world.silence_kafka()
+    return ask(told.world)
+
+
+def named(row: dict[str, Any] | None) -> tuple[str, str | None] | None:
+    """Verdict and detail of a row."""
+    return None if row is None else (row["verdict"], row["detail"])
+
+
+def test_every_verdict_has_a_case_or_a_reason() -> None:
+    made = {case.verdict for case in CASES} | {case.in_silence for case in CASES if case.in_silence}
+    assert made | set(NOT_MADE) == set(Is)
+    assert not made & set(NOT_MADE)
+
+
+@every_command
+@every_case
+def test_a_verdict_is_named_right(told: Told, case: Case, command: str) -> None:
+    row = told.of(command, case)
+    if command == "missing" and case.verdict in NOT_LISTED:
+        assert row is None
+    else:
+        assert named(row) == (case.verdict, case.detail), row
+
+
+@every_case
+def test_what_repair_does_follows_from_the_verdict(told: Told, case: Case) -> None:
+    row = told.of("repair", case)
+    assert row is not None
+    assert row["action"] == case.action, row
+
+
+@every_command
+@every_case
+def test_without_the_broker_what_rests_on_the_log_is_unknown(told_in_silence: Told, case: Case, command: str) -> None:
+    row = told_in_silence.of(command, case)
+    if command == "missing" and case.verdict in NOT_LISTED:
+        assert row is None or row["verdict"] == case.in_silence, row  # in flight, until it is overdue
+    else:
+        expected = case.in_silence or case.verdict
+        assert named(row) == (expected, case.detail), row
+    if command == "repair" and case.in_silence is Is.UNKNOWN:
+        assert row is not None
+        assert row["action"] == Does.UNKNOWN, row
