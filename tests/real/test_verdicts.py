@@ -65,6 +65,8 @@ CASES = (
     Case("passed", Is.SKIPPED, Does.INSERT, in_silence=Is.UNKNOWN),
     Case("expired", Is.EXPIRED, Does.INSERT, in_silence=Is.UNKNOWN),
     Case("never sent", Is.NEVER_SENT, Does.INSERT, in_silence=Is.UNKNOWN),
+    # What a person has deleted is younger than retention: nothing tells it from what was not sent, and `also` says so.
+    Case("deleted by hand", Is.NEVER_SENT, Does.INSERT, in_silence=Is.UNKNOWN),
     Case("never emitted", Is.NEVER_EMITTED, Does.INSERT, in_silence=Is.UNKNOWN),
 )
 NOT_LISTED = (Is.NOT_FOUND, Is.REFUNDED, Is.NOT_SUCCEEDED, Is.PURCHASED, Is.IN_FLIGHT)
@@ -102,7 +104,7 @@ def ask(world: World) -> Told:
     """Run each command once for all payments, all three at once."""
     kcfix = Kcfix(world.folder, f"drill:{world.drill.name}")
     ids = [world.ids[case.name] for case in CASES]
-    words = {"trace": ids, "missing": ("--since", "12h"), "repair": ids}
+    words = {"trace": ids, "missing": ("--since", "9d"), "repair": ids}
 
     def rows(command: str) -> Rows:
         ran = kcfix(command, *words[command], "-o", "json")
@@ -122,8 +124,15 @@ def told(world: World) -> Told:
 @pytest.fixture(scope="module")
 def told_in_silence(told: Told) -> Told:
     """Once the broker is silent, which it stays."""
-    told.world.silence_kafka()
+    told.world.silence("kafka")
     return ask(told.world)
+
+
+@pytest.fixture(scope="module")
+def told_of_nothing(told_in_silence: Told) -> Told:
+    """Once the database is silent, too."""
+    told_in_silence.world.silence("postgres")
+    return ask(told_in_silence.world)
 
 
 def named(row: dict[str, Any] | None) -> tuple[str, str | None] | None:
@@ -166,3 +175,9 @@ def test_without_the_broker_what_rests_on_the_log_is_unknown(told_in_silence: To
     if command == "repair" and case.in_silence is Is.UNKNOWN:
         assert row is not None
         assert row["action"] == Does.UNKNOWN, row
+
+
+@pytest.mark.parametrize("command", ["trace", "repair"])
+def test_without_the_database_all_is_unknown(told_of_nothing: Told, command: str) -> None:
+    assert {named(told_of_nothing.of(command, case)) for case in CASES} == {(Is.UNKNOWN, None)}
+    assert told_of_nothing.rows["missing"] == {}

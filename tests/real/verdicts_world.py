@@ -54,9 +54,9 @@ class World:
         self._only_rows()
         self._last_of_all()
 
-    def silence_kafka(self) -> None:
-        """From now on the broker does not answer."""
-        self.engine.stop(self.drill, "kafka")
+    def silence(self, system: str) -> None:
+        """From now on `kafka` or `postgres` does not answer."""
+        self.engine.stop(self.drill, system)
 
     def buy(self, name: str, /, **wanted: Any) -> str:
         """A payment of this case's name, confirmed five minutes ago if nothing else is said."""
@@ -98,8 +98,12 @@ class World:
         self.run("alter table student_course_purchases rename column expires_at to expiry_date")
 
     def _lost_while_the_worker_is_away(self) -> None:
-        """Retention removes one; the reset to latest passes two; the start at latest will skip one."""
-        self.buy("expired", partition=WAITS, at=ago(minutes=40))
+        """Records are deleted, the reset to latest passes one, and the start at latest will skip one.
+
+        The deletion does at once what the broker's retention of a week does at one of its rounds.
+        """
+        self.buy("expired", partition=WAITS, at=ago(days=8))
+        self.buy("deleted by hand", partition=WAITS, at=ago(minutes=40))
         with contextlib.closing(kafka.admin.KafkaAdminClient(**kafka_settings(self.drill))) as admin:
             admin.delete_records({kafka.TopicPartition(TOPIC, WAITS): self.ends()[WAITS]})
         self.buy("passed", partition=STANDS)
