@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ system = repair_world.system
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A payment of the world, what is the case with it, and what is done about it while the worker is stopped."""
+    """A payment of the world at one moment, what is the case with it then, and what repair would do about it."""
 
     name: str
     verdict: Is
@@ -31,9 +31,22 @@ class Case:
     detail: str | None = None
     in_silence: Is | None = None
     """The verdict once the broker is silent; None: the same, for the tables alone decide it."""
+    when: str = "stopped"
+    """How the worker is at that moment."""
 
 
-CASES = (
+LIVE = (
+    Case("never sent", Is.NEVER_SENT, Does.REPLAY, when="working"),
+    Case("never emitted", Is.NEVER_EMITTED, Does.REPLAY, when="working"),
+    Case("expired", Is.EXPIRED, Does.REPLAY, when="working"),
+    Case("passed", Is.SKIPPED, Does.REPLAY, when="working"),
+    Case("skipped", Is.SKIPPED, Does.INSERT, when="working"),  # its partition has no committed offset
+    Case("dead-lettered", Is.DEAD_LETTERED, Does.INSERT, when="working"),
+    Case("poison", Is.POISON, Does.REFUSE, when="looping"),  # its cause, an unknown course, is still there
+    Case("blocked", Is.BLOCKED, Does.WAIT, when="looping"),
+    Case("never sent", Is.NEVER_SENT, Does.INSERT, when="looping"),
+)
+STILL = (
     Case("not found", Is.NOT_FOUND, Does.NOT_FOUND),
     Case("refunded", Is.REFUNDED, Does.REFUSE),
     Case("not succeeded", Is.NOT_SUCCEEDED, Does.REFUSE),
@@ -69,41 +82,46 @@ CASES = (
     Case("deleted by hand", Is.NEVER_SENT, Does.INSERT, in_silence=Is.UNKNOWN),
     Case("never emitted", Is.NEVER_EMITTED, Does.INSERT, in_silence=Is.UNKNOWN),
 )
+CASES = (*LIVE, *STILL)
 NOT_LISTED = (Is.NOT_FOUND, Is.REFUNDED, Is.NOT_SUCCEEDED, Is.PURCHASED, Is.IN_FLIGHT)
 """Verdicts that are no finding of `missing`: nothing is owed, it is settled, or it is not overdue."""
 NOT_MADE: Mapping[Is, str] = {}
 """Verdicts without a case, each with the reason why a drill can't have its real cause: none."""
 Rows = Mapping[str, dict[str, Any]]
 COMMANDS = ("trace", "missing", "repair")
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_command = pytest.mark.parametrize("command", COMMANDS)
+
+
+def every(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """A test for each case."""
+    return pytest.mark.parametrize("case", cases, ids=lambda case: f"{case.name}, {case.when}")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the three commands told of all payments at one time: by command and payment."""
+    """What the three commands told of all payments that there were, at each moment."""
 
     world: World
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, Mapping[str, Rows]]
+    """By moment, command and payment."""
 
-    def of(self, command: str, case: Case) -> dict[str, Any] | None:
-        """The row of this case; None where the command has none."""
-        return self.rows[command].get(self.world.ids[case.name])
+    def of(self, command: str, case: Case, when: str | None = None) -> dict[str, Any] | None:
+        """The row of this case, at its own moment if no other is named; None where the command has none."""
+        return self.rows[when or case.when][command].get(self.world.ids[case.name])
 
 
 @pytest.fixture(scope="module")
-def world(system: Drill, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Every case, made."""
+def told(system: Drill, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Every case made, and looked at at each moment."""
     with connected() as engine, psycopg.connect(system.dsn, autocommit=True) as database:
-        made = World(system, engine, database, tmp_path_factory.mktemp("verdicts"))
-        made.make()
-        yield made
+        world = World(system, engine, database, tmp_path_factory.mktemp("verdicts"))
+        return Told(world, {moment: ask(world) for moment in world.make()})
 
 
-def ask(world: World) -> Told:
+def ask(world: World) -> Mapping[str, Rows]:
     """Run each command once for all payments, all three at once."""
     kcfix = Kcfix(world.folder, f"drill:{world.drill.name}")
-    ids = [world.ids[case.name] for case in CASES]
+    ids = tuple(world.ids.values())
     words = {"trace": ids, "missing": ("--since", "9d"), "repair": ids}
 
     def rows(command: str) -> Rows:
@@ -112,27 +130,7 @@ def ask(world: World) -> Told:
         return {row["payment_id"]: row for row in ran.rows}
 
     with ThreadPoolExecutor(len(COMMANDS)) as pool:
-        return Told(world, dict(zip(COMMANDS, pool.map(rows, COMMANDS), strict=True)))
-
-
-@pytest.fixture(scope="module")
-def told(world: World) -> Told:
-    """While all systems answer."""
-    return ask(world)
-
-
-@pytest.fixture(scope="module")
-def told_in_silence(told: Told) -> Told:
-    """Once the broker is silent, which it stays."""
-    told.world.silence("kafka")
-    return ask(told.world)
-
-
-@pytest.fixture(scope="module")
-def told_of_nothing(told_in_silence: Told) -> Told:
-    """Once the database is silent, too."""
-    told_in_silence.world.silence("postgres")
-    return ask(told_in_silence.world)
+        return dict(zip(COMMANDS, pool.map(rows, COMMANDS), strict=True))
 
 
 def named(row: dict[str, Any] | None) -> tuple[str, str | None] | None:
@@ -147,7 +145,7 @@ def test_every_verdict_has_a_case_or_a_reason() -> None:
 
 
 @every_command
-@every_case
+@every(CASES)
 def test_a_verdict_is_named_right(told: Told, case: Case, command: str) -> None:
     row = told.of(command, case)
     if command == "missing" and case.verdict in NOT_LISTED:
@@ -156,7 +154,7 @@ def test_a_verdict_is_named_right(told: Told, case: Case, command: str) -> None:
         assert named(row) == (case.verdict, case.detail), row
 
 
-@every_case
+@every(CASES)
 def test_what_repair_does_follows_from_the_verdict(told: Told, case: Case) -> None:
     row = told.of("repair", case)
     assert row is not None
@@ -164,9 +162,9 @@ def test_what_repair_does_follows_from_the_verdict(told: Told, case: Case) -> No
 
 
 @every_command
-@every_case
-def test_without_the_broker_what_rests_on_the_log_is_unknown(told_in_silence: Told, case: Case, command: str) -> None:
-    row = told_in_silence.of(command, case)
+@every(STILL)
+def test_without_the_broker_what_rests_on_the_log_is_unknown(told: Told, case: Case, command: str) -> None:
+    row = told.of(command, case, "without kafka")
     if command == "missing" and case.verdict in NOT_LISTED:
         assert row is None or row["verdict"] == case.in_silence, row  # in flight, until it is overdue
     else:
@@ -178,6 +176,6 @@ def test_without_the_broker_what_rests_on_the_log_is_unknown(told_in_silence: To
 
 
 @pytest.mark.parametrize("command", ["trace", "repair"])
-def test_without_the_database_all_is_unknown(told_of_nothing: Told, command: str) -> None:
-    assert {named(told_of_nothing.of(command, case)) for case in CASES} == {(Is.UNKNOWN, None)}
-    assert told_of_nothing.rows["missing"] == {}
+def test_without_the_database_all_is_unknown(told: Told, command: str) -> None:
+    assert {named(told.of(command, case, "without both")) for case in STILL} == {(Is.UNKNOWN, None)}
+    assert told.rows["without both"]["missing"] == {}

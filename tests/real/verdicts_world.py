@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,21 +43,26 @@ class World:
     folder: Path
     ids: dict[str, str] = field(default_factory=dict)
 
-    def make(self) -> None:
-        """Make all cases; the worker is stopped in the end, and everything else runs but the workers behind it."""
+    def make(self) -> Iterator[str]:
+        """Make all cases, and stop at each moment at which there is something to be looked at: its name."""
         self._fails_while_a_column_is_away()
         self._lost_while_the_worker_is_away()
         start(self.drill, self.engine)
+        self._never_sent()
         self._purchased_and_more()
+        yield "working"
         self._nothing_behind_the_purchase()
         self._a_record_that_fails()
+        yield "looping"
+        self._stopped_in_its_loop()
         self._waiting()
         self._only_rows()
-        self._last_of_all()
-
-    def silence(self, system: str) -> None:
-        """From now on `kafka` or `postgres` does not answer."""
-        self.engine.stop(self.drill, system)
+        self.buy("in flight", partition=WAITS, at=ago(seconds=0))
+        yield "stopped"
+        self.engine.stop(self.drill, "kafka")
+        yield "without kafka"
+        self.engine.stop(self.drill, "postgres")
+        yield "without both"
 
     def buy(self, name: str, /, **wanted: Any) -> str:
         """A payment of this case's name, confirmed five minutes ago if nothing else is said."""
@@ -83,7 +89,9 @@ class World:
     def wait_dead_letter(self, name: str) -> None:
         """Until the dead letters hold one of this case's message."""
         wanted = self.ids[name].encode()
-        eventually(lambda: any(r.key == wanted for r in wire.records(self.drill, FLOW.dead_letters)), every=1)
+        eventually(
+            lambda: any(r.key == wanted for r in wire.records(self.drill, FLOW.dead_letters)), seconds=60, every=1
+        )
 
     def ends(self) -> dict[int, int]:
         """End of the log of each partition."""
@@ -174,10 +182,13 @@ class World:
         )
 
     def _a_record_that_fails(self) -> None:
-        """A course was sold before it was entered; meanwhile it is entered, and the worker was stopped in its loop."""
+        """A course is sold before it is entered."""
         self.buy("poison", partition=STANDS, course=LATER_COURSE)
         self.buy("blocked", partition=STANDS)
         self.wait_dead_letter("poison")
+
+    def _stopped_in_its_loop(self) -> None:
+        """Somebody stops the worker, and the course is entered."""
         self.stop_worker()
         self.run("insert into courses (id, title, category) values (%s, 'Late', 'late')", LATER_COURSE)
 
@@ -191,10 +202,13 @@ class World:
         self.buy("at risk", partition=BARE, unsent=True)
         emit(self.drill, self.database, [self.ids["at risk"]])
 
-    def _only_rows(self) -> None:
-        """What payment-service did not send, and what was done in the tables."""
+    def _never_sent(self) -> None:
+        """payment-service finds no broker, or dies before it writes the event down."""
         self.buy("never sent", partition=STANDS, unsent=True)
         self.buy("never emitted", partition=STANDS, unemitted=True)
+
+    def _only_rows(self) -> None:
+        """What was done in the tables, by people, scripts and kcfix."""
         self.buy("no course", no_course=True)
         self.run("update payments set status = 'refunded' where id = %s", self.buy("refunded", unemitted=True))
         [self.ids["not succeeded"]] = break_(self.drill, "payment-stuck").state["stuck"]
@@ -206,7 +220,3 @@ class World:
             self.buy("made by hand", partition=BARE, unemitted=True, at=ago(minutes=15)),
         )
         die_at("after-insert", self.drill, self.folder, self.buy("kcfix killed", partition=BARE, unsent=True))
-
-    def _last_of_all(self) -> None:
-        """What is young when the commands look."""
-        self.buy("in flight", partition=WAITS, at=ago(seconds=0))
