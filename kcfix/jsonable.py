@@ -5,10 +5,14 @@ from __future__ import annotations
 import enum
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
+
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys and JSON leaves as it is: C1 controls (CSI in one sign), marks of the writing direction."""
 
 
 def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
@@ -46,5 +50,11 @@ def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
 
 
 def dumps(value: object, indent: int | None = None) -> str:
-    """JSON text; what is not ASCII stays readable, but escapes of control characters are JSON's own."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    r"""JSON text; what is not ASCII stays readable, but for control characters and what turns the writing direction.
+
+    >>> dumps("\u20b9 \x1b \x9b \u202e")
+    '"\u20b9 \\u001b \\u009b \\u202e"'
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    # JSON escapes by itself only what lies below the space. All that is found here stands within a string.
+    return text if text.isascii() else _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -5,10 +5,12 @@ Exit code 0 only if at the end every payment has exactly one purchase. `KEEP=1` 
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,7 +47,8 @@ def main() -> int:
     keep = os.environ.get("KEEP", "") not in ("", "0")
     try:
         subprocess.run([*_program(), "drill", "down", "--name", NAME, "-q"], check=False, stdout=subprocess.DEVNULL)
-        whole = play()
+        with tempfile.TemporaryDirectory(prefix="kcfix-demo-") as folder:
+            whole = play(Path(folder) / "night.json")
     except Failed as failure:
         say(f"the demo failed: {failure}")
         whole = False
@@ -60,8 +63,8 @@ def main() -> int:
     return 0 if whole else 1
 
 
-def play() -> bool:
-    """The story; whether every payment has exactly one purchase at its end."""
+def play(plan: Path) -> bool:
+    """The story; whether every payment has exactly one purchase at its end. `plan`: where to write the plan."""
     say("A throw-away copy of the system: real Kafka, PostgreSQL and workers.")
     kcfix("drill", "up", "--name", NAME)
     drill = load(NAME)
@@ -89,16 +92,28 @@ def play() -> bool:
     say(f"A minute later the payments are overdue ({OVERDUE_SECONDS} s) and the operator looks.")
     time.sleep(max(0.0, OVERDUE_SECONDS + 2 - (time.monotonic() - last)))
     kcfix("-C", CONTEXT, "status", codes=(1,))
+    kcfix("-C", CONTEXT, "logs", WORKER, "-n", "5")
+    say(
+        "Who is affected, and with how much money? A plain restart would settle two of the five, and lose two for good."
+    )
+    kcfix("-C", CONTEXT, "missing", codes=(1,))
     kcfix("-C", CONTEXT, "lag", "--group", GROUP)
-    kcfix("-C", CONTEXT, "logs", WORKER, "-n", "12")
+    say("One customer is on the phone: what became of this payment?")
+    kcfix("-C", CONTEXT, "trace", *unsent, codes=(1,))
 
-    say("What became of these payments, and what would be done? Nothing is changed yet.")
-    kcfix("-C", CONTEXT, "repair", *missing, codes=(0, 1))
-    say("Do it. What waits behind a committed offset is left to the worker, so not all is settled yet (exit code 6).")
-    kcfix("-C", CONTEXT, "repair", *missing, "--apply", "--yes", codes=(6,))
+    say("What would be done about all of them? A plan, for a second pair of eyes. Nothing is changed yet.")
+    listed = kcfix("-C", CONTEXT, "missing", "-q", codes=(1,), capture=True, into="| ")
+    kcfix("-C", CONTEXT, "repair", "-", "--plan", str(plan), given=listed)
+    say("Do exactly that. What waits behind a committed offset is left to the worker.")
+    kcfix("-C", CONTEXT, "repair", "--apply-plan", str(plan), "--yes", "--reason", "the worker was down")
     say("Bring the worker back without skipping anything.")
     kcfix("-C", CONTEXT, "restart", WORKER, "--yes")
-    until(lambda: figures(drill)[2] == figures(drill)[0], "the purchases of the waiting payments")
+    until(lambda: figures(drill)[2] == figures(drill)[0] == allocated(drill), "the purchases of the waiting payments")
+
+    say("Is everybody served? A statement that can be shown in the morning, and checked by anybody.")
+    kcfix("-C", CONTEXT, "missing", "--certify")
+    say("And if a repair was wrong? What of it could be taken back, and what can't: a dry run.")
+    kcfix("-C", CONTEXT, "undo", repair_run())
     kcfix("-C", CONTEXT, "status", codes=(0, 1))
 
     say("The check, asked of the database itself:")
@@ -124,6 +139,22 @@ def figures(drill: Drill) -> tuple[int, int, int, int]:
     return int(row[0]), int(row[1]), int(row[2]), int(row[3])
 
 
+def allocated(drill: Drill) -> int:
+    """Approved allocations: the flow goes on behind the purchases."""
+    with psycopg.connect(drill.dsn, connect_timeout=5) as connection:
+        row = connection.execute("SELECT count(*) FROM trainer_allocations WHERE status = 'approved'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def repair_run() -> str:
+    """The id of the repair in the journal."""
+    listed = subprocess.run(
+        [*_program(), "-C", CONTEXT, "history", "-o", "json"], check=True, text=True, stdout=subprocess.PIPE
+    )
+    runs = json.loads(listed.stdout)["data"]
+    return next(str(run["run"]) for run in runs if run["command"] == "repair" and run["context"] == CONTEXT)
+
+
 def buy(*arguments: str) -> list[str]:
     """Act as payment-service; the ids of the payments."""
     out = kcfix("drill", "buy", *arguments, "--name", NAME, "-q", capture=True)
@@ -131,12 +162,23 @@ def buy(*arguments: str) -> list[str]:
     return out.split()
 
 
-def kcfix(*arguments: str, codes: Sequence[int] = (0,), capture: bool = False) -> str:
-    """Show a command as it is typed, run it and show what it says; its output where it is captured."""
-    shown = f"$ kcfix {shlex.join(arguments)}"
-    print(f"\033[1m{shown}\033[0m" if sys.stdout.isatty() else shown, flush=True)
+def kcfix(
+    *arguments: str, codes: Sequence[int] = (0,), capture: bool = False, given: str | None = None, into: str = ""
+) -> str:
+    """Show a command as it is typed, run it and show what it says; its output where it is captured.
+
+    `given` goes to its standard input. With `into` the command line goes on behind it: its output is for the next one.
+    """
+    shown = f"{'' if given is not None else '$ '}kcfix {shlex.join(arguments)}{' ' if into else ''}{into}"
+    bold = sys.stdout.isatty()
+    print(f"\033[1m{shown}\033[0m" if bold else shown, end="" if into else "\n", flush=True)
     done = subprocess.run(
-        [*_program(), *arguments], check=False, text=True, stdout=subprocess.PIPE if capture else None, timeout=180
+        [*_program(), *arguments],
+        check=False,
+        text=True,
+        input=given,
+        stdout=subprocess.PIPE if capture else None,
+        timeout=180,
     )
     if done.returncode not in codes:
         raise Failed(f"`kcfix {shlex.join(arguments)}` ended with exit code {done.returncode}")

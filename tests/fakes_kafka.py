@@ -263,10 +263,10 @@ class FakeKafka:
         count = self._count(message.topic)
         if not count:
             return SendResult(SendState.REJECTED, error=f"{message.topic}: no such topic")
-        partition = message.partition if message.partition is not None else murmur2_partition(message.key, count)
+        partition = message.partition if message.partition is not None else murmur2_partition(message.key or b"", count)
         if TopicPartition(message.topic, partition) not in self._logs:
             return SendResult(SendState.REJECTED, partition, error=f"{message.topic}-{partition}: no such partition")
-        if len(message.key) + len(message.value) > MAX_MESSAGE_BYTES:
+        if len(message.key or b"") + len(message.value) > MAX_MESSAGE_BYTES:
             return SendResult(SendState.REJECTED, partition, error="MESSAGE_SIZE_TOO_LARGE")
         state = self.send_states.pop(0) if self.send_states else SendState.ACKNOWLEDGED
         if state is not SendState.ACKNOWLEDGED:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from kcfix.adapters import kafka_protocol
 from kcfix.core.events import Record
 from kcfix.core.offsets import TopicPartition
+from kcfix.core.times import SHOWN_YEARS
 
 # Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, first and greatest timestamp,
 # producer id, producer epoch, base sequence, number of records: the batch format since Kafka 0.11.
@@ -204,10 +205,11 @@ def _old_records(batch: Batch, where: TopicPartition) -> Iterator[Record]:
 
 
 def moment(milliseconds: int | None) -> datetime | None:
-    """The time of a record's timestamp; None where there is none or it lies outside the calendar."""
+    """The time of a record's timestamp; None where there is none or it can't be shown in every zone."""
     if milliseconds is None or milliseconds < 0:
         return None
     try:
-        return _EPOCH + timedelta(milliseconds=milliseconds)
+        at = _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return None
+    return at if at.year in SHOWN_YEARS else None

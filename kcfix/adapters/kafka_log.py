@@ -163,7 +163,8 @@ def read_records(link: Link, ranges: Iterable[OffsetRange]) -> Iterator[Record]:
         reader = _Reader(wanted.partition, wanted.start, wanted.end)
         while not reader.done:
             # Each piece has a deadline of its own: a long range may take long, a silent broker may not.
-            for batch in _next_batches(link, {reader.where: reader}, link.deadline())[reader.where]:
+            piece = min(PIECE_BYTES, PEEK_BYTES * (reader.end - reader.position))
+            for batch in _next_batches(link, {reader.where: reader}, link.deadline(), piece)[reader.where]:
                 try:
                     for record in decode(batch, reader.where):
                         if wanted.start <= record.offset < wanted.end:
@@ -238,12 +239,15 @@ def _matching(batch: Batch, where: TopicPartition, needles: Needles, *, anywhere
 
 
 def _next_batches(
-    link: Link, readers: Mapping[TopicPartition, _Reader], deadline: Deadline
+    link: Link, readers: Mapping[TopicPartition, _Reader], deadline: Deadline, piece: int = PIECE_BYTES
 ) -> dict[TopicPartition, list[Batch]]:
-    """The next whole batches of each range; positions move on, and what can't be read any further is marked failed."""
+    """The next whole batches of each range; positions move on, and what can't be read any further is marked failed.
+
+    `piece` bytes are asked for of each; of a single range a larger batch comes whole all the same (KIP-74).
+    """
     batches: dict[TopicPartition, list[Batch]] = {where: [] for where in readers}
     try:
-        answers, failed = _fetch(link, {w: r.position for w, r in readers.items()}, PIECE_BYTES, deadline)
+        answers, failed = _fetch(link, {w: r.position for w, r in readers.items()}, piece, deadline)
     except Unreachable as error:
         answers, failed = {}, dict.fromkeys(readers, error.message)
     moving = False

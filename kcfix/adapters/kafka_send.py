@@ -79,7 +79,7 @@ def send(link: Link, messages: Sequence[Message]) -> tuple[SendResult, ...]:
                 continue
             partition = message.partition
             if partition is None:
-                partition = murmur2_partition(message.key, len(topic.partitions))
+                partition = murmur2_partition(message.key or b"", len(topic.partitions))
             where = TopicPartition(message.topic, partition)
             if not metadata.has(where):
                 results[index] = SendResult(SendState.REJECTED, partition, error=f"{where}: no such partition")
@@ -136,7 +136,8 @@ def _fill(lane: _Lane, messages: Sequence[Message], producer: tuple[int, int]) -
     while lane.waiting:
         index = lane.waiting[0]
         message = messages[index]
-        size += len(message.key) + len(message.value) + sum(len(n) + len(v) + 10 for n, v in message.headers) + 30
+        headers = sum(len(n) + len(v or b"") + 10 for n, v in message.headers)
+        size += len(message.key or b"") + len(message.value) + headers + 30
         if lane.batch and (size > BATCH_BYTES or index in lane.alone or lane.batch[0] in lane.alone):
             break
         builder.append(len(lane.batch), now, message.key, message.value, list(message.headers))

@@ -7,7 +7,6 @@ database, that moment remains open, as it does for the worker.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from psycopg import errors
 from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
 from kcfix.adapters.postgres_insert_sql import insert_statement, lock_payments, own_purchases
+from kcfix.adapters.postgres_json import dumps, storable
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema, statement
@@ -128,8 +128,8 @@ class Insertion:
                 "students": [o.student_id for o in wanted],
                 "courses": [o.course_id for o in wanted],
                 "tiers": [o.tier for o in wanted],
-                "expiries": [o.expiry_date for o in wanted],
-                "metadata": [json.dumps(dict(o.metadata)) for o in wanted],
+                "expiries": [None if o.expiry_date is None else storable(o.expiry_date) for o in wanted],
+                "metadata": [dumps(dict(o.metadata)) for o in wanted],
             },
         ).fetchall()
         made = {row[0] for row in rows}

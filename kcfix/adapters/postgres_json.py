@@ -1,8 +1,11 @@
-"""Reading the JSON of a column, whatever a hand or a program has put there."""
+"""The JSON of a column: read, whatever a hand or a program has put there; written, so that the server takes it."""
 
 from __future__ import annotations
 
 import json
+import re
+
+_NOT_STORED = re.compile("[\x00\ud800-\udfff]")
 
 
 def loads(data: str | bytes) -> object:
@@ -14,3 +17,23 @@ def loads(data: str | bytes) -> object:
         return json.loads(data)
     except (ValueError, RecursionError):
         return data.decode(errors="replace") if isinstance(data, bytes) else data
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD for what PostgreSQL stores in no text: NUL, and half a surrogate pair (of a cut emoji)."""
+    return _NOT_STORED.sub("\ufffd", text)
+
+
+def dumps(value: object) -> str:
+    """JSON that a jsonb column takes, whatever texts a message has brought."""
+    return json.dumps(_storable(value))
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value

@@ -47,6 +47,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("repair", "Fix", "Make the missing purchase of payments that succeeded; a dry run without --apply."),
     Entry("restart", "Fix", "Restart workers without losing a message, and prove that they work."),
     Entry("offsets", "Fix", "Show where groups stand; move committed offsets without losing a payment."),
+    Entry("dlq", "Fix", "Show dead letters by cause and what became of them; replay or park their messages."),
     Entry("undo", "Fix", "Take back what a run changed, as far as it can be; a dry run without --apply."),
     Entry("history", "Explain", "List the runs that changed something, or show one step by step."),
     Entry("drill", "Rehearse", "Run a throw-away copy of the system, break it and mend it."),

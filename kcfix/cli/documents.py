@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from kcfix.cli.documents_certificate import CERTIFICATE
 from kcfix.cli.documents_change import CHANGE
+from kcfix.cli.documents_dlq import DLQ
 from kcfix.cli.documents_look import LOOK
 from kcfix.cli.documents_offsets import OFFSETS
 from kcfix.cli.documents_trace import TRACE
 from kcfix.cli.shapes import Document
 
-DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS}
+DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS, **DLQ}
 """By the name in the document's `schema`."""

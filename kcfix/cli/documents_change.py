@@ -193,14 +193,25 @@ CHANGE: Mapping[str, Document] = {
     ),
     "drill-buy": Document("A row for each payment.", {"payment_id": "string"}, {"payments_count": "integer"}),
     "drill-break": Document(
-        "One row: the fault that was made.",
+        "A row for each fault that was made.",
         {"fault": "string", "since": "string", "payment_ids": ["string"], "poison_payment_ids": ["string"]},
         {},
     ),
     "drill-mend": Document("A row for each fault that was undone.", {"fault": "string"}, {}),
     "drill-faults": Document(
         "A row for each fault that can be made.",
-        {"fault": "string", "what": "string", "broken": "boolean", "since": "string?"},
+        {
+            "fault": "string",
+            "area": "string",
+            "modes": ["string"],
+            "what": "string",
+            "seen": "string",
+            "broken": "boolean",
+            "since": "string?",
+        },
         {},
+    ),
+    "drill-pairs": Document(
+        "A row for each pair of faults that occur together.", {"faults": ["string"], "why": "string"}, {}
     ),
 }

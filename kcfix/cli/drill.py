@@ -9,9 +9,10 @@ import typer
 
 from kcfix.clean import clean
 from kcfix.cli.context import services_of
-from kcfix.cli.drill_view import drill_option, status_view
+from kcfix.cli.drill_faults_view import broken_view, faults_view, pairs_view
+from kcfix.cli.drill_view import status_view
 from kcfix.errors import UsageError
-from kcfix.render.view import Cell, Column, Table, Text, Tone, View
+from kcfix.render.view import Column, Table, View
 
 app = typer.Typer()
 
@@ -165,34 +166,26 @@ def buy(
 @app.command("break")
 def break_(
     ctx: typer.Context,
-    fault: Annotated[str, typer.Argument(metavar="FAULT", help="One of `kcfix drill faults`.")],
+    fault: Annotated[
+        list[str] | None, typer.Argument(metavar="[FAULT]...", help="Of `kcfix drill faults`; default: list them.")
+    ] = None,
     name: Name = None,
 ) -> View:
-    """Make a fault by its real cause. It lasts until it is mended.
+    """Make a fault by its real cause, or several, in this order. They last until they are mended.
 
     Examples:
         kcfix drill break worker-stopped
-        kcfix drill break poison-message
+        kcfix drill break message-never-sent broker-down
+        kcfix drill break
     """
-    from kcfix.drill.faults import break_ as make
-    from kcfix.drill.faults import named
+    from kcfix.drill.faults import break_all
     from kcfix.drill.state import load
 
     which = _name(ctx, name)
-    made = make(load(which), fault, report=_progress(ctx))
-    payments = [(i, "waits for a purchase") for i in made.payments]
-    payments += [(i, "can't become a purchase as it is") for i in made.poison]
-    return View(
-        schema="drill-break",
-        sections=(
-            Text((Cell(f"broken: {fault}", Tone.WARN), named(fault).what)),
-            *((Table((Column("PAYMENT"), Column("WHAT")), tuple(payments)),) if payments else ()),
-        ),
-        data=[{"fault": fault, "since": made.since, "payment_ids": made.payments, "poison_payment_ids": made.poison}],
-        next=(f"kcfix {drill_option(which)} status", f"kcfix drill mend {fault}{_name_option(which)}"),
-        ids=(*made.payments, *made.poison),
-        changed=True,
-    )
+    if not fault:
+        return _catalogue(which)
+    made = break_all(load(which), fault, report=_progress(ctx))
+    return broken_view(which, made)
 
 
 @app.command()
@@ -220,29 +213,28 @@ def mend(
 
 
 @app.command()
-def faults(ctx: typer.Context, name: Name = None) -> View:
-    """List the faults that can be made, and which of them are broken now.
+def faults(
+    ctx: typer.Context,
+    pairs: Annotated[bool, typer.Option("--pairs", help="List pairs of faults that occur together, and why.")] = False,
+    name: Name = None,
+) -> View:
+    """List the faults that can be made, by area, and which of them are broken now.
+
+    MODES are those of docs/system.md 6. What an operator would see of each is in the JSON and said by `drill break`.
 
     Examples:
         kcfix drill faults
+        kcfix drill faults --pairs
     """
+    return pairs_view() if pairs else _catalogue(_name(ctx, name))
+
+
+def _catalogue(name: str) -> View:
     from kcfix.drill.faults import broken
-    from kcfix.drill.faults import faults as all_of_them
     from kcfix.drill.state import find
 
-    there = find(_name(ctx, name))
-    since = {b.name: b.since for b in broken(there)} if there is not None else {}
-    rows = tuple(
-        (f.name, Cell("broken", Tone.WARN) if f.name in since else Cell("-", Tone.DIM), f.what) for f in all_of_them()
-    )
-    return View(
-        schema="drill-faults",
-        sections=(Table((Column("FAULT"), Column("NOW"), Column("WHAT", wrap=True)), rows),),
-        data=[
-            {"fault": f.name, "what": f.what, "broken": f.name in since, "since": since.get(f.name)}
-            for f in all_of_them()
-        ],
-    )
+    there = find(name)
+    return faults_view({b.name: b.since for b in broken(there)} if there is not None else {})
 
 
 def _name(ctx: typer.Context, name: str | None) -> str:
@@ -251,10 +243,6 @@ def _name(ctx: typer.Context, name: str | None) -> str:
         return name
     context = str(services_of(ctx).given.get("context") or "")
     return context.removeprefix("drill:") if context.startswith("drill:") else "drill"
-
-
-def _name_option(name: str) -> str:
-    return "" if name == "drill" else f" --name {name}"
 
 
 def _progress(ctx: typer.Context) -> Callable[[str], None]:

@@ -13,6 +13,7 @@ import typer
 from kcfix.cli.context import services_of
 from kcfix.core.journal import JournalStep, RunRecord, find_run
 from kcfix.core.times import format_duration, format_time, parse_time
+from kcfix.errors import PartlyApplied
 from kcfix.jsonable import dumps
 from kcfix.render.view import Cell, Column, Table, Text, Tone, Value, View
 from kcfix.services import Services
@@ -101,12 +102,26 @@ def list_view(runs: tuple[RunRecord, ...], options: Options, services: Services)
     )
 
 
-def _result(run: RunRecord) -> Value:
+def _result(run: RunRecord) -> Cell:
     if not run.finished:
         return Cell("UNFINISHED", Tone.WARN)
     if run.code == 0:
         return Cell("DONE", Tone.GOOD)
     return Cell(f"EXIT {'?' if run.code is None else run.code}", Tone.BAD if run.code == 6 else Tone.WARN)
+
+
+def _meaning(run: RunRecord) -> str:
+    """What the result means, where that is worth a word."""
+    if not run.finished:
+        return ": killed, or still running; the command can be run again: it finds out and finishes"
+    return ": something was changed, or may have been, and not all is settled" if run.code == PartlyApplied.code else ""
+
+
+def _counts(value: object) -> str:
+    """A value of a run's summary: counts in words, e.g. `3 SETTLED, 1 LEFT`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {name}" for name, count in value.items()) or "none"
+    return value if isinstance(value, str) else dumps(value)
 
 
 def run_row(run: RunRecord) -> dict[str, object]:
@@ -141,22 +156,21 @@ def run_view(run: RunRecord, services: Services) -> View:
     if run.reason:
         facts.append(("reason", run.reason))
     if run.summary:
-        facts.append(("summary", _words(run.summary)))
-    result = _result(run)
-    lines: list[tuple[str | Cell, ...]] = [(Cell(f"{name:<8} ", Tone.DIM), text) for name, text in facts]
-    unfinished = (
-        "" if run.finished else "  killed, or still running; the command can be run again: it finds out and finishes"
-    )
-    lines.append((Cell("result   ", Tone.DIM), result if isinstance(result, Cell) else str(result), unfinished))
+        facts += [(name, _counts(value)) for name, value in run.summary.items()]
+    width = max(8, *(len(name) for name, _ in facts))
+    lines: list[tuple[str | Cell, ...]] = [(Cell(f"{name:<{width}} ", Tone.DIM), f" {text}") for name, text in facts]
+    lines.insert(1, (Cell(f"{'result':<{width}} ", Tone.DIM), " ", _result(run), _meaning(run)))
     return View(
         schema="history",
         sections=(
-            Text(tuple(lines)),
+            Text(tuple(lines), wrap=True),
             Table(
                 columns=(
                     Column("STEP", right=True),
-                    Column("AT", priority=1),
-                    Column("WHAT", wrap=True),
+                    Column("AT", priority=2),
+                    Column("DID"),
+                    Column("ABOUT"),
+                    Column("WITH", wrap=True, priority=1),
                     Column("RESULT", wrap=True),
                 ),
                 rows=tuple(_step_cells(step, services) for step in run.steps),
@@ -178,8 +192,35 @@ def _undoable(run: RunRecord) -> bool:
 def _step_cells(step: JournalStep, services: Services) -> tuple[Value, ...]:
     result: Value = Cell("not recorded: it may have been made", Tone.WARN)
     if step.result is not None:
-        result = _words(step.result)
-    return (step.id, format_time(step.at, services.zone), _words(step.what), result)
+        state, rest = _taken(step.result, "state")
+        said = any(value is not None for value in rest.values())
+        result = " ".join(part for part in (state, _words(rest) if said else None) if part) or "-"
+    did, rest = _taken(step.what, "step")
+    about, rest = _about(rest)
+    if not services.verbosity:
+        rest = {name: value for name, value in rest.items() if name not in VERBOSE}
+    return (step.id, format_time(step.at, services.zone), did, about, _words(rest), result)
+
+
+VERBOSE = ("before", "headers", "container_id")
+"""What of a step is shown with -v only; all of it is in `-o json`."""
+
+
+def _taken(table: Mapping[str, Any], name: str) -> tuple[str | None, Mapping[str, Any]]:
+    """The text under a name, and the rest; None where there is none."""
+    value = table.get(name)
+    return (value if isinstance(value, str) else None), {n: v for n, v in table.items() if n != name}
+
+
+def _about(what: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
+    """What a step is about (its payment, partition or container), and the rest of what it says."""
+    for name in ("payment_id", "container"):
+        if isinstance(what.get(name), str):
+            return _taken(what, name)
+    if isinstance(what.get("topic"), str) and what.get("partition") is not None:
+        rest = {n: v for n, v in what.items() if n not in ("topic", "partition")}
+        return f"{what['topic']}-{what['partition']}", rest
+    return None, what
 
 
 def step_row(step: JournalStep) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,15 +13,18 @@ import typer
 from kcfix.cli.context import problem, services_of
 from kcfix.cli.missing_ack import acknowledge, listed, take_back
 from kcfix.cli.missing_rows import finding_row, summary
-from kcfix.cli.missing_view import SHOWN, findings_table, next_commands, summary_table
+from kcfix.cli.missing_view import SHOWN, findings_table, headline, next_commands, summary_table, window_told
 from kcfix.cli.sources import sources
-from kcfix.cli.window import SINCE, window
+from kcfix.cli.window import SINCE, pasted, window
 from kcfix.core.missing import Finding, Span, Tally, findings
 from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import View
 from kcfix.services import Services
+
+QUIET_SECONDS = 2.0
+"""Progress is said no more often: a short look needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,18 @@ class Options:
     summary: bool = False
     everything: bool = False
     """Acknowledged ones as well."""
+    older_than: str = ""
+    """As it was written."""
+
+    def window(self, span: Span) -> str:
+        """The options that choose the same payments for `repair --missing`; empty where its defaults do.
+
+        What was named is said in times that stay: a window that moves on would leave the oldest behind.
+        """
+        words = [f"--since {pasted(span.since)}"] if self.since != SINCE else []
+        words += [f"--until {pasted(span.until)}"] if self.until is not None else []
+        words += [f"--older-than {shlex.quote(self.older_than)}"] if self.older_than else []
+        return "".join(f" {word}" for word in words)
 
 
 def command(
@@ -92,7 +108,7 @@ def command(
     if reason:
         raise UsageError("--reason goes with --ack and --unack")
     overdue = parse_duration(older_than) if older_than else services.settings.overdue
-    options = Options(since, until, overdue, summary, everything)
+    options = Options(since, until, overdue, summary, everything, older_than)
     if certify:
         from kcfix.cli.missing_certificate import certify as statement
 
@@ -111,14 +127,18 @@ def run(options: Options, services: Services) -> View | int:
 
 
 def _progress(services: Services) -> Callable[[int], None]:
-    started = services.monotonic()
+    started = last = services.monotonic()
 
     def told(looked: int) -> None:
+        nonlocal last
         if not looked:
             services.progress("the database is reading the payments")
             return
-        seconds = max(services.monotonic() - started, 0.001)
-        services.progress(f"{looked} payments looked at, {looked / seconds:.0f}/s")
+        now = services.monotonic()
+        if now - last < QUIET_SECONDS:
+            return
+        last = now
+        services.progress(f"{looked:,} payments looked at, {looked / (now - started):,.0f}/s")
 
     return told
 
@@ -152,15 +172,17 @@ def _view(span: Span, options: Options, services: Services) -> View:
         if tally.payments is None:
             raise
         silent = error
-    show = summary_table(tally, span, services.zone) if options.summary else None
+    zone = services.zone
+    head = headline(tally, window_told(span, zone, open_end=options.until is None))
+    body = summary_table(tally) if options.summary else findings_table(kept, tally, span, zone)
     return View(
         schema="missing",
-        sections=(show or findings_table(kept, tally, span, services.zone),),
+        sections=(head, body),
         data=[finding_row(found, span) for found in kept],
         summary=summary(tally, span),
         warnings=told.problems,
         errors=(problem(silent),) if silent else (),
-        next=next_commands(kept, tally, span),
+        next=next_commands(kept, tally, options.window(span)),
         ids=tuple(found.payment.id for found in kept if not found.acknowledged),
         exit_code=Unreachable.code if silent else NOT_WELL if tally.findings else OK,
     )

@@ -87,7 +87,8 @@ def _sections(
     apart = f", but for {len(found.acknowledged)} acknowledged" if found.acknowledged else ""
     head: Line = Cell(f"Every payment of the window has exactly one purchase{apart}.", Tone.GOOD)
     if found.lacking:
-        head = Cell(f"No certificate: {len(found.lacking)} payments do not have exactly one purchase.", Tone.BAD)
+        do = "payment does" if len(found.lacking) == 1 else "payments do"
+        head = Cell(f"No certificate: {len(found.lacking)} {do} not have exactly one purchase.", Tone.BAD)
     elif found.undecided:
         head = Cell("No certificate: whether acknowledgements still stand is unknown.", Tone.WARN)
     logs = "unknown"
@@ -97,10 +98,10 @@ def _sections(
             for tp, lag in sorted(offsets.lags.items())
         )
     facts = [
-        ("paid", f"{format_time(span.since, zone)} to {format_time(span.until, zone)} (not included)"),
+        ("paid", f"from {format_time(span.since, zone)} to before {format_time(span.until, zone)}"),
         ("database", f"{here.label} ({here.system_identifier or 'identifier unknown'})"),
         ("payments", f"in {payments.label}; {found.payments} succeeded, {money}"),
-        ("with one", f"{found.with_one_purchase} have exactly one purchase"),
+        ("with one", f"{found.with_one_purchase} of them have exactly one purchase"),
         ("apart", f"{len(found.acknowledged)} acknowledged by a person"),
         ("trouble", ", ".join(f"{n} {kind}" for kind, n in found.trouble.items()) or "none behind their purchases"),
         ("kafka", f"cluster {cluster or 'unknown'}; committed/log end: {logs}"),
@@ -114,7 +115,7 @@ def _sections(
         for f in found.acknowledged
         if f.word is not None
     ]
-    sections: list[Table | Text] = [Text(tuple(lines))]
+    sections: list[Table | Text] = [Text(tuple(lines), wrap=True)]
     if not found.holds:
         against = (*found.lacking, *found.undecided)
         left = len(against) - SHOWN

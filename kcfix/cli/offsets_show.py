@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kcfix.cli.offsets_move import containers, move_sources
@@ -22,14 +23,15 @@ from kcfix.services import Services
 COLUMNS = (
     Column("PARTITION"),
     Column("COMMITTED", right=True),
-    Column("LAG", right=True),
-    Column("STANDS ON"),
+    Column("LAG", right=True, priority=1),
+    Column("RECORD", right=True),
     Column("PAYMENT"),
-    Column("START", right=True, priority=2),
-    Column("END", right=True, priority=2),
+    Column("STATE", priority=2),
+    Column("START", right=True, priority=3),
+    Column("END", right=True, priority=3),
 )
 FAILURES = 3
-"""What was seen to fail at an offset, the newest of it."""
+"""Kinds of failures at an offset that are shown, the newest ones."""
 
 
 def show_groups(groups: tuple[str, ...], topics: tuple[TopicChoice, ...], services: Services) -> View:
@@ -51,7 +53,7 @@ def show_groups(groups: tuple[str, ...], topics: tuple[TopicChoice, ...], servic
     unwell = any(_unwell(s) for s in standings)
     return View(
         schema="offsets",
-        sections=tuple(section for one in found for section in _sections(one, services)),
+        sections=(_answer(found), *(section for one in found for section in _sections(one, services))),
         data=[standing_row(one.group.group_id, s) for one in found for s in one.partitions],
         summary={
             "groups": [
@@ -87,7 +89,7 @@ def _sections(found: GroupStanding, services: Services) -> list[Section]:
     sections: list[Section] = [Table(COLUMNS, rows, title=group_line(found.group))]
     told = [line for s in found.partitions for line in _told(s, services)]
     if told:
-        sections.append(Text(tuple(told)))
+        sections.append(Text(tuple(told), wrap=True))
     passed = [s.passed for s in found.partitions if s.passed is not None and s.passed.unsettled_count]
     title = "without a usable committed offset: a start at latest skips them, or has skipped them"
     if table := passages_table(title, passed):
@@ -97,45 +99,77 @@ def _sections(found: GroupStanding, services: Services) -> list[Section]:
 
 def _row(s: Standing) -> tuple[Cell | str | int | None, ...]:
     lag = s.lag
-    if lag.unprotected:
-        stands = Cell("nothing: the log end at a start", Tone.WARN)
-    elif s.record is None:
-        stands = Cell("the log end" if s.error is None else "unknown", Tone.DIM)
-    else:
-        stands = Cell(f"{s.record.offset} {s.event_type or 'undecodable'}", Tone.BAD if s.stuck else Tone.PLAIN)
-    payment = s.message.payment_id if s.message is not None else None
     return (
         str(s.partition),
         lag.committed_offset,
         lag.lag_records,
-        stands,
-        payment,
+        s.record.offset if s.record is not None else None,
+        s.message.payment_id if s.message is not None else None,
+        _state(s),
         lag.log_start_offset,
         lag.log_end_offset,
+    )
+
+
+def _state(s: Standing) -> Cell:
+    if s.stuck:
+        return Cell("STUCK", Tone.BAD)
+    if s.error is not None:
+        return Cell("UNKNOWN", Tone.BAD)
+    if s.lag.unprotected:
+        return Cell("UNPROTECTED", Tone.BAD if _unwell(s) else Tone.WARN)
+    return Cell("READ TO THE END" if s.record is None else "WAITING")
+
+
+def _answer(found: Sequence[GroupStanding]) -> Text:
+    """What is wrong, first: the rest is its proof."""
+    standings = [s for one in found for s in one.partitions]
+    lines: list[Line] = []
+    for s in standings:
+        if s.stuck and s.record is not None:
+            behind = (s.lag.lag_records or 1) - 1
+            wait = f"; {behind} more wait behind it" if behind else ""
+            lines.append((Cell(f"{s.partition} stands still", Tone.BAD), f" at offset {s.record.offset}{wait}"))
+        if s.passed is not None and s.passed.unsettled_count:
+            count = s.passed.unsettled_count
+            what = f"{count} unsettled message{'s' * (count != 1)}"
+            lines.append((Cell(f"{s.partition} is unprotected", Tone.BAD), f": a start skips {what}, or has skipped"))
+        if s.error is not None:
+            lines.append((Cell(f"{s.partition} is unknown", Tone.BAD), f": {s.error}"))
+    return Text(
+        tuple(lines) or ("No partition stands still, and no unprotected one holds an unsettled message.",), wrap=True
     )
 
 
 def _told(s: Standing, services: Services) -> list[Line]:
     """What is known of the record that it stands on, and of those that it passed and that were seen to fail."""
     lines: list[Line] = []
-    if s.error is not None:
-        lines.append((Cell("unknown: ", Tone.BAD), f"{s.partition}: {s.error}"))
-    if s.record is not None and (s.stuck or s.message is not None):
-        state = f": {s.message.effect}, {s.message.reason}" if s.message is not None else ""
+    if s.record is not None:
+        what = s.event_type or "no event"
         when = f" of {format_time(s.record.timestamp, services.zone)}" if s.record.timestamp else ""
-        lines.append(f"{s.partition} offset {s.record.offset}{when}{state}")
-        lines += [_failure(text) for text in s.failures_of(s.record.offset)[-FAILURES:]]
+        lines.append(f"{s.partition} offset {s.record.offset}: {what}{when}")
+        if s.message is not None:
+            lines.append(
+                (Cell(f"  {s.message.effect.lower()}: ", Tone.BAD if s.message.stops else Tone.DIM), s.message.reason)
+            )
+        lines += _failures(s.failures_of(s.record.offset))
     if s.passed is not None:
         for message in s.passed.unsettled:
-            seen = s.failures_of(message.offset)
-            if seen:
+            if seen := s.failures_of(message.offset):
                 lines.append(f"{s.partition} offset {message.offset} was passed after it failed")
-                lines += [_failure(text) for text in seen[-FAILURES:]]
+                lines += _failures(seen)
     return lines
 
 
-def _failure(text: str) -> Line:
-    return (Cell("  failed: ", Tone.BAD), text)
+def _failures(seen: Sequence[str]) -> list[Line]:
+    """Each failure once, with how often it was seen; the newest kinds of it."""
+    counts = Counter(seen)
+    newest = list(dict.fromkeys(reversed(seen)))[:FAILURES]
+    return [_failure(text, counts[text]) for text in reversed(newest)]
+
+
+def _failure(text: str, count: int) -> Line:
+    return (Cell("  failed: ", Tone.BAD), text, Cell(f" ({count} times)", Tone.DIM) if count > 1 else "")
 
 
 def _way_out(found: GroupStanding, services: Services) -> list[str]:

@@ -50,11 +50,11 @@ def move_view(
     return View(
         schema="offsets-move",
         sections=(
-            Text(_head(plan)),
+            Text(_head(plan), wrap=True),
             _table(plan, done, applied=applied),
             *_messages(plan),
-            Text(tuple(_how(m) for m in plan.moves if m.place.offset is not None or m.changes)),
-            Text(_summary(plan, done, services, applying=applying, run_id=run_id)),
+            Text(tuple(_how(m) for m in plan.moves if m.place.offset is not None or m.changes), wrap=True),
+            Text(_summary(plan, done, services, told=exit_code == 0, applying=applying, run_id=run_id), wrap=True),
         ),
         data=[move_row(plan, move, done.get(move.partition)) for move in plan.moves],
         summary={
@@ -72,7 +72,7 @@ def move_view(
             "offsets_expire_at": plan.expires_at,
         },
         warnings=(*plan.halted, *plan.notes, *warnings),
-        errors=() if applying else _problems(plan, done),
+        errors=_problems(plan, done) if exit_code else (),
         next=() if applying else _next(plan, words, done, services, run_id, applied=applied),
         ids=tuple(str(m.partition) for m in plan.changing),
         exit_code=exit_code,
@@ -172,11 +172,12 @@ def _summary(
     done: Mapping[TopicPartition, MoveResult],
     services: Services,
     *,
+    told: bool,
     applying: bool,
     run_id: str | None,
 ) -> tuple[Line, ...]:
-    lines: list[Line] = [(Cell("refused: ", Tone.BAD), no.reason) for no in plan.refusals]
-    lines += [(Cell("unknown: ", Tone.BAD), text) for text in plan.unknown]
+    """`told`: with reasons that are no errors of this run; else they are said on standard error."""
+    lines: list[Line] = [(Cell("refused: ", Tone.BAD), no.reason) for no in plan.refusals] if told else []
     lines += [
         (Cell(f"{r.outcome}: ", Tone.BAD), f"{tp}: {r.text}")
         for tp, r in sorted(done.items())
@@ -223,7 +224,9 @@ def _next(
     again = shlex.join(["kcfix", "offsets", *words])
     if not applied:
         more = " --apply" + (" --reason why" if services.settings.protected and "--reason" not in words else "")
-        return (*_hints(plan.refusals), *((again + more,) if plan.changing or plan.refusals else ()))
+        if plan.refusals:
+            return (*_hints(plan.refusals), again)
+        return (again + more,) if plan.changing else ()
     commands = [*_hints(plan.refusals)]
     if any(r.outcome is not MoveOutcome.MOVED for r in done.values()):
         commands.append(again)
@@ -235,8 +238,7 @@ def _next(
 
 
 def _hints(refusals: Sequence[No]) -> tuple[str, ...]:
-    """The hints that are commands; the others stand beside their reasons."""
-    return tuple(dict.fromkeys(no.hint for no in refusals if no.hint and no.hint.startswith(("kcfix ", "docker "))))
+    return tuple(dict.fromkeys(no.hint for no in refusals if no.hint))
 
 
 def _problems(plan: MovePlan, done: Mapping[TopicPartition, MoveResult]) -> tuple[Problem, ...]:

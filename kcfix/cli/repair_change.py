@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kcfix.cli.guards import same_system, unguarded
 from kcfix.cli.preview import show_plan
 from kcfix.cli.repair_options import Options
-from kcfix.cli.repair_view import plan_view, result_view
+from kcfix.cli.repair_view import money_of, plan_view, result_view
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_apply import Applying
 from kcfix.core.repair_codes import applied_code
@@ -148,7 +148,7 @@ def _question(chosen: Sequence[Step], plan: RepairPlan, options: Options) -> str
     counts = ", ".join(f"{n} {action.lower()}" for action, n in sorted(Counter(s.action for s in chosen).items()))
     left = len(plan.changing) - len(chosen)
     rest = f" The {left} newest are left (--max {options.limit})." if left else ""
-    return f"Change {len(chosen)} payment{'s' if len(chosen) != 1 else ''}: {counts}.{rest}"
+    return f"Change {len(chosen)} payment{'s' if len(chosen) != 1 else ''}, {money_of(chosen)}: {counts}.{rest}"
 
 
 def _counts(results: Mapping[PaymentId, Result]) -> dict[str, int]:

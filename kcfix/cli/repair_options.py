@@ -52,6 +52,8 @@ class Options:
     """Younger payments are on their way, and left alone."""
     plan_file: str | None = None
     """Where to write the plan."""
+    applied_plan: str | None = None
+    """The file of the plan that is applied."""
 
     @property
     def wishes(self) -> Wishes:

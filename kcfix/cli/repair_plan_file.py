@@ -85,6 +85,7 @@ def apply_plan(name: str, options: Options, services: Services, *, dry_run: bool
         announce_later=file.wishes.announce_later,
         overdue=file.wishes.overdue,
         limit=max(1, len(file.steps)) if most is None else most,
+        applied_plan=name,
         reason=options.reason or file.reason,
         course_id=file.ruling.course_id if file.ruling else None,
         tier=file.ruling.tier if file.ruling else None,

@@ -10,7 +10,7 @@ from kcfix.cli.money import amount
 from kcfix.cli.repair_next import TOLD, next_commands
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_rows import malformed_row, repair_row
-from kcfix.core.capture import capture_unproven
+from kcfix.cli.repair_told import told, word
 from kcfix.core.payments import PaymentId
 from kcfix.core.repair_follow import Followed
 from kcfix.core.repair_plan import Action, RepairPlan, Step
@@ -23,14 +23,6 @@ from kcfix.services import Services
 
 LONGEST = 60
 """Letters of a word that is no id which a table shows; a UUID has 36."""
-
-_TONES = {
-    Action.NOTHING: Tone.GOOD,
-    Action.WAIT: Tone.WARN,
-    Action.REFUSE: Tone.WARN,
-    Action.UNKNOWN: Tone.BAD,
-    Action.NOT_FOUND: Tone.BAD,
-}
 
 
 def plan_view(
@@ -86,30 +78,18 @@ def _view(
     saved: int | None = None,
     followed: Mapping[PaymentId, Followed] = MappingProxyType({}),
 ) -> View:
-    columns = (
-        Column("PAYMENT"),
-        Column("VERDICT"),
-        Column("OUTCOME" if applied else "ACTION"),
-        Column("PAID", priority=1),
-        Column("AMOUNT", right=True, priority=2),
-        Column("STUDENT", priority=4),
-        Column("COURSE", priority=3),
-    )
-    rows = [_row(step, results.get(step.payment_id), services) for step in plan.steps]
-    rows += [
-        (_short(word), Cell("NOT_FOUND", Tone.BAD), Cell("NOT_FOUND", Tone.BAD), None, None, None, None)
-        for word in malformed
-    ]
-    sections: list[Table | Text] = [Table(columns, tuple(rows), empty="no payment was given")]
-    told = _told(plan, results, followed)
-    if told:
-        sections.append(Text(told))
-    lines = _summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)
+    alone = len(plan.steps) == 1 and not malformed
+    sections: list[Table | Text] = [] if alone else [_table(plan, results, malformed, services, applied=applied)]
+    lines = told(plan, results, followed, services, alone=alone, applied=applied)
+    if lines:
+        sections.append(Text((*(() if alone else ("",)), *lines), wrap=True))
+    ending = _summary_lines(plan, results, malformed, options, applied=applied, run_id=run_id)
     if saved is not None:
-        lines = (*lines, f"The plan, {saved} payment{'s' if saved != 1 else ''}, is in {options.plan_file}.")
-    sections.append(Text(lines))
+        plan_of = f"{saved} payment{'s' if saved != 1 else ''}" if saved else "which is empty"
+        ending = (*ending, f"The plan, {plan_of}, is in {options.plan_file}.")
     if followed:
-        sections.append(Text(_arrivals(followed)))
+        ending = (*ending, *_arrivals(followed))
+    sections.append(Text(("", *ending), wrap=True))
     data = [repair_row(s, results.get(s.payment_id), followed.get(s.payment_id)) for s in plan.steps]
     data += [malformed_row(word) for word in malformed]
     return View(
@@ -126,6 +106,37 @@ def _view(
         errors=_silent(plan, results),
         exit_code=exit_code,
         changed=any(r.changed for r in results.values()),
+    )
+
+
+def _table(
+    plan: RepairPlan,
+    results: Mapping[PaymentId, Result],
+    malformed: Sequence[str],
+    services: Services,
+    *,
+    applied: bool,
+) -> Table:
+    """One row a payment; columns of which nothing is known are left out."""
+    columns = (
+        Column("PAYMENT"),
+        Column("VERDICT"),
+        Column("OUTCOME" if applied else "ACTION"),
+        Column("PAID", priority=1),
+        Column("AMOUNT", right=True, priority=2),
+        Column("STUDENT", priority=4),
+        Column("COURSE", priority=3),
+    )
+    rows = [_row(step, results.get(step.payment_id), services, applied=applied) for step in plan.steps]
+    rows += [
+        (_short(word), Cell("NOT_FOUND", Tone.BAD), Cell("NOT_FOUND", Tone.BAD), None, None, None, None)
+        for word in malformed
+    ]
+    kept = [i for i, column in enumerate(columns) if not column.priority or any(row[i] is not None for row in rows)]
+    return Table(
+        tuple(columns[i] for i in kept),
+        tuple(tuple(row[i] for i in kept) for row in rows),
+        empty="no payment was given",
     )
 
 
@@ -147,15 +158,12 @@ def _silent(plan: RepairPlan, results: Mapping[PaymentId, Result]) -> tuple[Prob
     return tuple(Problem(Unreachable.code, Unreachable.kind, message) for message in said)
 
 
-def _row(step: Step, result: Result | None, services: Services) -> tuple[Cell | str | None, ...]:
+def _row(step: Step, result: Result | None, services: Services, *, applied: bool) -> tuple[Cell | str | None, ...]:
     payment = step.facts.payment if step.facts else None
-    done: Cell | str = Cell(step.action, _TONES.get(step.action, Tone.STRONG))
-    if result is not None:
-        done = Cell(result.outcome, Tone.GOOD if result.outcome is Outcome.SETTLED else Tone.BAD)
     return (
         step.payment_id,
         Cell(step.verdict.kind, Tone.GOOD if step.verdict.kind is VerdictKind.PURCHASED else Tone.PLAIN),
-        done,
+        word(step, result, applied=applied),
         format_time(payment.paid_at, services.zone) if payment else None,
         amount(payment.amount_minor, payment.currency) if payment else None,
         payment.student_id if payment else None,
@@ -174,39 +182,6 @@ def _stuck(followed: Mapping[PaymentId, Followed]) -> tuple[str, ...]:
     return (f"kcfix trace {' '.join(stuck)}",) if 0 < len(stuck) <= TOLD else ()
 
 
-def _told(
-    plan: RepairPlan, results: Mapping[PaymentId, Result], followed: Mapping[PaymentId, Followed]
-) -> tuple[Line, ...]:
-    if len(plan.steps) > TOLD:
-        return (f"The reasons of {len(plan.steps)} payments are in `-o json`; give fewer ids to read them here.",)
-    lines: list[Line] = []
-    for step in plan.steps:
-        detail = f" ({step.verdict.detail.replace('_', ' ')})" if step.verdict.detail else ""
-        lines.append(((Cell(step.payment_id, Tone.STRONG)), f"  {step.verdict.kind}{detail}"))
-        lines.append(f"  is      {step.verdict.reason}")
-        lines += [f"  also    {fact}" for fact in step.verdict.also]
-        payment = step.facts.payment if step.facts else None
-        if step.action.changes and payment is not None and (unproven := capture_unproven(payment)):
-            lines.append(f"  money   capture unproven: {unproven}; the provider's dashboard tells")
-        result = results.get(step.payment_id)
-        lines.append(f"  {'did ' if result else 'plan'}    {result.text if result else _planned(step)}")
-        if step.payment_id in followed:
-            lines.append(f"  then    {followed[step.payment_id].text}")
-        if result is None:
-            lines += [f"  note    {note}" for note in step.notes]
-    return tuple(lines)
-
-
-def _planned(step: Step) -> str:
-    left = {
-        Action.NOTHING: "nothing: ",
-        Action.WAIT: "nothing: ",
-        Action.REFUSE: "left alone: ",
-        Action.UNKNOWN: "left alone: ",
-    }
-    return left.get(step.action, "") + step.why
-
-
 def _summary(
     plan: RepairPlan,
     results: Mapping[PaymentId, Result],
@@ -215,10 +190,6 @@ def _summary(
     applied: bool,
     run_id: str | None,
 ) -> dict[str, object]:
-    money: dict[str, int] = defaultdict(int)
-    for step in plan.changing:
-        if step.facts and step.facts.payment:
-            money[step.facts.payment.currency] += step.facts.payment.amount_minor
     return {
         "applied": applied,
         "run_id": run_id,
@@ -226,7 +197,7 @@ def _summary(
         "verdicts": dict(Counter(str(s.verdict.kind) for s in plan.steps)),
         "actions": dict(Counter(str(s.action) for s in plan.steps)),
         "outcomes": dict(Counter(str(r.outcome) for r in results.values())),
-        "amount_minor_to_settle": dict(money),
+        "amount_minor_to_settle": _minor(plan.changing),
     }
 
 
@@ -241,20 +212,41 @@ def _summary_lines(
 ) -> tuple[Line, ...]:
     lines: list[Line] = []
     if malformed:
-        lines.append(f"{len(malformed)} of the ids given are no payment ids.")
+        are = "is no payment id" if len(malformed) == 1 else "are no payment ids"
+        lines.append(f"{len(malformed)} of the ids given {are}.")
+    others = Counter(s.action for s in plan.steps if not s.action.changes)
+    left = f" Left alone: {_counted(others)}." if others else ""
+    beyond = max(0, len(plan.changing) - options.limit)
+    changed = "" if options.apply else " Nothing was changed."
     if applied and results:
-        text = ", ".join(f"{n} {outcome}" for outcome, n in Counter(r.outcome for r in results.values()).items())
-        lines.append(f"Applied: {text}. Journal: run {run_id}.")
+        outcomes = Counter(r.outcome for r in results.values())
+        lines.append(f"Applied: {_counted(outcomes)}.{left} Journal: run {run_id}.")
     elif applied:
-        lines.append("Nothing was changed.")
+        lines.append(f"Nothing was changed.{left}")
     elif plan.changing:
-        text = ", ".join(f"{n} {action}" for action, n in Counter(s.action for s in plan.changing).items())
-        left = max(0, len(plan.changing) - options.limit)
-        end = "" if options.apply else " Nothing was changed."
-        lines.append(f"Planned: {text}.{f' {left} beyond --max would be left.' if left else ''}{end}")
+        actions = Counter(s.action for s in plan.changing)
+        more = f" {beyond} beyond --max would be left." if beyond else ""
+        lines.append(f"Planned: {_counted(actions)}, for {money_of(plan.changing)}.{more}{left}{changed}")
     else:
-        lines.append("Nothing to be changed by kcfix. Nothing was changed.")
+        lines.append(f"Nothing for kcfix to do.{left}{changed}")
     return tuple(lines)
+
+
+def _counted(counts: Mapping[Action, int] | Mapping[Outcome, int]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in counts.items())
+
+
+def money_of(steps: Sequence[Step]) -> str:
+    """What was paid with these payments, by currency."""
+    return ", ".join(amount(minor, currency) for currency, minor in sorted(_minor(steps).items())) or "nothing"
+
+
+def _minor(steps: Sequence[Step]) -> dict[str, int]:
+    money: dict[str, int] = defaultdict(int)
+    for step in steps:
+        if step.facts and step.facts.payment:
+            money[step.facts.payment.currency] += step.facts.payment.amount_minor
+    return dict(money)
 
 
 def _ids(plan: RepairPlan, results: Mapping[PaymentId, Result], *, applied: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone
 
 def details(told: Told, zone: tzinfo | None) -> list[Section]:
     """The further sections of one story."""
-    return [Text(_records(told, zone), title="records"), Text(_lines(told), title="log lines"), _where(told)]
+    return [Text(_records(told, zone), title="records", wrap=True), Text(_lines(told), title="log lines"), _where(told)]
 
 
 def _records(told: Told, zone: tzinfo | None) -> tuple[Line, ...]:

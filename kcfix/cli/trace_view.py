@@ -16,12 +16,14 @@ from kcfix.core.prognosis import Heals
 from kcfix.core.stages import StageState
 from kcfix.core.times import format_duration, format_time
 from kcfix.core.verdict import VerdictKind
-from kcfix.errors import NotFound, Unreachable, worst_code
+from kcfix.errors import KcfixError, NotFound, Unreachable, worst_code
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View
 from kcfix.services import Services
 
 TOLD = 5
 """As many payments are told of in full; of more there is a row each, and all in `-o json`."""
+NAMED = 20
+"""Payments that one command names."""
 ROOMY = 120
 """Columns of a terminal from which the source of a moment has a column of its own."""
 
@@ -61,6 +63,7 @@ def trace_view(
             sections += [Text(("",))] if sections else []
             sections += _sections(one, services)
     if malformed:
+        sections += [Text(("",))] if sections else []
         sections.append(Text(tuple(f"{word[:60]}  NOT_FOUND  no payment has such an id" for word in malformed)))
     if not sections:
         sections.append(Text(("no payment was given",)))
@@ -81,10 +84,23 @@ def trace_view(
         summary={"payments": len(codes), "verdicts": dict(verdicts), "scanned_offsets": scanned_offsets},
         warnings=(*warnings, *_silent(told, "docker", "journal")),
         errors=tuple(Problem(Unreachable.code, Unreachable.kind, text) for text in _silent(told, "database", "kafka")),
-        next=tuple(dict.fromkeys(command for one in told for command in one.prognosis.commands)),
+        next=_next(told),
         ids=tuple(str(kind) if alone else f"{id} {kind}" for id, kind in quiet),
         exit_code=worst_code(codes),
     )
+
+
+def _next(told: Sequence[Told]) -> tuple[str, ...]:
+    """The commands of all stories, each once; the plain repairs as one, which takes many ids."""
+    commands = dict.fromkeys(command for one in told for command in one.prognosis.commands)
+    repairs = [f"kcfix repair {one.story.payment_id}" for one in told]
+    plain = [command for command in repairs if command in commands]
+    if len(plain) > 1:
+        for command in plain:
+            commands.pop(command, None)
+        ids = dict.fromkeys(command.rpartition(" ")[2] for command in plain)
+        commands[f"kcfix repair {' '.join(ids)}" if len(ids) <= NAMED else "kcfix missing"] = None
+    return tuple(commands)
 
 
 def _silent(told: Sequence[Told], *systems: str) -> tuple[str, ...]:
@@ -112,7 +128,7 @@ def _overview(told: Sequence[Told]) -> Table:
                 one.story.payment_id,
                 Cell(one.story.verdict.kind, _tone(one)),
                 format_duration(one.waited),
-                one.prognosis.heals,
+                _HEALS[one.prognosis.heals],
                 one.maker.maker if one.maker else None,
             )
             for one in told
@@ -128,34 +144,39 @@ def _tone(told: Told) -> Tone:
 def _sections(told: Told, services: Services) -> list[Section]:
     zone, width = services.zone, services.style().width
     roomy = width is None or width >= ROOMY
-    sections: list[Section] = [Text(_headline(told, zone))]
+    sections: list[Section] = [Text(_headline(told, services), wrap=True)]
     day = _day(told, zone)
     if told.stages:
         sections.append(_stages(told, day, zone))
-    sections.append(_timeline(told, day, zone, roomy=roomy))
-    sections.append(Text(_searched(told, verbose=services.verbosity > 0)))
+    if len(told.timeline.moments) > 1:  # more than the moment of this look
+        sections.append(_timeline(told, day, zone, roomy=roomy))
+    sections.append(Text(_searched(told, verbose=services.verbosity > 0), wrap=True))
     if services.verbosity:
         sections += details(told, zone)
     return sections
 
 
-def _headline(told: Told, zone: tzinfo | None) -> tuple[Line, ...]:
-    story, verdict, foretold = told.story, told.story.verdict, told.prognosis
+def _headline(told: Told, services: Services) -> tuple[Line, ...]:
+    story, verdict, foretold, zone = told.story, told.story.verdict, told.prognosis, services.zone
     detail = f" ({verdict.detail.replace('_', ' ')})" if verdict.detail else ""
     lines: list[Line] = [(Cell(story.payment_id, Tone.STRONG), "  ", Cell(f"{verdict.kind}{detail}", _tone(told)))]
     lines.append(f"  is        {verdict.reason}")
     lines += [f"  also      {fact}" for fact in verdict.also]
+    if verdict.kind is VerdictKind.NOT_FOUND and (database := _payments_database(services)):
+        lines.append(f"  asked     {database}")
     payment = story.payment
     if payment is not None:
         paid = format_time(payment.paid_at, zone)
         what = amount(payment.amount_minor, payment.currency)
-        tier = f", tier {payment.tier}" if payment.tier else ""
-        lines.append(f"  paid      {what}{tier}, {paid}" if payment.succeeded else f"  created   {what}, {paid}")
+        tier = f", tier {payment.tier}" if payment.tier and payment.succeeded else ""
+        word = "paid   " if payment.succeeded or payment.confirmed_at else "created"
+        lines.append(f"  {word}   {what}{tier}, {paid}")
     lines.append(f"  customer  {foretold.means}")
     if told.waited is not None:
         end = " so far, without a purchase" if told.still_waiting else " from the payment to its purchase"
         lines.append(f"  waited    {format_duration(told.waited)}{end}")
-    lines.append(f"  heals     {_HEALS[foretold.heals]}: {foretold.how}")
+    if foretold.heals is not Heals.SETTLED:
+        lines.append(f"  heals     {_HEALS[foretold.heals]}: {foretold.how}")
     if foretold.deadline is not None:
         lines.append(f"  until     {format_time(foretold.deadline, zone)}: {foretold.deadline_reason}")
     elif foretold.deadline_reason is not None:
@@ -166,6 +187,14 @@ def _headline(told: Told, zone: tzinfo | None) -> tuple[Line, ...]:
         who = f"{maker.maker}{f' ({maker.name})' if maker.name else ''}{doubt}"
         lines.append(f"  made by   {who}: {maker.because}")
     return tuple(lines)
+
+
+def _payments_database(services: Services) -> str | None:
+    """The database that was asked for payments; None where it does not answer any more."""
+    try:
+        return services.database.payments_identity().label
+    except KcfixError:
+        return None
 
 
 def _day(told: Told, zone: tzinfo | None) -> datetime:
@@ -204,7 +233,8 @@ def _timeline(told: Told, day: datetime, zone: tzinfo | None, *, roomy: bool) ->
     for moment, gap in zip(told.timeline.moments, told.timeline.gaps, strict=True):
         until = f", until {short_time(moment.until, day, zone)}" if moment.until else ""
         text = moment.text + until
-        what = Cell(text if roomy else f"{moment.source}: {text}", Tone.PLAIN if moment.sure else Tone.DIM)
+        of = f"{moment.source} {text}" if text.startswith("offset ") else f"{moment.source}: {text}"
+        what = Cell(text if roomy else of, Tone.PLAIN if moment.sure else Tone.DIM)
         row = (short_time(moment.at, day, zone), _gap(gap), *((moment.source,) if roomy else ()), what)
         rows.append(row)
     notes = tuple(f"no time is recorded: {u.source}: {u.text}" for u in told.timeline.undated)
@@ -228,5 +258,9 @@ def _searched(told: Told, *, verbose: bool) -> tuple[Line, ...]:
         if count:
             parts.append(f"{count} {name}" if system in ("kafka", "docker") else name)
     lines: list[Line] = [f"searched: {', '.join(parts) or 'nothing'}{'' if verbose else ' (-v: where)'}"]
-    lines += [(Cell("unknown: ", Tone.WARN), text) for text in told.unknown]
+    places: dict[str, list[str]] = {}
+    for k in looked:
+        if k.error is not None:
+            places.setdefault(k.error, []).append(k.what)
+    lines += [(Cell("unknown: ", Tone.WARN), f"{', '.join(whats)}: {error}") for error, whats in places.items()]
     return tuple(lines)

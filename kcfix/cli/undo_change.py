@@ -87,7 +87,8 @@ def _still_same(undo: Undo, fresh: Undo, results: dict[str, UndoResult]) -> list
             continue
         became = {UndoAction.NOTHING: UndoOutcome.UNDONE, UndoAction.UNKNOWN: UndoOutcome.FAILED}
         outcome = became.get(again.action, UndoOutcome.REFUSED)
-        text = f"since the plan was made it became {again.action}: {again.why}"
+        became_what = "another one" if again.action is step.action else again.action
+        text = f"since the plan was made it became {became_what}: {again.why}"
         results[step.step_id] = UndoResult(step.step_id, outcome, text)
     return going
 

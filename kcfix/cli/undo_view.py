@@ -22,6 +22,8 @@ NAMED = 20
 SENT = ("announce", "replay")
 """Kinds of steps that send a message."""
 
+NOTHING_LEFT = "There is nothing to undo. Nothing was changed."
+
 _TONES = {UndoAction.NOTHING: Tone.DIM, UndoAction.CANNOT: Tone.WARN, UndoAction.UNKNOWN: Tone.BAD}
 
 Results = Mapping[str, UndoResult]
@@ -70,10 +72,10 @@ def undo_view(
     return View(
         schema="undo",
         sections=(
-            Text(_run_lines(undo.run, services)),
+            Text(_run_lines(undo.run, services), wrap=True),
             Table(columns, rows, empty="the run began no step: there is nothing to undo"),
-            *((Text(_told(undo.steps, done)),) if undo.steps else ()),
-            Text(_summary_lines(undo, done, applied=applied, applying=applying, run_id=run_id)),
+            *((Text(("", *_told(undo.steps, done)), wrap=True),) if undo.steps else ()),
+            Text(("", *_summary_lines(undo, done, applied=applied, applying=applying, run_id=run_id)), wrap=True),
         ),
         data=[undo_row(step, done.get(step.step_id)) for step in undo.steps],
         summary={
@@ -143,20 +145,22 @@ def _summary_lines(
     lines: list[Line] = []
     if undo.gone_out:
         were = "message was" if undo.gone_out == 1 else "messages were"
-        lines.append(
-            Cell(f"{undo.gone_out} {were} sent, or may have been: no undo calls that back.", Tone.WARN),
-        )
+        lines.append(Cell(f"{undo.gone_out} {were} sent, or may have been, and can't be called back.", Tone.WARN))
     if applied and run_id is not None:
         text = ", ".join(f"{n} {outcome}" for outcome, n in Counter(r.outcome for r in results.values()).items())
         lines.append(f"Applied: {text}. Journal: run {run_id}.")
     elif any(s.action is UndoAction.UNKNOWN for s in undo.steps) and not undo.changing:
         lines.append("What can be undone is not known. Nothing was changed.")
     elif not undo.changing:
-        lines.append("Nothing to be undone by kcfix. Nothing was changed.")
+        lines.append("Nothing of this run can be undone. Nothing was changed." if _in_the_way(undo) else NOTHING_LEFT)
     else:
         text = ", ".join(f"{n} {action}" for action, n in Counter(s.action for s in undo.changing).items())
         lines.append(f"Planned: {text}.{'' if applying else ' Nothing was changed.'}")
     return tuple(lines)
+
+
+def _in_the_way(undo: Undo) -> bool:
+    return any(s.action is UndoAction.CANNOT for s in undo.steps)
 
 
 def _next(undo: Undo, results: Results, services: Services, *, applied: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from kcfix.core.missing import AHEAD, Span
 from kcfix.core.times import parse_time
@@ -34,7 +34,12 @@ def window(since: str, until: str | None, overdue: timedelta, services: Services
 
 def window_words(span: Span) -> list[str]:
     """The options that name this very window, to be pasted."""
-    return ["--since", span.since.isoformat(), "--until", span.until.isoformat()]
+    return ["--since", pasted(span.since), "--until", pasted(span.until)]
+
+
+def pasted(moment: datetime) -> str:
+    """The time as an option takes it, to the millisecond, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _to_millisecond(moment: datetime) -> datetime:

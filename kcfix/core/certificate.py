@@ -54,6 +54,7 @@ def certificate(
     span: Span,
     words: Mapping[PaymentId, Acknowledgement],
     progress: Callable[[int], None] = lambda looked: None,
+    batch: int = BATCH,
 ) -> Certificate:
     """The statement about all succeeded payments of the span, by one pass over the tables.
 
@@ -87,7 +88,7 @@ def certificate(
                     digest.update(f"{row.payment_id} {purchase}\n".encode())
             looked += len(chunk)
             progress(looked)
-            if len(open_ones) >= BATCH:
+            if len(open_ones) >= batch:
                 told.take(judged(open_ones, database, sources, span, Tally(), words), frozenset(without))
                 open_ones = []
         told.take(judged(open_ones, database, sources, span, Tally(), words), frozenset(without))

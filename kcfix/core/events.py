@@ -82,11 +82,12 @@ class Message:
     """A record to be sent."""
 
     topic: str
-    key: bytes
+    key: bytes | None
+    """None: without a key, as some messages that were sent by hand are."""
     value: bytes
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     partition: int | None = None
-    """None: by the key, murmur2."""
+    """None: by the key, murmur2; without a key by that of an empty one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +201,11 @@ def build_message(
     return Message(
         topic=topic,
         key=correlation_id.encode(),
-        value=json.dumps({**body, "_metadata": envelope}, ensure_ascii=False, separators=(",", ":")).encode(),
-        headers=tuple((name, value.encode()) for name, value in headers.items()),
+        # Half a surrogate pair (a text that was cut in the middle of an emoji) goes out as it came in: as its escape.
+        value=json.dumps({**body, "_metadata": envelope}, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "backslashreplace"
+        ),
+        headers=tuple((name, value.encode("utf-8", "replace")) for name, value in headers.items()),
     )
 
 
@@ -216,6 +220,11 @@ class DeadLetter:
     reason: str
     payment_id: PaymentId | None
     """From the original event, else the correlation id where it is a UUID; None if neither tells."""
+    original: Mapping[str, object] | None = None
+    """The event as the worker read it, `_metadata` included; None where the letter holds none."""
+    event_id: str | None = None
+    """As the worker wrote it: the text `unknown` where the event names none."""
+    attempts: int | None = None
 
 
 def _int(value: object) -> int | None:
@@ -233,8 +242,8 @@ def parse_dead_letter(record: Record) -> DeadLetter | None:
         return None
     if not isinstance(value, dict):
         return None
-    original = value.get("originalEvent")
-    original = original if isinstance(original, dict) else {}
+    held = value.get("originalEvent")
+    original: Mapping[str, object] = held if isinstance(held, dict) else {}
     payment = parse_uuid(original.get("paymentId")) or parse_uuid(value.get("correlationId"))
     return DeadLetter(
         record=record,
@@ -243,4 +252,7 @@ def parse_dead_letter(record: Record) -> DeadLetter | None:
         original_offset=_int(value.get("originalOffset")),
         reason=str(value.get("failureReason", "")),
         payment_id=PaymentId(payment) if payment else None,
+        original=held if isinstance(held, dict) else None,
+        event_id=_text(value.get("eventId")),
+        attempts=_int(value.get("attempts")),
     )

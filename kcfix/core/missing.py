@@ -143,6 +143,7 @@ def findings(
     tally: Tally,
     words: Mapping[PaymentId, Acknowledgement] | None = None,
     progress: Progress = lambda looked: None,
+    batch: int = BATCH,
 ) -> Iterator[Finding]:
     """Every finding of the span, oldest first, in constant memory; `tally` counts along.
 
@@ -163,7 +164,7 @@ def findings(
             facts = database.facts(chunk)
             kept += [i for i in chunk if _unsettled(facts[i], span)]
             progress(tally.suspects)
-            if len(kept) >= BATCH:
+            if len(kept) >= batch:
                 yield from judged(kept, database, sources, span, tally, words or {})
                 kept = []
         yield from judged(kept, database, sources, span, tally, words or {})

@@ -238,12 +238,8 @@ def losses(moves: Iterable[Move], *, checked: bool, accept_unchecked: bool, pass
             stops = move.reread.stops
             told = "; ".join(f"offset {s.offset}{_whose(s)}: {s.reason}" for s in stops[:NAMED])
             more = f" and {move.reread.stops_count - NAMED} more" if move.reread.stops_count > NAMED else ""
-            found.append(
-                No(
-                    f"{move.partition}: the worker would read what it must not: {told}{more}",
-                    "settle what lies before them and go behind them, or name each with --reread ID",
-                )
-            )
+            told += f"{more}; go behind that, or name each with --reread"
+            found.append(No(f"{move.partition}: the worker would read what it must not: {told}"))
     return tuple(found)
 
 
@@ -255,8 +251,8 @@ def _skips(move: Move, checked: bool, accept_unchecked: bool, passes_failing: bo
         if accept_unchecked or not count:
             return None
         return No(
-            f"{move.partition}: {count} messages would be skipped, and whether they were handled can't be checked",
-            "add --accept-unchecked if they may be lost",
+            f"{move.partition}: {count} messages would be skipped, and whether they were handled can't be checked; add "
+            "--accept-unchecked if they may be lost"
         )
     if passes_failing and move.lag.unprotected:
         kept = [s for s in unnamed if s.effect is Effect.SETTLES]
@@ -266,10 +262,10 @@ def _skips(move: Move, checked: bool, accept_unchecked: bool, passes_failing: bo
     told = ", ".join(_call(s) for s in unnamed[:NAMED])
     more = f" and {count - NAMED} more" if count > NAMED else ""
     ids = " ".join(dict.fromkeys(s.payment_id for s in unnamed[:NAMED] if s.payment_id))
-    settle = f"settle them first (kcfix repair {ids}), or " if ids else ""
-    return No(
-        f"{move.partition}: unsettled messages would be skipped: {told}{more}", f"{settle}name each with --skip ID"
+    reason = (
+        f"{move.partition}: unsettled messages would be skipped: {told}{more}; settle them, or name each with --skip"
     )
+    return No(reason, f"kcfix repair {ids}" if ids else None)
 
 
 def _call(message: Settlement) -> str:

@@ -102,16 +102,22 @@ def facts_of(step: Step) -> dict[str, object]:
     return made
 
 
+_OF_THE_ACTION = ("insert.", "replay.", "announce.")
+
+
 def differences(then: Mapping[str, object], now: Mapping[str, object]) -> tuple[str, ...]:
     """Which facts are no longer as they were, one sentence each; empty where the step is the same.
+
+    Where the action is another one, what the old one would have written is not told: it only follows.
 
     >>> differences({"payment.status": "succeeded"}, {"payment.status": "refunded"})
     ('payment.status was succeeded, is refunded',)
     """
+    other = then.get("action") != now.get("action")
     return tuple(
         f"{name} was {_word(then.get(name))}, is {_word(now.get(name))}"
         for name in dict.fromkeys([*then, *now])
-        if then.get(name) != now.get(name)
+        if then.get(name) != now.get(name) and not (other and name.startswith(_OF_THE_ACTION))
     )
 
 

@@ -101,15 +101,14 @@ def _row(story: Story, flow: Flow) -> _Row:
         case VerdictKind.NO_ALLOCATION:
             logs = f"kcfix logs {flow.allocation_worker} --errors"
             means = "has the course, and no trainer"
-            if _announcement_waits(story, flow):
+            waits = _announcement_waits(story)
+            if waits:
                 how = f"the event still waits for {flow.allocation_worker}"
                 return _Row(means, Heals.ONLY_IF, how, (f"kcfix restart {flow.allocation_worker}",))
-            return _Row(
-                means,
-                Heals.NO,
-                "the allocation group has passed the event, or it is gone",
-                (logs, f"{repair} --strategy announce"),
-            )
+            gone = "the allocation group has passed the event, or it is gone"
+            how = gone if waits is False else "whether the allocation group has read the event is not known"
+            heals = Heals.NO if waits is False else Heals.UNKNOWN
+            return _Row(means, heals, how, (logs, f"{repair} --strategy announce"))
         case VerdictKind.PENDING_ALLOCATION:
             means = "has the course, and waits for a trainer"
             how = "only if a trainer becomes free and somebody allocates one"
@@ -122,7 +121,10 @@ def _row(story: Story, flow: Flow) -> _Row:
             return _Row("has what was paid for", Heals.SETTLED, "nothing to do")
         case VerdictKind.POISON:
             how = "the worker fails on the message each time, and stands still at it"
-            return _Row(NOTHING_GOT, Heals.NO, how, (f"kcfix logs {flow.purchase_worker} --errors", repair), True)
+            logs = f"kcfix logs {flow.purchase_worker} --errors"
+            return _Row(
+                NOTHING_GOT, Heals.NO, how, (logs, repair, f"kcfix offsets --group {flow.purchase_group}"), True
+            )
         case VerdictKind.BAD_TIER | VerdictKind.UNKNOWN_COURSE:
             return _Row(NOTHING_GOT, Heals.NO, "the worker would fail on it, or guess; a person must say", (repair,))
         case VerdictKind.BLOCKED:
@@ -134,7 +136,7 @@ def _row(story: Story, flow: Flow) -> _Row:
             if worker.may_replay:
                 how = f"{flow.purchase_worker} is {worker.summary} and has still to read it"
                 return _Row("paid, and waits for the purchase", Heals.YES, how, (f"kcfix trace {id}",), True)
-            how = f"only if {flow.purchase_worker} reads it: it is {worker.summary} now"
+            how = f"only if {flow.purchase_worker} reads it, which is {worker.summary} now"
             return _Row(NOTHING_GOT, Heals.ONLY_IF, how, (restart,), True)
         case VerdictKind.AT_RISK:
             how = "a plain start of the worker skips it for good; a restart by kcfix does not"
@@ -151,9 +153,10 @@ def _row(story: Story, flow: Flow) -> _Row:
             return _Row("unknown: see what did not answer", Heals.UNKNOWN, how, _asking_again(story, status))
 
 
-def _announcement_waits(story: Story, flow: Flow) -> bool:
+def _announcement_waits(story: Story) -> bool | None:
+    """Whether the allocation group has still to read its announcement; None where nobody looked, or no offset tells."""
     looked = story.snapshot.announcement.value if story.snapshot.announcement else None
-    return looked is not None and looked.waits is True
+    return None if looked is None else looked.waits
 
 
 def _asking_again(story: Story, status: str) -> tuple[str, ...]:
@@ -207,6 +210,6 @@ def _offset_end(story: Story, flow: Flow) -> Iterator[tuple[datetime, str] | str
         return  # as long as a member is there no offset expires, and without a commit none can
     since, kept = story.retention.group_empty_since, story.retention.offsets
     if since is None or kept is None:
-        yield f"when the offsets of {flow.purchase_group} expire is not known: since when it is empty is not"
+        yield f"Kafka may forget the offsets of {flow.purchase_group} sooner: since when it is empty is not known"
     else:
         yield since + kept, f"then the offsets of {flow.purchase_group} may expire, if nobody joins"

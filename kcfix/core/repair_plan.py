@@ -159,7 +159,8 @@ def _step(snapshot: PaymentSnapshot, verdict: Verdict, wishes: Wishes, flow: Flo
                 note = "its message still waits: the worker will find the purchase, and may announce it once more"
                 why = _by_hand(wishes) if wishes.by_hand else "named by --strategy"
                 return replace(_insert(step, snapshot, wishes, why), notes=(note,))
-            return replace(step, action=Action.WAIT, why="get the worker going: it will read the message")
+            blocked = verdict.kind is VerdictKind.BLOCKED
+            return replace(step, action=Action.WAIT, why=_BEHIND if blocked else _UNREAD)
         case Remedy.INSERT:
             if wishes.strategy in (Strategy.REPLAY, Strategy.ANNOUNCE):
                 return step.refused(_NO_OTHER_WAY[wishes.strategy])
@@ -169,6 +170,8 @@ def _step(snapshot: PaymentSnapshot, verdict: Verdict, wishes: Wishes, flow: Flo
             return _supply(step, snapshot, wishes, flow)
 
 
+_UNREAD = "get the worker going: it will read the message"
+_BEHIND = "it is behind a record on which the worker fails: settle that one first (`kcfix offsets` shows it)"
 _NO_OTHER_WAY = {
     Strategy.REPLAY: "a replay would fail as its message does",
     Strategy.ANNOUNCE: "there is no purchase to be announced",

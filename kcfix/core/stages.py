@@ -75,7 +75,8 @@ def stages(story: Story, flow: Flow) -> tuple[Stage, ...]:
 def _payment(story: Story) -> Stage:
     payment = story.payment
     assert payment is not None  # noqa: S101  asked before
-    state = StageState.DONE if payment.succeeded else StageState.MISSING
+    paid = payment.succeeded or payment.status == "refunded"  # the money came, and went back
+    state = StageState.DONE if paid else StageState.MISSING
     note = "" if payment.confirmed_at or not payment.succeeded else ", confirmed_at not recorded"
     return Stage(StageName.PAYMENT, state, payment.paid_at, f"row with status {payment.status}{note}")
 
@@ -139,7 +140,7 @@ def read(reader: Reader) -> str:
         case Reach.UNKNOWN:
             return f"{reader.group} unknown"
     if reader.member is None:
-        return f"{text}, held by nobody"
+        return f"{text}, held by no worker"
     doubt = ", for which no running container vouches" if reader.unvouched else ""
     return f"{text}, held by {reader.container or reader.member}{doubt}"
 

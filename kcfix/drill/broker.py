@@ -1,4 +1,7 @@
-"""The drill's broker: Apache Kafka, one KRaft node with one listener, advertised as `kafka:9092` as the real one is."""
+"""The drill's broker: Apache Kafka, one KRaft node, advertised as `kafka:9092` as the real one is.
+
+A second listener, `kafka:9094`, asks for a password as a managed broker would. Nothing uses it but the faults about it.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,20 @@ from kcfix.flow import Flow
 
 PARTITIONS = 3
 START_TIMEOUT_SECONDS = 60
+SASL_ADDRESS = "kafka:9094"
+SASL_USER = "workers"
+"""Its password is the drill's own."""
 _FOLDER = "/opt/drill-broker"
 
 _PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:9093
-listeners=PLAINTEXT://:9092,CONTROLLER://127.0.0.1:9093
-advertised.listeners=PLAINTEXT://kafka:9092
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://:9092,SASL_PLAINTEXT://:9094,CONTROLLER://127.0.0.1:9093
+advertised.listeners=PLAINTEXT://kafka:9092,SASL_PLAINTEXT://kafka:9094
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=\\
+  org.apache.kafka.common.security.plain.PlainLoginModule required user_workers="%PASSWORD%";
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs=/data/kafka/log
@@ -82,9 +91,14 @@ def write_files(drill: Drill) -> None:
     at = drill.data_folder / KAFKA
     at.mkdir(exist_ok=True)
     at.chmod(0o755)
-    for name, text in (("server.properties", _PROPERTIES), ("start.sh", _START)):
+    for name, text in (("server.properties", properties(drill)), ("start.sh", _START)):
         (at / name).write_text(text, encoding="utf-8")
         (at / name).chmod(0o644)
+
+
+def properties(drill: Drill) -> str:
+    """The broker's configuration."""
+    return _PROPERTIES.replace("%PASSWORD%", drill.password)
 
 
 def spec(drill: Drill, ground: Ground, labels: dict[str, str]) -> Spec:
@@ -122,7 +136,7 @@ def wait_until_ready(drill: Drill, alive: Callable[[], None], timeout_seconds: f
         time.sleep(0.1)
     while True:
         try:
-            return _make_topics(drill)
+            return make_topics(drill)
         except KafkaError as error:
             alive()
             if time.monotonic() > deadline:
@@ -130,7 +144,12 @@ def wait_until_ready(drill: Drill, alive: Callable[[], None], timeout_seconds: f
             time.sleep(0.3)
 
 
-def _make_topics(drill: Drill) -> None:
+def make_topics(drill: Drill) -> None:
+    """Make the topics of the flow that are not there.
+
+    Raises:
+        KafkaError: the broker did not; some may be there.
+    """
     admin = KafkaAdminClient(**kafka_settings(drill), request_timeout_ms=10_000)
     try:
         there = set(admin.list_topics())

@@ -47,6 +47,8 @@ class Spec:
     working_dir: str = "/"
     health: tuple[str, ...] = ()
     """Command of the health check; empty for none."""
+    memory_bytes: int | None = None
+    """Docker's memory limit, swap included; None for none."""
 
 
 class Engine:
@@ -120,6 +122,8 @@ class Engine:
                     log_config=docker.types.LogConfig(type="json-file", config={}),
                     stop_signal="SIGTERM",
                     healthcheck=_health(spec),
+                    mem_limit=cast("Any", spec.memory_bytes),
+                    memswap_limit=cast("Any", spec.memory_bytes),
                     init=False,
                     detach=True,
                 )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
@@ -113,6 +113,25 @@ def dissolve(drill: Drill, group: str) -> None:
     """
     with _admin(drill, f"deleting group {group}") as admin:
         _patient(lambda: admin.delete_groups([group]))
+
+
+def dismiss(drill: Drill, group: str, clients: str, *, seconds: float = 10) -> None:
+    """Removes the members whose client id begins so, and returns once they are gone.
+
+    For processes that have ended: their ghosts would stay until their sessions end. A live one would join again.
+
+    Raises:
+        Unreachable: they are still there after that time, or the broker did not answer.
+    """
+
+    def gone(admin: KafkaAdminClient) -> bool:
+        found: dict[str, Any] = _patient(lambda: admin.describe_groups([group]))[group]
+        ghosts = [m["member_id"] for m in found["members"] if str(m["client_id"]).startswith(clients)]
+        if ghosts:
+            _patient(lambda: admin.remove_group_members(group, [MemberToRemove(member_id=m) for m in ghosts]))
+        return not ghosts
+
+    _until(drill, group, seconds, gone, f"group {group} still has members of {clients}")
 
 
 def wait_empty(drill: Drill, group: str, *, seconds: float = 45) -> None:

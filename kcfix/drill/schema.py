@@ -20,15 +20,15 @@ def files(drill: Drill) -> tuple[str, ...]:
     )
 
 
-def apply(drill: Drill) -> None:
-    """Make the tables, in one transaction.
+def apply(drill: Drill, dsn: str | None = None) -> None:
+    """Make the tables, in one transaction; in the drill's database, or the one at `dsn`.
 
     Raises:
         Unreachable: the database did not do it; no table was made.
     """
     folder = resources.files("kcfix.drill") / "sql"
     try:
-        with psycopg.connect(drill.dsn, connect_timeout=5) as connection:
+        with psycopg.connect(dsn or drill.dsn, connect_timeout=5) as connection:
             for name in files(drill):
                 connection.execute((folder / name).read_bytes())
     except psycopg.Error as error:

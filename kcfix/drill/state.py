@@ -29,6 +29,8 @@ DATABASE = "kc_app"
 DATABASE_USER = "kc_app_user"
 KAFKA = "kafka"
 POSTGRES = "postgres"
+STRANGERS = ("debug-consumer", "report-job")
+"""Containers that some faults start beside the system, as somebody's `docker run` would; no Compose service."""
 WORKERS: tuple[str, ...] = tuple(stage.worker for stage in Flow().stages if stage.required)
 """Compose services of the four workers that a drill runs, in the order of the flow."""
 
@@ -153,7 +155,7 @@ class Drill:
         Raises:
             NotFound: no such service in a drill.
         """
-        if service not in self.services:
+        if service not in (*self.services, *STRANGERS):
             raise NotFound(f"a drill has no service {service!r}", hint=f"one of: {', '.join(self.services)}")
         return f"{self.project}-{service}"
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -52,22 +53,26 @@ def write_files(drill: Drill) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def spec(drill: Drill, service: str, ground: Ground, environment: Mapping[str, str] | None = None) -> Spec:
-    """The container of one worker; `environment` adds to or overrides what it is usually given."""
+def spec(drill: Drill, service: str, ground: Ground, environment: Mapping[str, str | None] | None = None) -> Spec:
+    """The container of one worker.
+
+    `environment` adds to or overrides what it is usually given; a variable that is None there is not set at all.
+    """
+    given = {
+        "NODE_ENV": "production",
+        "SERVICE_NAME": service,
+        "KAFKA_BROKERS": ",".join(drill.brokers),
+        "POSTGRES_URL": drill.inner_dsn,
+        "REDIS_URL": "redis://redis:6379",  # must be set; there is no Redis in a drill
+        "HOME": "/tmp",  # noqa: S108 - inside the container
+        **(environment or {}),
+    }
     return Spec(
         service=service,
         image=ground.image,
         command=(str(_node()) if ground.borrowed else "node", "/app/worker/main.js"),
         user=USER,
-        environment={
-            "NODE_ENV": "production",
-            "SERVICE_NAME": service,
-            "KAFKA_BROKERS": ",".join(drill.brokers),
-            "POSTGRES_URL": drill.inner_dsn,
-            "REDIS_URL": "redis://redis:6379",  # must be set; there is no Redis in a drill
-            "HOME": "/tmp",  # noqa: S108 - inside the container
-            **(environment or {}),
-        },
+        environment={name: value for name, value in given.items() if value is not None},
         binds=(*ground.binds, Bind(str(drill.data_folder / "worker"), "/app/worker")),
         labels=compose.labels(drill, service),
         restart="unless-stopped",
@@ -75,7 +80,15 @@ def spec(drill: Drill, service: str, ground: Ground, environment: Mapping[str, s
     )
 
 
-def create(engine: Engine, drill: Drill, service: str, environment: Mapping[str, str] | None = None) -> Container:
+def create(
+    engine: Engine,
+    drill: Drill,
+    service: str,
+    environment: Mapping[str, str | None] | None = None,
+    *,
+    restart: str = "unless-stopped",
+    memory_bytes: int | None = None,
+) -> Container:
     """Make the container of a worker anew and start it, in the place of the one that is there.
 
     Raises:
@@ -85,6 +98,7 @@ def create(engine: Engine, drill: Drill, service: str, environment: Mapping[str,
     if service not in WORKERS:
         raise NotFound(f"a drill has no worker {service!r}", hint=f"one of: {', '.join(WORKERS)}")
     made = spec(drill, service, ground(engine, lambda _: None), environment)
+    made = replace(made, restart=restart, memory_bytes=memory_bytes)
     engine.remove(drill, service)
     return engine.create(drill, made)
 

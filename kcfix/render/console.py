@@ -19,10 +19,13 @@ from kcfix.clean import clean
 from kcfix.render.formats import cell_text
 from kcfix.render.style import Style
 from kcfix.render.view import Cell, Column, Line, Table, Text, Tone, Value, View
+from kcfix.render.wrapping import wrapped
 
 GAP = 2
 SMALLEST_WRAPPED = 20
 """A wrapped column is not squeezed below this."""
+LONGEST_WORD = 40
+"""Nor below its longest word, where there is room for that: ids have 36 letters. Longer words are broken."""
 
 COLOURS: dict[Tone, str] = {
     Tone.PLAIN: "",
@@ -77,19 +80,26 @@ def write_view(view: View, style: Style, out: TextIO) -> None:
             console.print(RichText(clean(section.title), "bold"), soft_wrap=True)
         if isinstance(section, Text):
             for line in section.lines:
-                console.print(rich_text(line, style), soft_wrap=True)
+                _line(console, line, style, wrap=section.wrap)
             continue
         if section.rows:
             _write_table(section, style, out)
         else:
             console.print(RichText(section.empty, "dim"), soft_wrap=True)
         for note in section.notes:
-            console.print(rich_text(note, style), soft_wrap=True)
+            _line(console, note, style, wrap=True)
     if view.next:
         out.write("\n")
         console.print(RichText("next:", "dim"))
         for command in view.next:
             console.print(RichText(f"  {style.scrub(clean(command))}", "bold"), soft_wrap=True)
+
+
+def _line(console: Console, line: Line, style: Style, *, wrap: bool) -> None:
+    """Write a line; with `wrap` broken between words where the terminal is too narrow for it."""
+    text = rich_text(line, style)
+    for part in wrapped(text, style.width) if wrap and style.width else (text,):
+        console.print(part, soft_wrap=True)
 
 
 def _write_table(table: Table, style: Style, out: TextIO) -> None:
@@ -123,8 +133,12 @@ def fit(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Which columns are shown, and how wide each of all columns is, so that a row fits into `width` where it can."""
     natural = [max(cell_len(c.name), *(cell_len(row[i]) for row in rows)) for i, c in enumerate(columns)]
-    least = [
+    squeezed = [
         min(n, max(SMALLEST_WRAPPED, cell_len(c.name))) if c.wrap else n for n, c in zip(natural, columns, strict=True)
+    ]
+    whole = [
+        max(s, *(_longest_word(row[i]) for row in rows)) if c.wrap else s
+        for i, (s, c) in enumerate(zip(squeezed, columns, strict=True))
     ]
     kept = list(range(len(columns)))
     if width is None:
@@ -133,9 +147,10 @@ def fit(
     def needed(sizes: Sequence[int]) -> int:
         return sum(sizes[i] for i in kept) + GAP * (len(kept) - 1)
 
-    while needed(least) > width and any(columns[i].priority for i in kept):
+    while needed(whole) > width and any(columns[i].priority for i in kept):
         # Of equals the rightmost goes first.
         kept.remove(max(kept, key=lambda i: (columns[i].priority, i)))
+    least = whole if needed(whole) <= width else squeezed
     widths = list(natural)
     excess = needed(widths) - width
     for i in sorted((i for i in kept if columns[i].wrap), key=lambda i: -widths[i]):
@@ -143,3 +158,7 @@ def fit(
         widths[i] -= cut
         excess -= cut
     return tuple(kept), tuple(widths)
+
+
+def _longest_word(text: str) -> int:
+    return max((n for word in text.split() if (n := cell_len(word)) <= LONGEST_WORD), default=0)

@@ -77,12 +77,12 @@ def style_of(
     )
 
 
-def terminal_width(environ: Mapping[str, str]) -> int:
-    """Columns of the terminal: COLUMNS, else what the terminal says, else 80."""
+def terminal_width(environ: Mapping[str, str], descriptor: int = 1) -> int:
+    """Columns of the terminal behind a file descriptor: COLUMNS, else what the terminal says, else 80."""
     columns = environ.get("COLUMNS", "")
     if columns.isascii() and columns.isdigit() and int(columns) > 0:
         return int(columns)
     try:
-        return os.get_terminal_size(1).columns or 80
+        return os.get_terminal_size(descriptor).columns or 80
     except OSError:
         return 80

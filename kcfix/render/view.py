@@ -66,10 +66,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Lines shown as they are: log lines, a plan in words, one fact a line."""
+    """Lines: log lines, a plan in words, one fact a line."""
 
     lines: tuple[Line, ...]
     title: str = ""
+    wrap: bool = False
+    """May be broken between words on a narrow terminal, under the fact that the line tells. Never for commands."""
 
 
 Section = Table | Text

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from kcfix.adapters.addresses import Told
     from kcfix.core.acknowledgement import AcknowledgementFile
     from kcfix.core.discovery import Discovery
+    from kcfix.core.dlq_store import LetterStore
     from kcfix.core.journal import Journal
+    from kcfix.core.parking import ParkFile
 
 T = TypeVar("T")
 
@@ -129,6 +131,21 @@ class Systems:
     def acknowledgements(self) -> AcknowledgementFile:
         """The file of findings that a person has judged; opening it touches nothing."""
         return self._keep("acknowledgements", self._open_acknowledgements)
+
+    @property
+    def parking(self) -> ParkFile:
+        """The file of dead letters that a person has set aside; opening it touches nothing."""
+        return self._keep("parking", self._open_parking)
+
+    def letters(self) -> LetterStore:
+        """A new, empty place for dead letters; close it when done.
+
+        Raises:
+            Unreachable: there is no room for it on the disk.
+        """
+        from kcfix.adapters.letter_store import open_letters
+
+        return open_letters()
 
     @property
     def journal_problems(self) -> tuple[str, ...]:
@@ -274,6 +291,11 @@ class Systems:
         from kcfix.adapters.acknowledgement_file import AcknowledgementsOnDisk
 
         return AcknowledgementsOnDisk(self.settings.acknowledgements, self.environ)
+
+    def _open_parking(self) -> ParkFile:
+        from kcfix.adapters.parking_file import ParkedOnDisk
+
+        return ParkedOnDisk(self.settings.parked, self.environ)
 
     def _discover(self) -> Discovery:
         from kcfix.core.discovery import discover

@@ -161,6 +161,11 @@ SETTINGS: tuple[Setting, ...] = (
         parse_path,
         "File of the findings that a person has judged (`missing --ack`); default `acknowledged.jsonl` in `state_dir`.",
     ),
+    Setting(
+        "parked",
+        parse_path,
+        "File of the dead letters that a person has set aside (`dlq park`); default `parked.jsonl` in `state_dir`.",
+    ),
 )
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
@@ -193,6 +198,7 @@ class Settings:
     state_dir: Path
     journal: Path
     acknowledgements: Path
+    parked: Path
     origins: Mapping[str, Origin]
     """Where each value came from, by name."""
     warnings: tuple[str, ...] = ()

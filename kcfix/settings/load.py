@@ -32,12 +32,10 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) 
         values[setting.name], origins[setting.name] = _resolve(setting, flags, environ, chosen)
     if values["state_dir"] is None:
         values["state_dir"] = state_folder(environ)
-    if values["journal"] is None:
-        values["journal"] = values["state_dir"] / "journal"
-        origins["journal"] = origins["state_dir"]
-    if values["acknowledgements"] is None:
-        values["acknowledgements"] = values["state_dir"] / "acknowledged.jsonl"
-        origins["acknowledgements"] = origins["state_dir"]
+    for name, path in (("journal", "journal"), ("acknowledgements", "acknowledged.jsonl"), ("parked", "parked.jsonl")):
+        if values[name] is None:
+            values[name] = values["state_dir"] / path
+            origins[name] = origins["state_dir"]
     values["connect_timeout"] = min(values["connect_timeout"], values["timeout"])
     return Settings(
         context=chosen.name,

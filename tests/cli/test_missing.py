@@ -26,7 +26,7 @@ def test_nothing_missing_ends_with_0(run: Run, database: FakeDatabase) -> None:
     database.allocation(database.purchase(database.payment(1)), sessions=20)
     ran = run("missing", database=database, kafka=FakeKafka(now=NOW))
     assert ran.code == 0, ran.err
-    assert "1 succeeded payments in the window: 3,600.00 INR" in ran.out
+    assert ran.lines == ["Nothing is missing.", "1 succeeded since 2026-01-14 12:00:00Z: 3,600.00 INR"]
     assert "next:" not in ran.out
 
 
@@ -36,10 +36,11 @@ def test_findings_come_oldest_first_with_totals_and_the_next_command(run: Run, d
     ran = run("missing", database=database, kafka=FakeKafka(now=NOW), tty=True)
     assert ran.code == 1
     assert ran.out.index(old.id) < ran.out.index(young.id)
-    assert "2 not well: 7,200.00 INR" in ran.out
+    assert "2 payments are not well: 7,200.00 INR" in ran.out.splitlines()[0]
+    assert "2 for `kcfix repair`" in ran.out
     assert "1 in flight" in ran.out
     assert "1 with unproven capture" in ran.out
-    assert f"kcfix repair {old.id} {young.id}" in ran.out
+    assert "kcfix repair --missing\x1b" in ran.out
 
 
 def test_quiet_prints_the_ids_and_nothing_else(run: Run, database: FakeDatabase) -> None:
@@ -208,7 +209,10 @@ def test_repair_is_not_advised_where_it_would_do_nothing(run: Run, database: Fak
     lacking = database.payment(2)
     out = run("missing", tty=True, **parts).out
     assert f"kcfix repair {lacking.id}" in out
-    assert "kcfix repair --missing --since" in run("missing", "--summary", tty=True, **parts).out
+    assert "kcfix repair --missing\n" in run("missing", "--summary", **parts).out
+    words = ("--since", "2026-01-15T10:00Z", "--until", "1s", "--older-than", "2m")
+    chosen = "--since 2026-01-15T10:00:00.000Z --until 2026-01-15T11:59:59.000Z --older-than 2m"
+    assert f"kcfix repair --missing {chosen}\n" in run("missing", "--summary", *words, **parts).out
 
 
 def test_acknowledged_payments_are_in_no_next_command(run: Run, database: FakeDatabase) -> None:
@@ -220,3 +224,22 @@ def test_acknowledged_payments_are_in_no_next_command(run: Run, database: FakeDa
     assert f"kcfix repair {open_one.id}" in steps
     assert f"kcfix trace {open_one.id}" in steps
     assert said.id not in steps
+
+
+def test_what_nobody_knows_is_counted_apart_with_its_reason(run: Run, database: FakeDatabase) -> None:
+    database.payment(1)
+    database.payment(2, course=None)
+    kafka = FakeKafka(now=NOW)
+    kafka.down = Unreachable("kafka:9092 did not answer within 3 s", system="kafka")
+    ran = run("missing", database=database, kafka=kafka)
+    assert ran.lines[0] == "1 payment is not well, and of 1 nobody knows: 7,200.00 INR"
+    assert any(line.startswith("1 UNKNOWN: it has no purchase; what became of its message") for line in ran.lines)
+    assert ran.lines[-1] == "  kcfix status"
+
+
+def test_acknowledged_payments_are_said_where_nothing_else_is_missing(run: Run, database: FakeDatabase) -> None:
+    paid = database.payment(1)
+    parts = {"database": database, "kafka": FakeKafka(now=NOW)}
+    assert run("missing", "--ack", paid.id, "--reason", "paid back", **parts).code == 0
+    ran = run("missing", **parts)
+    assert (ran.code, ran.lines[0]) == (0, "Nothing is missing, but for 1 acknowledged.")

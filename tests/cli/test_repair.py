@@ -52,7 +52,7 @@ def test_the_plan_shown_before_a_change_does_not_claim_that_nothing_was_changed(
     repair: Callable[..., Ran], night: Night
 ) -> None:
     ran = repair(*night.ids, *APPLY)
-    assert "Planned: 2 INSERT." in ran.err
+    assert "Planned: 2 INSERT, for 7,200.00 INR." in ran.err
     assert "Nothing was changed" not in ran.err
     assert "--apply" not in ran.err
 
@@ -102,7 +102,7 @@ def test_at_a_terminal_it_asks_with_the_count(
 ) -> None:
     ran = repair(night.ids[0], "--apply", tty=True, stdin=answer)
     assert ran.code == code
-    assert "Change 1 payment: 1 insert. Go ahead? [y/N]" in ran.err
+    assert "Change 1 payment, 3,600.00 INR: 1 insert. Go ahead? [y/N]" in ran.err
     assert len(night.database.purchases) == made
 
 

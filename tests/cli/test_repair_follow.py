@@ -83,3 +83,43 @@ def test_without_the_option_nothing_is_followed(repair: Repair, night: Night) ->
     ran = repair(night.ids[0], *APPLY, "-o", "json")
     assert row(ran) == ("SETTLED", False, None, None)
     assert "Followed" not in repair(night.ids[1], *APPLY).out
+
+
+def test_a_trainer_without_sessions_is_not_the_end(repair: Repair, night: Night) -> None:
+    meanwhile(night, 2, lambda: night.database.allocation(night.database.purchases[0], sessions=0))
+    ran = repair(night.ids[0], *APPLY, "--wait", "2s")
+    assert "no sessions" in ran.out
+    assert "Followed 1: 0 with" in ran.out
+    assert ran.lines[-1].strip() == f"kcfix trace {night.ids[0]}"
+
+
+def test_what_the_worker_settled_meanwhile_is_not_this_runs_to_follow(repair: Repair, night: Night) -> None:
+    real = night.database.insert
+
+    def worker_first(orders: Any, recheck: Any) -> Any:
+        night.database.purchase(night.paid[0])
+        return real(orders, recheck)
+
+    night.database.insert = worker_first  # type: ignore[method-assign]
+    ran = repair(night.ids[0], *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, row(ran)) == (0, ("SETTLED", False, None, None))
+
+
+def test_of_several_only_those_that_have_not_arrived_are_looked_at_again(repair: Repair, night: Night) -> None:
+    asked: list[int] = []
+    real = night.database.facts
+
+    def facts(
+        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+    ) -> Mapping[PaymentId, PaymentFacts]:
+        if len(night.kafka.sent) == 2:
+            asked.append(len(ids))
+            if len(asked) == 2:
+                night.database.allocation(night.database.purchases[0], sessions=20)
+        return real(ids, courses=courses)
+
+    night.database.facts = facts  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY, "--wait", "2s", "-o", "json")
+    assert ran.code == 0
+    assert asked[:3] == [1, 2, 1]  # the second payment read back; both; the one that waits
+    assert [r["sessions"] for r in ran.document["data"]] == [20, 0]

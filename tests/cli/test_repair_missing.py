@@ -64,7 +64,7 @@ def test_a_silent_database_is_no_empty_list(repair: Repair, night: Night) -> Non
 def test_the_next_command_of_many_names_the_window(repair: Repair, night: Night) -> None:
     night.paid += [night.pay(n, minutes=60) for n in range(3, 30)]
     last = repair("--missing", "--since", "2026-01-15T00:00:00Z").lines[-1].strip()
-    assert last == "kcfix repair --missing --since 2026-01-15T00:00:00+00:00 --apply"
+    assert last == "kcfix repair --missing --since 2026-01-15T00:00:00.000Z --apply"
 
 
 def test_the_window_counts_by_the_databases_clock_as_that_of_missing_does(

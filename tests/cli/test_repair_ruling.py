@@ -11,6 +11,7 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
+from kcfix.errors import Unreachable
 from tests.cli.night import APPLY, Night, outcomes
 from tests.conftest import NOW, Ran
 from tests.fakes_database import course_id
@@ -40,6 +41,8 @@ def test_a_persons_word_fills_what_the_payment_does_not_say(
 ) -> None:
     paid = night.pay(5, **row).id
     assert told(repair(paid, "-o", "json")) == (verdict, "REFUSE")
+    asked = "--tier N" if verdict == "BAD_TIER" else "--course COURSE_ID"
+    assert repair(paid).lines[-1].strip() == f"kcfix repair {paid} {asked} --reason why"
     dry = repair(paid, *words)
     assert dry.lines[-1].strip() == f"kcfix repair {paid} {' '.join(words)} --reason why --apply"
     ran = repair(paid, *words, *APPLY, "--reason", "asked the customer", "-o", "json")
@@ -168,3 +171,13 @@ def test_that_it_may_still_wait_is_said_where_no_offset_tells(
 def test_there_is_nothing_to_announce_without_a_purchase(repair: Repair, night: Night) -> None:
     ran = repair(night.ids[0], "--strategy", "announce", *APPLY, "-o", "json")
     assert (ran.code, told(ran)) == (5, ("NEVER_SENT", "REFUSE"))
+
+
+def test_a_persons_word_holds_also_where_a_silent_kafka_hides_the_verdict(repair: Repair, night: Night) -> None:
+    paid = night.pay(5, tier=None)
+    night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
+    words = ("--strategy", "insert", "--announce-later", "-o", "json")
+    assert told(repair(paid.id, *words)) == ("UNKNOWN", "REFUSE")
+    ran = repair(paid.id, *words, "--tier", "10", "--reason", "asked the customer", *APPLY)
+    assert (ran.code, told(ran), outcomes(ran)) == (6, ("UNKNOWN", "INSERT"), ["UNANNOUNCED"])
+    assert [p.tier for p in night.database.purchases] == [10]

@@ -137,7 +137,7 @@ def test_inserts_that_are_announced_later_do_not_stop_each_other(repair: Repair,
 def test_of_many_the_number_itself_has_to_be_typed(repair: Repair, night: Night, many: list[str]) -> None:
     for answer, made in (("y\n", 0), ("8\n", 0), ("7\n", 7)):
         ran = repair(*many, "--apply", tty=True, stdin=Terminal(answer, tty=True))
-        assert "Change 7 payments: 7 insert. Type 7 to go ahead: " in ran.err
+        assert "Change 7 payments, 25,200.00 INR: 7 insert. Type 7 to go ahead: " in ran.err
         assert len(night.database.purchases) == made
         assert ran.code == (0 if made else 5)
 
@@ -328,3 +328,41 @@ def test_a_replay_of_which_nobody_knows_whether_it_was_sent_is_unknown(
     ran = repair(night.ids[0], *APPLY, "--wait", "1s", "-o", "json")
     known = isinstance(error, Unreachable)
     assert (ran.code, outcomes(ran)) == ((4, ["FAILED"]) if known else (6, ["UNSEEN"]))
+
+
+def test_of_many_each_reason_is_told_once_with_how_many_it_is_true_of(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    unproven = night.pay(20, provider_payment_id="order_made_up").id
+    person = night.pay(21, course=None).id
+    dry = repair(*many, unproven, person)
+    [insert] = [line for line in dry.lines if line.startswith("INSERT ")]
+    assert insert.startswith("INSERT      8 NEVER_SENT: insert a purchase of tier 20: ")
+    assert "  money     1 with unproven capture: the provider's dashboard tells" in dry.lines
+    assert any(line.startswith("REFUSE      1 NO_COURSE: left alone: ") for line in dry.lines)
+    assert "Planned: 8 INSERT, for 28,800.00 INR. Left alone: 1 REFUSE. Nothing was changed." in dry.lines
+    done = repair(*many, unproven, person, *APPLY)
+    assert "SETTLED     8 NEVER_SENT: inserted and announced" in done.lines
+    assert any(line.startswith("REFUSED     1 NO_COURSE: left alone: ") for line in done.lines)
+    assert "Applied: 8 SETTLED. Left alone: 1 REFUSE. Journal: run " in done.out
+
+
+def test_a_payment_alone_needs_no_table(repair: Repair, night: Night) -> None:
+    dry = repair(night.ids[0], "--utc")
+    assert dry.lines[0] == f"{night.ids[0]}  NEVER_SENT  INSERT"
+    assert dry.lines[1] == "  paid    3,600.00 INR, tier 20, 2026-01-15 11:31:00Z"
+    assert "PAYMENT" not in dry.out
+    assert repair(night.ids[0], *APPLY).lines[0] == f"{night.ids[0]}  NEVER_SENT  SETTLED"
+
+
+def test_columns_of_which_nothing_is_known_are_left_out(repair: Repair) -> None:
+    dry = repair("00000000-0000-4000-8000-0000000000ff", "nonsense")
+    assert dry.lines[0].split() == ["PAYMENT", "VERDICT", "ACTION"]
+    assert "1 of the ids given is no payment id." in dry.lines
+
+
+def test_what_was_inserted_without_kafka_is_finished_by_a_plain_run(repair: Repair, night: Night) -> None:
+    night.kafka.down = Unreachable("kafka did not answer within 3 s", system="kafka")
+    ran = repair(night.ids[0], *APPLY, "--strategy", "insert", "--announce-later")
+    assert ran.code == 6
+    assert ran.lines[-1].strip() == f"kcfix repair {night.ids[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -144,7 +145,13 @@ def young(night: Night) -> Payment:
         (no_sessions, "NO_SESSIONS", "has a trainer, and no sessions", "logs session-worker --errors", 1),
         (refunded, "REFUNDED", "has the money back, and the course still", "repair {}", 1),
         (bad_tier, "BAD_TIER", "the worker would fail on it, or guess", "repair {}", 1),
-        (pending, "PENDING", "only if purchase-worker reads it: it is not working", "restart purchase-worker", 1),
+        (
+            pending,
+            "PENDING",
+            "reads it, which is not working now",
+            "restart purchase-worker",
+            1,
+        ),
         (poison, "POISON", "stands still at it", "logs purchase-worker --errors", 1),
         (blocked, "BLOCKED", "once the record before it is settled", "trace 00000000-0000-4000-8000-000100000005", 1),
         (expired, "EXPIRED", "its message, if there was one, is deleted", "repair {}", 1),
@@ -177,3 +184,24 @@ def test_a_purchase_that_kcfix_made_and_a_deactivated_one_are_named(run: Run, ni
     ran = run("trace", paid.id, database=night.database, kafka=night.kafka, docker=night.docker)
     assert "made by   KCFIX: the purchase has the id that kcfix gives" in ran.out
     assert "tier 20, not active" in ran.out
+
+
+def test_what_is_behind_a_failing_record_is_not_left_to_a_restart(run: Run, night: Night) -> None:
+    night.database.payments.clear()
+    paid = blocked(night)
+    systems = {"kafka": night.kafka, "database": night.database, "docker": night.docker}
+    offsets = "  kcfix offsets --group purchase-creation-workers"
+    for words in (("repair", paid.id), ("missing",)):
+        ran = run(*words, **systems)
+        assert offsets in ran.lines, ran.out
+        assert "kcfix restart" not in ran.out
+    assert "1 for `kcfix repair`, 1 behind a record on which the worker fails" in run("missing", **systems).lines
+    assert "settle that one first" in run("repair", paid.id, **systems).out
+
+
+def test_an_empty_plan_is_said_to_be_empty(run: Run, night: Night, tmp_path: Path) -> None:
+    systems = {"kafka": night.kafka, "database": night.database, "docker": night.docker}
+    ran = run("repair", pending(night).id, "--plan", str(tmp_path / "plan.json"), **systems)
+    assert f"The plan, which is empty, is in {tmp_path / 'plan.json'}." in ran.lines
+    assert "--apply-plan" not in ran.out
+    assert "  kcfix restart purchase-worker" in ran.lines

@@ -37,6 +37,16 @@ class InsertingContract:
         )
         assert database.facts([paid.id])[paid.id].purchases == (made,)
 
+    def test_metadata_may_hold_texts_that_no_column_takes(self, world: World) -> None:
+        seed = FakeDatabase()
+        paid, other = seed.payment(1), seed.payment(2)
+        database = world.open(seed)
+        facts = database.facts([paid.id, other.id])
+        odd = {"courseId": course_id(1), "timeSlot": "4\x00\ud83d", "list": ["\ud83d", {"k\x00": 1}]}
+        wanted = [replace(order(paid, facts[paid.id]), metadata=odd), order(other, facts[other.id])]
+        assert [r.state for r in database.insert(wanted, refuse_purchased)] == [InsertState.INSERTED] * 2
+        assert len(world.purchases()) == 2
+
     def test_the_second_time_it_exists(self, world: World) -> None:
         seed = FakeDatabase()
         paid = seed.payment(1)

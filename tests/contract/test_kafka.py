@@ -134,6 +134,15 @@ class KafkaContract:
         assert record.timestamp is not None
         assert record.timestamp.utcoffset() == timedelta(0)
 
+    def test_a_record_without_a_key_and_a_header_without_a_value_come_back_as_they_were(
+        self, world: World, kafka: KafkaPort
+    ) -> None:
+        topic = world.topic(2)
+        (result,) = kafka.send([Message(topic, None, b"{}", (("empty", None), ("n", b"1")), 1)])
+        assert (result.state, result.partition) == (SendState.ACKNOWLEDGED, 1)
+        (record,) = everything(kafka, topic)
+        assert (record.key, record.headers) == (None, (("empty", None), ("n", b"1")))
+
     def test_the_key_decides_on_the_partition_as_in_the_java_client(self, world: World, kafka: KafkaPort) -> None:
         topic = world.topic(3)
         keys = [f"00000000-0000-4000-8000-{n:012d}" for n in range(20)]

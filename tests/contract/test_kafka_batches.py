@@ -130,7 +130,7 @@ def test_what_is_searched_holds_the_bytes_of_keys_and_values() -> None:
         assert all(part in body for part in (b"k0", b"v0", b"k1", b"v2"))
 
 
-@pytest.mark.parametrize("milliseconds", [-1, -9, 10**18])
+@pytest.mark.parametrize("milliseconds", [-1, -9, 10**18, 253_402_300_799_000])
 def test_a_time_outside_the_calendar_is_none(milliseconds: int) -> None:
     assert moment(milliseconds) is None
 

@@ -254,3 +254,39 @@ def test_a_log_of_announcements_that_was_not_read_to_the_end_leaves_the_verdict_
     verdict = judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id])
     assert verdict.kind is (VerdictKind.PURCHASED if announced else VerdictKind.UNKNOWN)
     assert ("time is up" in verdict.reason) is not announced
+
+
+def verdict_of(database: FakeDatabase, kafka: FakeKafka) -> VerdictKind:
+    """The verdict on the only payment."""
+    [paid] = database.payments
+    return judge(payment_snapshots([paid.id], sources(database, kafka)).by_payment[paid.id]).kind
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        (-11, VerdictKind.NEVER_EMITTED),
+        (-9, VerdictKind.SKIPPED),
+        (59, VerdictKind.SKIPPED),
+        (61, VerdictKind.NEVER_EMITTED),
+    ],
+)
+def test_what_was_read_is_looked_for_from_ten_minutes_before_to_an_hour_after(
+    minutes: float, expected: VerdictKind
+) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(hours=5))
+    where = kafka.put("purchase-confirmed", paid.id, at=paid.paid_at + timedelta(minutes=minutes)).partition
+    kafka.put("purchase-confirmed", "later", at=NOW - timedelta(hours=1), partition=where)
+    kafka.commit_as_worker(GROUP, {tp: kafka.log_offsets([tp])[tp].log_end_offset or 0 for tp in PARTITIONS})
+    assert verdict_of(database, kafka) is expected
+
+
+@pytest.mark.parametrize(("committed", "expected"), [(True, VerdictKind.PENDING), (False, VerdictKind.AT_RISK)])
+def test_what_may_still_be_read_is_looked_for_whenever_it_was_written(committed: bool, expected: VerdictKind) -> None:
+    database, kafka = FakeDatabase(now=NOW), FakeKafka(now=NOW)
+    paid = database.payment(1, paid_at=NOW - timedelta(hours=5))
+    where = kafka.put("purchase-confirmed", paid.id, at=NOW - timedelta(minutes=30)).partition
+    if committed:
+        kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", where): 0})
+    assert verdict_of(database, kafka) is expected

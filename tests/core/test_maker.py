@@ -14,7 +14,7 @@ from kcfix.core.payments import Payment, Purchase
 from kcfix.core.workers import RawLine
 from tests.conftest import NOW
 from tests.core.stories import FLOW, log_text, put_created, story
-from tests.fakes_database import FakeDatabase
+from tests.fakes_database import FakeDatabase, payment_id
 from tests.fakes_docker import FakeDocker, container, line
 from tests.fakes_kafka import FakeKafka
 
@@ -136,6 +136,22 @@ def announced_not_composed(world: World) -> None:
     world.announced()
 
 
+def announced_by_somebody_else(world: World) -> None:
+    put_created(world.kafka, world.paid, world.bought, source="made-up-script")
+
+
+def committed_around_an_error(world: World) -> None:
+    # The next line of the same container, which names nobody: it may be about any payment.
+    world.log("Purchase creation failed", level="error")
+    text = log_text("Transaction committed successfully")
+    world.lines.append(line(WORKER.name, world.bought.created_at + timedelta(milliseconds=10), text))
+
+
+def committed_for_another_payment(world: World) -> None:
+    text = log_text("Transaction committed successfully", paymentId=payment_id(9), purchaseId=world.bought.id)
+    world.lines.append(line(WORKER.name, world.bought.created_at, text))
+
+
 def recovered(world: World) -> None:
     world.announced("purchase-created-{}-recovery")
 
@@ -175,6 +191,9 @@ def nothing(world: World) -> None:
         (announced_composed, Maker.WORKER, False),
         (announced_by_fallback, Maker.WORKER, False),
         (announced_not_composed, Maker.UNKNOWN, False),
+        (announced_by_somebody_else, Maker.UNKNOWN, False),
+        (committed_around_an_error, Maker.UNKNOWN, False),
+        (committed_for_another_payment, Maker.UNKNOWN, False),
         (recovered, Maker.UNKNOWN, False),
         (queued, Maker.COURSE_SERVICE, False),
         (silent_thirty, Maker.COURSE_SERVICE, False),

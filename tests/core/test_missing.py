@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.capture import capture_unproven
+from kcfix.core.certificate import certificate
 from kcfix.core.gather import Sources, WorkerContainers
-from kcfix.core.missing import Finding, Progress, Span, Tally, findings, repairable_ids
+from kcfix.core.missing import CHUNK, Finding, Progress, Span, Tally, findings, repairable_ids
+from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
@@ -20,19 +25,25 @@ MINUTE = timedelta(minutes=1)
 SPAN = Span(NOW - timedelta(days=1), NOW + timedelta(minutes=5), NOW, MINUTE)
 
 
-def look(
-    database: FakeDatabase,
-    kafka: FakeKafka | None = None,
-    tally: Tally | None = None,
-    progress: Progress = lambda looked: None,
-) -> list[Finding]:
+def sources_of(database: FakeDatabase, kafka: FakeKafka | None) -> Sources:
     def ask() -> FakeKafka:
         if kafka is None:
             raise Unreachable("Kafka did not answer", system="kafka")
         return kafka
 
-    sources = Sources(Flow(), lambda: database, ask, lambda: WorkerContainers((), ()), lambda: NOW)
-    return list(findings(database, sources, SPAN, Tally() if tally is None else tally, progress=progress))
+    return Sources(Flow(), lambda: database, ask, lambda: WorkerContainers((), ()), lambda: NOW)
+
+
+def look(
+    database: FakeDatabase,
+    kafka: FakeKafka | None = None,
+    tally: Tally | None = None,
+    progress: Progress = lambda looked: None,
+    *,
+    span: Span = SPAN,
+) -> list[Finding]:
+    sources, counted = sources_of(database, kafka), Tally() if tally is None else tally
+    return list(findings(database, sources, span, counted, progress=progress))
 
 
 def world() -> FakeDatabase:
@@ -131,3 +142,43 @@ def test_capture_is_unproven_without_a_payment_id_or_a_confirmation(
 ) -> None:
     payment = world().payment(1, provider_payment_id=provider, unconfirmed=unconfirmed)
     assert capture_unproven(payment) == told
+
+
+def test_a_payment_whose_message_is_younger_than_wanted_is_in_flight() -> None:
+    database, kafka, tally = world(), FakeKafka(now=NOW), Tally()
+    paid = database.payment(1, paid_at=NOW - 60 * MINUTE)
+    where = TopicPartition(
+        "purchase-confirmed", kafka.put("purchase-confirmed", paid.id, at=NOW - 5 * MINUTE).partition
+    )
+    kafka.commit_as_worker(Flow().purchase_group, {where: 0})
+    kafka.join_worker(Flow().purchase_group, "purchase-confirmed", client_id="purchase-worker-1", host="h")
+    assert [f.verdict.kind for f in look(database, kafka)] == [VerdictKind.PENDING]
+    assert look(database, kafka, tally, span=replace(SPAN, overdue=10 * MINUTE)) == []
+    assert tally.in_flight == 1
+
+
+def test_an_acknowledged_payment_is_not_repaired() -> None:
+    database = world()
+    database.payment(1)
+    [found] = look(database, FakeKafka(now=NOW))
+    word = Acknowledgement(found.payment.id, found.verdict.kind, "paid back", "somebody", NOW, "")
+    assert list(repairable_ids([found])) == [found.payment.id]
+    assert list(repairable_ids([replace(found, word=word)])) == []
+
+
+def test_the_log_is_searched_for_so_many_payments_at_a_time() -> None:
+    class Counting(FakeKafka):
+        groups_asked = 0
+
+        def committed(self, ids: Collection[str]) -> Mapping[str, Mapping[TopicPartition, Committed]]:
+            self.groups_asked += 1
+            return super().committed(ids)
+
+    database, kafka = world(), Counting(now=NOW)
+    for n in range(CHUNK + 1):
+        database.payment(n + 1)
+    sources = sources_of(database, kafka)
+    assert len(list(findings(database, sources, SPAN, Tally(), batch=CHUNK))) == CHUNK + 1
+    assert kafka.groups_asked == 2
+    made = certificate(database, sources, SPAN, {}, batch=CHUNK)
+    assert (len(made.lacking), len(made.findings), kafka.groups_asked) == (CHUNK + 1, CHUNK + 1, 4)

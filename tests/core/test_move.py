@@ -162,15 +162,15 @@ def test_a_move_is_refused_if_it_skips_what_is_owed_or_has_read_what_must_not_be
 def test_what_is_named_may_be_skipped_and_only_that() -> None:
     one = parse_named([f"{TP}@1"])
     assert why(moved(".u.", 3, 0, named=one)) == []
-    assert why(moved(".uu", 3, 0, named=one)) == [f"{TP}: unsettled messages would be skipped: p2"]
+    [told] = why(moved(".uu", 3, 0, named=one))
+    assert told.startswith(f"{TP}: unsettled messages would be skipped: p2;")
     assert why(moved("x..", 0, 3, reread=parse_named([f"{TP}@0"]))) == []
 
 
 def test_a_group_that_can_t_be_checked_needs_a_word_of_its_own() -> None:
     move = moved("uuu", 3, 0)
-    assert why(move, checked=False) == [
-        f"{TP}: 3 messages would be skipped, and whether they were handled can't be checked"
-    ]
+    [told] = why(move, checked=False)
+    assert told.startswith(f"{TP}: 3 messages would be skipped, and whether they were handled can't be checked")
     assert why(move, checked=False, accept=True) == []
     assert why(move, accept=True) != [], "where it can be checked the payments are named one by one"
 

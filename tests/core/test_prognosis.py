@@ -9,7 +9,7 @@ import pytest
 
 from kcfix.core.prognosis import Heals, prognosis
 from kcfix.core.remedy import REMEDIES, Remedy
-from kcfix.core.snapshot import PaymentSnapshot, Reading
+from kcfix.core.snapshot import AnnouncementEvidence, FoundMessage, PaymentSnapshot, Reading
 from kcfix.core.story import Marks, Retention, Story
 from kcfix.core.verdict import Verdict, VerdictKind
 from kcfix.core.working import WorkState
@@ -127,3 +127,29 @@ def test_a_settled_payment_has_no_deadline() -> None:
     )
     told = prognosis(story, FLOW)
     assert (told.deadline, told.deadline_reason) == (None, None)
+
+
+def test_a_message_without_a_time_has_no_end_that_could_be_named() -> None:
+    timeless = FoundMessage(replace(found(7).record, timestamp=None), found(7).event)
+    waits = snapshot(seen=evidence(timeless), by=workers(member=True))
+    told = prognosis(a_story(VerdictKind.PENDING, waits, Retention(WEEK, False, WEEK, None)), FLOW)
+    assert told.deadline is None
+    assert told.deadline_reason == "how long purchase-confirmed keeps its message is not known"
+
+
+@pytest.mark.parametrize(
+    ("waits", "heals", "how"),
+    [
+        (True, Heals.ONLY_IF, "still waits"),
+        (False, Heals.NO, "has passed the event, or it is gone"),
+        (None, Heals.UNKNOWN, "is not known"),
+    ],
+)
+def test_whether_an_announcement_was_read_is_said_only_where_an_offset_tells(
+    waits: bool | None, heals: Heals, how: str
+) -> None:
+    looked = AnnouncementEvidence("purchase", (found(2).record,), reaches_back=True, waits=waits)
+    told = prognosis(a_story(VerdictKind.NO_ALLOCATION, snapshot(announced=Reading(looked))), FLOW)
+    assert (told.heals, how in told.how) == (heals, True)
+    if waits is None:
+        assert prognosis(a_story(VerdictKind.NO_ALLOCATION), FLOW).how == told.how

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from kcfix.core.events import advisory_lock_key, own_event_id, own_purchase_id
-from kcfix.core.repair_order import recheck
+from kcfix.core.payments import PaymentFacts
+from kcfix.core.repair_order import announcement_changed, recheck
 from kcfix.core.repair_plan import Action, Step, Strategy, Wishes, plan_repair
 from kcfix.core.replay import Origin
-from kcfix.core.snapshot import MessageEvidence, PaymentSnapshot, Reading, Snapshots
+from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, PaymentSnapshot, Reading, Snapshots
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.working import WorkState
 from kcfix.flow import Flow
@@ -257,3 +258,29 @@ def test_the_recheck_names_the_fact_that_changed(now: Any, reason: str | None) -
     assert order is not None
     said = recheck(order, now)
     assert (said is None) if reason is None else reason in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        (facts(purchases=(purchase(),)), None),
+        (replace(facts(), payment=None), "the payment row is gone"),
+        (facts(payment(status="refunded"), purchases=(purchase(),)), "the payment's status is now refunded"),
+        (facts(), "its purchase is no longer there, or another one"),
+        (facts(purchases=(purchase(OTHER),)), "its purchase is no longer there, or another one"),
+        (
+            facts(purchases=(purchase(),), allocations=(allocation("pending", 0),)),
+            "the allocations of this student and course changed",
+        ),
+    ],
+)
+def test_what_keeps_an_announcement_from_being_sent_is_named(now: PaymentFacts, reason: str | None) -> None:
+    assert announcement_changed(purchase(), facts(purchases=(purchase(),)), now) == reason
+
+
+def test_a_purchase_of_which_only_the_announcement_is_unknown_is_not_inserted_again() -> None:
+    quiet: Reading[AnnouncementEvidence] = Reading.unknown("no answer")
+    step = planned(
+        snapshot(facts(purchases=(purchase(),)), SILENT, announced=quiet), strategy=Strategy.INSERT, announce_later=True
+    )
+    assert (step.verdict.kind, step.action) == (VerdictKind.UNKNOWN, Action.UNKNOWN)

@@ -21,6 +21,7 @@ from kcfix.core.offsets import (
 )
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports import Broker, Cluster, DatabaseIdentity, IndexState, PartitionInfo, SchemaFacts, Topic
+from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.snapshot import Reading
 from kcfix.core.status import DatabaseFacts, Health, KafkaFacts, Observed, PaymentsFacts, Unpurchased
 from kcfix.core.status_findings import all_well, container_health, container_words, findings, worker_health
@@ -260,10 +261,13 @@ def test_second_payments_alone_are_shown_to_a_person() -> None:
     assert next_steps(seen) == (f"kcfix repair {identity_of(1)}",)
 
 
-def test_every_verdict_leads_somewhere() -> None:
+def test_every_verdict_that_needs_something_leads_somewhere() -> None:
+    # The worker has what waits, and is well here; the rest needs nothing, or is no payment without a purchase.
+    nowhere = {Remedy.WAIT, Remedy.FLIGHT, Remedy.SETTLED, Remedy.NOT_FOUND, Remedy.ANNOUNCE_AGAIN}
     for kind in VerdictKind:
-        next_steps(observed(payments=paid(kind)))
-        findings(observed(payments=paid(kind)))
+        led = bool(next_steps(observed(payments=paid(kind))))
+        assert led is (REMEDIES[kind] not in nowhere), kind
+        assert [f.subject for f in findings(observed(payments=paid(kind)))] == ["payments"], kind
 
 
 def test_findings_count_verdicts_and_name_what_was_not_looked_into() -> None:

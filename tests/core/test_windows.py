@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from kcfix.core.windows import AFTER, BEFORE, MOST, windows
+from kcfix.core.offsets import TopicPartition
+from kcfix.core.ports import OffsetRange
+from kcfix.core.windows import AFTER, BEFORE, MOST, merged, windows
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,3 +29,11 @@ def test_of_many_lonely_payments_each_still_lies_in_a_span_and_the_requests_are_
 
 def test_no_payments_need_no_span() -> None:
     assert windows([]) == ()
+
+
+def test_a_range_within_another_shortens_nothing() -> None:
+    tp, other = TopicPartition("t", 0), TopicPartition("t", 1)
+    given = [OffsetRange(tp, 0, 10), OffsetRange(tp, 2, 5), OffsetRange(tp, 7, 12), OffsetRange(other, 3, 3)]
+    assert merged(given) == (OffsetRange(tp, 0, 12),)
+    assert merged([OffsetRange(tp, 0, 10), OffsetRange(tp, 2, 5)]) == (OffsetRange(tp, 0, 10),)
+    assert merged([OffsetRange(tp, 0, 2), OffsetRange(tp, 3, 5)]) == (OffsetRange(tp, 0, 2), OffsetRange(tp, 3, 5))

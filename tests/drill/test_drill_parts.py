@@ -11,7 +11,8 @@ import pytest
 
 from kcfix.drill import schema
 from kcfix.drill.buy import buy
-from kcfix.drill.faults import broken, faults, mend, named
+from kcfix.drill.faults import broken, faults, mend, named, pairs, program
+from kcfix.drill.faults.fault import Area
 from kcfix.drill.groups import started_at
 from kcfix.drill.state import Drill, Options, Shape, new
 from kcfix.errors import NotFound, Refused, UsageError
@@ -26,7 +27,33 @@ NAMED_BY_THE_ISSUE = {
     "offsets-never-committed",
     "poison-message",
     "database-down",
+    "database-password-revoked",
+    "sasl-password-wrong",
+    "index-dropped",
+    "poison-message-unprotected",
+    "consumer-dead",
+    "worker-oom-killed",
+    "worker-paused",
+    "wrong-group",
+    "wrong-topic",
+    "group-shared",
+    "stray-consumer",
+    "brokers-unset",
+    "postgres-url-unset",
+    "table-locked",
+    "database-read-only",
+    "offsets-expired",
+    "log-truncated",
+    "commit-before-write",
+    "hot-partition",
+    "slow-consumer",
+    "clock-skew",
+    "topic-missing",
 }
+MODES = set(
+    re.findall(r"^ *(\d+[a-z]?)\. ", (Path(__file__).parents[2] / "docs" / "system.md").read_text(), re.MULTILINE)
+)
+"""Numbers of the failure modes of docs/system.md 6."""
 
 
 @pytest.fixture
@@ -42,10 +69,41 @@ def test_every_fault_has_a_name_of_its_own_and_says_what_is_broken() -> None:
     assert set(names) >= NAMED_BY_THE_ISSUE
     for fault in faults():
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", fault.name)
-        assert re.search(r"\(modes? [\d, a-z]+\)$", fault.what), fault.name
+        assert set(fault.modes) <= MODES, fault.name
+        assert fault.what, fault.name
+        assert fault.seen, fault.name
         assert named(fault.name) is fault
         assert fault.make.__doc__
         assert fault.undo.__doc__
+
+
+def test_the_catalogue_is_as_large_as_the_issue_asks_and_grouped_by_area() -> None:
+    assert len(faults()) >= 35
+    areas = [f.area for f in faults()]
+    assert set(areas) == set(Area)
+    for name in (Area.WORKERS, Area.PROGRAM, Area.TOPICS):
+        first = areas.index(name)
+        assert set(areas[first : first + areas.count(name)]) == {name}
+
+
+def test_pairs_are_of_faults_that_exist_and_each_says_why() -> None:
+    assert len(pairs()) >= 40
+    assert len({frozenset(p.names) for p in pairs()}) == len(pairs())
+    for pair in pairs():
+        assert pair.first != pair.second
+        assert named(pair.first)
+        assert named(pair.second)
+        assert pair.why
+
+
+def test_a_change_of_the_program_that_a_fault_deploys_can_be_made_and_rolled_back() -> None:
+    changes = [c for c in vars(program).values() if isinstance(c, tuple) and len(c) == 3 and str(c[0]).endswith(".js")]
+    assert len(changes) == 7
+    for name, before, after in changes:
+        text = (PACKAGE / "worker" / name).read_text()
+        assert text.count(before) == 1, before
+        assert after not in text
+        assert text.replace(before, after).replace(after, before) == text
 
 
 def test_an_unknown_fault_is_not_found() -> None:

@@ -31,7 +31,7 @@ FROM generate_series(%(first)s::int, %(last)s::int) AS n;
 ANALYZE"""  # noqa: S608 - made-up ids
 
 # Not the child's ru_maxrss: that counts the copy of the test runner before `exec`, too. VmHWM begins at exec.
-_MEASURED = """
+MEASURED = """
 import re, sys
 from pathlib import Path
 from kcfix.main import main
@@ -61,7 +61,7 @@ def _run(dsn: str, folder: Path, *words: str) -> tuple[int, str, int]:
     """Exit code, output, and the peak of resident memory in kB."""
     silent = ("--dsn", dsn, "--brokers", "127.0.0.1:1", "--docker-host", f"unix://{folder}/none.sock")
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURED, "missing", "--since", "3d", "--timeout", "20s", *words, *silent],
+        [sys.executable, "-c", MEASURED, "missing", "--since", "3d", "--timeout", "20s", *words, *silent],
         cwd=folder,
         env={**os.environ, "XDG_STATE_HOME": str(folder)},
         capture_output=True,

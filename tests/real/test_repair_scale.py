@@ -145,3 +145,21 @@ def test_a_run_that_is_killed_on_its_way_is_finished_by_the_next(
     assert ran.code == 0, ran.out + ran.err
     assert [purchases(database, i) for i in ids] == [1] * 40
     eventually(lambda: all(allocations(database, i) == 1 for i in ids), seconds=60)
+
+
+@pytest.mark.usefixtures("stopped")
+def test_what_was_inserted_is_followed_to_its_trainer_and_sessions(
+    system: Drill, kcfix: Kcfix, database: psycopg.Connection
+) -> None:
+    ids = buy(system, 2, unsent=True, at=ago(minutes=6))
+    ran = apply(kcfix, *ids, "--wait", "60s", timeout=120)
+    assert ran.code == 0, ran.err
+    for row in ran.rows:
+        assert (row["action"], row["outcome"]) == ("INSERT", "SETTLED")
+        assert row["sessions"] > 0
+        [(allocation,)] = database.execute(
+            """select a.id::text from trainer_allocations a join payments p on p.student_id = a.student_id
+               where p.id = %s and a.status = 'approved'""",
+            (row["payment_id"],),
+        ).fetchall()
+        assert row["allocation_id"] == allocation

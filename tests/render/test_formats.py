@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -124,3 +125,33 @@ def test_tones_colour_and_the_text_says_the_same_without() -> None:
 def test_plain_lines_up_and_is_one_record_a_line() -> None:
     table = Table((Column("ID"), Column("LAG", right=True)), (("a", 5), ("long", None)))
     assert shown(a_view(table), Format.PLAIN) == "ID    LAG\na       5\nlong    -\n"
+
+
+def test_a_line_is_broken_between_words_under_the_fact_that_it_tells() -> None:
+    line = f"  is        its purchase {uuid(1)} is of another tier"
+    text = Text(((Cell(line[:12], Tone.DIM), line[12:]),), wrap=True)
+    lines = [f"  is        its purchase {uuid(1)}", "            is of another tier"]
+    for color in (False, True):
+        assert re.sub(r"\x1b\[\d*m", "", shown(a_view(text), width=62, color=color)).splitlines() == lines
+    assert shown(a_view(text), width=200).splitlines() == [line]
+    assert shown(a_view(text), Format.PLAIN, width=62).splitlines() == [line]
+    assert shown(a_view(Text((line,))), width=62).splitlines() == [line]
+
+
+@pytest.mark.parametrize("width", [1, 10, 30, 60])
+def test_a_word_wider_than_the_terminal_is_left_whole(width: int) -> None:
+    lines = shown(a_view(Text((f"{uuid(1)} and {uuid(2)}", "", "   "), wrap=True)), width=width).splitlines()
+    assert [word for line in lines for word in line.split() if word != "and"] == [uuid(1), uuid(2)]
+
+
+def test_an_id_in_a_wrapped_cell_stays_whole_where_there_is_room() -> None:
+    table = Table(
+        (Column("PAYMENT"), Column("PAID", priority=1), Column("WHY", wrap=True)),
+        ((uuid(1), "2026-01-15 12:00:00Z", f"payment {uuid(2)} has the purchase {uuid(3)}"),),
+    )
+    for width in (80, 90, 100):
+        out = shown(a_view(table), width=width)
+        assert all(uuid(n) in out for n in (1, 2, 3))
+        assert ("PAID" in out) == (width >= 100)
+        assert max(len(line) for line in out.splitlines()) <= width
+    assert max(len(line) for line in shown(a_view(table), width=62).splitlines()) <= 62

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kcfix.drill.engine import connected
-from kcfix.drill.faults.fault import Site, State
+from kcfix.drill.faults.site import Site, State
 from kcfix.drill.faults.table import named
 from kcfix.drill.state import Drill, write_private
 from kcfix.errors import Refused
@@ -68,6 +68,24 @@ def break_(drill: Drill, name: str, *, report: Callable[[str], None] = lambda _:
         site = Site(drill, engine, remember=remember, report=report)
         remember({})
         return remember(fault.make(site))
+
+
+def break_all(
+    drill: Drill, names: Sequence[str], *, report: Callable[[str], None] = lambda _: None
+) -> tuple[Broken, ...]:
+    """Makes these faults one after the other; what each made.
+
+    Raises:
+        NotFound: one of them is no fault. Nothing was changed.
+        Refused: one is broken already, or is named twice. Nothing was changed.
+        Unreachable: a system did not answer; the faults before are made, the one in hand perhaps in part. Mend them.
+    """
+    there = [b.name for b in broken(drill)]
+    for name in names:
+        if named(name).name in there:
+            raise Refused(f"{name} is broken already", hint=f"kcfix drill mend {name}")
+        there.append(name)
+    return tuple(break_(drill, name, report=report) for name in names)
 
 
 def mend(drill: Drill, name: str | None = None, *, report: Callable[[str], None] = lambda _: None) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ const PRODUCER = {
 class EventBus {
   constructor() {
     const clientId = process.env.KAFKA_CLIENT_ID || `kodingcaravan-${settings.serviceName}`;
-    this.producer = new Kafka({ clientId, brokers: settings.brokers, retry: PRODUCER.retry }).producer(PRODUCER);
+    this.producer = new Kafka({ clientId, brokers: settings.brokers, sasl: settings.sasl, retry: PRODUCER.retry }).producer(PRODUCER);
     this.connected = false;
   }
 
@@ -76,7 +76,7 @@ class EventBus {
 class DeadLetterPublisher {
   constructor() {
     const clientId = `dlq-publisher-${Date.now()}`;
-    this.producer = new Kafka({ clientId, brokers: settings.brokers }).producer(PRODUCER);
+    this.producer = new Kafka({ clientId, brokers: settings.brokers, sasl: settings.sasl }).producer(PRODUCER);
     this.connected = false;
   }
 

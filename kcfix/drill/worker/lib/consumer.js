@@ -18,6 +18,7 @@ class EventConsumer {
     this.consumer = new Kafka({
       clientId: `${settings.serviceName}-${Date.now()}`,
       brokers: settings.brokers,
+      sasl: settings.sasl,
     }).consumer({
       groupId: this.groupId,
       sessionTimeout: 30000,
