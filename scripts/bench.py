@@ -183,7 +183,7 @@ def count_requests(drill: Drill) -> list[tuple[int, int]]:
 def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> str:
     """The results as Markdown."""
     rows = "\n".join(
-        f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.ratio:{'.1f' if o.ratio >= 1 else '.2f'}} |"
+        f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.shown_ratio} |"
         f" {o.contest.target:g} | {'yes' if o.met else '**no**'} |"
         for o in outcomes
     )
