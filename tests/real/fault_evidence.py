@@ -22,7 +22,7 @@ from kcfix.flow import Flow
 
 FLOW = Flow()
 WORKER, GROUP, TOPIC = FLOW.purchase_worker, FLOW.purchase_group, FLOW.purchase_confirmed
-ALLOCATION, SESSION, CACHE = "allocation-worker", "session-worker", "cache-worker"
+ALLOCATION, SESSION, CACHE = FLOW.allocation_worker, FLOW.session_worker, FLOW.cache_worker
 ALLOCATION_GROUP, SESSION_GROUP = FLOW.allocation_group, FLOW.session_group
 Look = Callable[[Drill, Engine, Broken], object]
 
@@ -388,7 +388,7 @@ EVIDENCE: dict[str, Look] = {
     "worker-off-network": lambda drill, engine, _: not networks_of(drill, engine, WORKER),
     "allocation-worker-stopped": exited(ALLOCATION, 0, ALLOCATION_GROUP),
     "session-worker-stopped": exited(SESSION, 0, SESSION_GROUP),
-    "cache-worker-stopped": exited(CACHE, 0, "cache-invalidation-workers"),
+    "cache-worker-stopped": exited(CACHE, 0, FLOW.cache_group),
     "cache-worker-crash-looping": crashes(CACHE, "REDIS_URL environment variable is required"),
     "broker-down": broker_gone,
     "broker-paused": paused(KAFKA),
