@@ -117,6 +117,7 @@ def unplug_worker(site: Site) -> State:
 
 def plug_worker_in(site: Site, _state: State) -> None:
     """The container is made again, on the network."""
+    site.stop_worker(grace_seconds=2)  # it would wait for a broker that it can't reach
     site.renew_worker()
 
 
