@@ -138,7 +138,9 @@ def named(row: dict[str, Any] | None) -> tuple[str, str | None] | None:
     return None if row is None else (row["verdict"], row["detail"])
 
 
-def test_every_verdict_has_a_case_or_a_reason() -> None:
+def test_every_verdict_and_kind_of_second_payment_has_a_case_or_a_reason() -> None:
+    kinds = {case.detail for case in CASES if case.verdict is Is.SECOND_PAYMENT}
+    assert kinds == {"double_charge", "upgrade", "next_cycle", "other", "unmatched_purchase"}
     made = {case.verdict for case in CASES} | {case.in_silence for case in CASES if case.in_silence}
     assert made | set(NOT_MADE) == set(Is)
     assert not made & set(NOT_MADE)
