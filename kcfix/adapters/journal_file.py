@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kcfix.adapters.operator import who
 from kcfix.core.journal import Journal, RunRecord, read_runs
-from kcfix.core.redact import redact, redact_arguments, redact_value
+from kcfix.core.redact import may_hold_secret, redact, redact_arguments, redact_value
 from kcfix.errors import Refused, Unreachable
 
 
@@ -213,10 +213,11 @@ class RunInFile:
     def _line(self, kind: str, fields: Mapping[str, object]) -> bytes:
         from kcfix.jsonable import dumps, plain
 
-        record = {"kind": kind, "run": self._id, "at": self._now(), **fields}
-        known = self._secrets()
-        safe = plain(redact_value("", plain(record)), lambda text: redact(text, known))
-        return (dumps(safe) + "\n").encode()
+        record = plain({"kind": kind, "run": self._id, "at": self._now(), **fields})
+        known, text = self._secrets(), dumps(record)
+        if may_hold_secret(text, known):
+            text = dumps(plain(redact_value("", record), lambda part: redact(part, known)))
+        return (text + "\n").encode()
 
     def _ends_whole(self) -> bool:
         """Whether the file ends with a line break: not so after a crash in the middle of a write."""
