@@ -42,6 +42,10 @@ class Outcome:
         return self.theirs / self.ours
 
     @property
+    def shown_ratio(self) -> str:
+        return f"{self.ratio:.1f}" if self.ratio >= 1 else f"{self.ratio:.2f}"
+
+    @property
     def met(self) -> bool:
         return self.ratio >= self.contest.target
 

@@ -1,21 +1,21 @@
 """The journal as files: `YYYY-MM.jsonl` in a folder that only its owner can read, a line for each record.
 
-Every line is one append of one write, so that two operators need no lock, and is on the disk before the effect that
-it announces. A line torn by a crash is closed off by the next writer and passed over by readers.
+Lines are appended whole, by one write, so that two operators need no lock, and are on the disk before the effects that
+they announce. A line torn by a crash is closed off by the next writer and passed over by readers.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kcfix.adapters.operator import who
 from kcfix.core.journal import Journal, RunRecord, read_runs
-from kcfix.core.redact import redact, redact_arguments, redact_value
+from kcfix.core.redact import may_hold_secret, redact, redact_arguments, redact_value
 from kcfix.errors import Refused, Unreachable
 
 
@@ -55,12 +55,14 @@ class JournalFiles:
         try:
             run.write(
                 "begin",
-                version=1,
-                who=self._who,
-                command=command,
-                context=context,
-                argv=["kcfix", *redact_arguments(argv)],
-                reason=reason or None,
+                {
+                    "version": 1,
+                    "who": self._who,
+                    "command": command,
+                    "context": context,
+                    "argv": ["kcfix", *redact_arguments(argv)],
+                    "reason": reason or None,
+                },
             )
         except OSError as error:
             run.close()
@@ -150,22 +152,31 @@ class RunInFile:
 
     def intend(self, step: Mapping[str, object]) -> str:
         """Record what is about to be done."""
-        step_id = str(self._steps + 1)
+        (step_id,) = self.intend_all([step])
+        return step_id
+
+    def intend_all(self, steps: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+        """Record what is about to be done, in one write."""
+        ids = tuple(str(self._steps + n) for n in range(1, len(steps) + 1))
         try:
-            self.write("intend", step=step_id, what=step)
+            self.write("intend", *({"step": id, "what": what} for id, what in zip(ids, steps, strict=True)))
         except OSError as error:
             raise _refused(self._path, error) from error
-        self._steps += 1
-        return step_id
+        self._steps += len(steps)
+        return ids
 
     def done(self, step_id: str, result: Mapping[str, object]) -> None:
         """Record what became of it."""
-        self._try("done", step=step_id, result=result)
+        self.done_all([(step_id, result)])
+
+    def done_all(self, results: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+        """Record what became of them, in one write."""
+        self._try("done", *({"step": id, "result": result} for id, result in results))
 
     def end(self, code: int, summary: Mapping[str, object] | None = None) -> None:
         """Record the exit code, and close."""
         if self._handle is not None:
-            self._try("end", code=code, summary=summary or {})
+            self._try("end", {"code": code, "summary": summary or {}})
             self.close()
 
     def close(self) -> None:
@@ -175,33 +186,38 @@ class RunInFile:
             with suppress(OSError):
                 os.close(handle)
 
-    def _try(self, kind: str, **fields: object) -> None:
+    def _try(self, kind: str, *entries: Mapping[str, object]) -> None:
         """Write after the effect: a failure can't undo it any more, so it becomes a warning."""
         try:
-            self.write(kind, **fields)
+            self.write(kind, *entries)
         except OSError as error:
             self._problems.append(f"the journal {self._path} lacks a {kind!r} line of run {self._id}: {error.strerror}")
 
-    def write(self, kind: str, **fields: object) -> None:
-        """Append one line, whole, and wait until it is on the disk.
+    def write(self, kind: str, *entries: Mapping[str, object]) -> None:
+        """Append a line for each entry, whole, and wait until they are on the disk.
 
         Raises:
-            OSError: it is not there, or not whole.
+            OSError: they are not there, or not whole.
         """
-        from kcfix.jsonable import dumps, plain
-
         if self._handle is None:
             raise OSError(0, "it is closed")
-        record = {"kind": kind, "run": self._id, "at": self._now(), **fields}
-        known = self._secrets()
-        safe = plain(redact_value("", plain(record)), lambda text: redact(text, known))
-        line = dumps(safe) + "\n"
-        data = line.encode()
+        data = b"".join(self._line(kind, entry) for entry in entries)
+        if not data:
+            return
         if not self._ends_whole():
             data = b"\n" + data
         if os.write(self._handle, data) != len(data):
-            raise OSError(0, "the disk took only a part of the line")
+            raise OSError(0, "the disk took only a part")
         os.fsync(self._handle)
+
+    def _line(self, kind: str, fields: Mapping[str, object]) -> bytes:
+        from kcfix.jsonable import dumps, plain
+
+        record = plain({"kind": kind, "run": self._id, "at": self._now(), **fields})
+        known, text = self._secrets(), dumps(record)
+        if may_hold_secret(text, known):
+            text = dumps(plain(redact_value("", record), lambda part: redact(part, known)))
+        return (text + "\n").encode()
 
     def _ends_whole(self) -> bool:
         """Whether the file ends with a line break: not so after a crash in the middle of a write."""

@@ -33,6 +33,8 @@ class Letters:
         default_factory=lambda: deque(maxlen=NEWEST)
     )
     causes: Counter[str] = field(default_factory=Counter)
+    unread: dict[TopicPartition, str] = field(default_factory=dict)
+    """Partitions that were not searched to their end, and why."""
 
 
 def run(words: list[str], services: Services) -> View:
@@ -61,7 +63,9 @@ def _letters(original: Original, services: Services) -> Letters:
             continue
         for first in range(start, end, PIECE):
             piece = OffsetRange(tp, first, min(first + PIECE, end))
-            for record in kafka.search([piece], [needle], anywhere=True).records:
+            result = kafka.search([piece], [needle], anywhere=True)
+            letters.unread |= result.failed
+            for record in result.records:
                 parsed = parse_dead_letter(record)
                 letter = letter_of(parsed) if parsed is not None else None
                 if parsed is not None and letter is not None and letter.original == original.place:
@@ -121,12 +125,13 @@ def _view(shown: list[tuple[Original, Source | None, Letters]], found: Looked, s
         data.append(_row(original, source, letters, services))
     owed = sum(o.judged is None or o.judged.owed for o, _, _ in shown)
     sendable = [o for o, _, _ in shown if o.state is DlqState.UNSETTLED]
+    unread = {tp: why for _, _, letters in shown for tp, why in letters.unread.items()}
     return View(
         schema="dlq-show",
         sections=tuple(sections),
         data=data,
         summary={"messages": len(shown), "unsettled": owed},
-        warnings=found.parked.problems,
+        warnings=(*found.parked.problems, *(f"not all letters are shown: {tp}: {why}" for tp, why in unread.items())),
         errors=found.problems,
         next=tuple(f"kcfix dlq replay {o.place}" for o in sendable[:1]),
         ids=tuple(str(o.place) for o, _, _ in shown),

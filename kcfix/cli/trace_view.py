@@ -11,6 +11,7 @@ from kcfix.cli.money import amount
 from kcfix.cli.trace_detail import details
 from kcfix.cli.trace_rows import malformed_row, story_row
 from kcfix.cli.trace_told import Told
+from kcfix.core.capture import capture_unproven
 from kcfix.core.maker import Maker
 from kcfix.core.prognosis import Heals
 from kcfix.core.stages import StageState
@@ -171,6 +172,8 @@ def _headline(told: Told, services: Services) -> tuple[Line, ...]:
         tier = f", tier {payment.tier}" if payment.tier and payment.succeeded else ""
         word = "paid   " if payment.succeeded or payment.confirmed_at else "created"
         lines.append(f"  {word}   {what}{tier}, {paid}")
+        if payment.succeeded and (doubt := capture_unproven(payment)) is not None:
+            lines.append(f"  money     capture unproven: {doubt}; the provider's dashboard tells")
     lines.append(f"  customer  {foretold.means}")
     if told.waited is not None:
         end = " so far, without a purchase" if told.still_waiting else " from the payment to its purchase"

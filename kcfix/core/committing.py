@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
+from kcfix.core.journal import Recorder
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.ports import KafkaPort
 from kcfix.errors import KcfixError, Refused, Unreachable
 
 NO_WORDS: Mapping[str, object] = MappingProxyType({})
-
-
-class Recorder(Protocol):
-    """The journal of one run."""
-
-    def intend(self, step: Mapping[str, object]) -> str:
-        """Record what is about to be done, on disk before it returns; gives the step's id. Raises Refused."""
-
-    def done(self, step_id: str, result: Mapping[str, object]) -> None:
-        """Record what became of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from kcfix.core.dlq_plan import DlqStep, Planner
 from kcfix.core.dlq_read import Mailbox
 from kcfix.core.dlq_result import DlqOutcome, DlqResult, Results
 from kcfix.core.events import Event, Message
+from kcfix.core.journal import Recorder
 from kcfix.core.parking import Parked
 from kcfix.core.ports import KafkaPort, SendResult, SendState
-from kcfix.core.repair_apply import POLL, Recorder
+from kcfix.core.repair_apply import POLL
 from kcfix.core.settlement import Known, is_checked
 from kcfix.errors import KcfixError, OutcomeUnknown, Refused, Unreachable
 from kcfix.flow import Stage
@@ -156,7 +157,7 @@ class Replaying:
     def _send(self, going: Sequence[_Ready]) -> list[tuple[_Ready, Place]]:
         """Send, and give those that the broker has, with where their copies lie."""
         self.progress("sending")
-        ids = [self.journal.intend(_intent(ready)) for ready in going]
+        ids = self.journal.intend_all([_intent(ready) for ready in going])
         for ready in going:
             self._note(ready, DlqOutcome.UNSEEN, "its send was begun; whether it arrived is unknown", changed=True)
         try:
@@ -165,10 +166,10 @@ class Replaying:
             results = tuple(SendResult(SendState.UNKNOWN, error=error.message) for _ in going)
         except KcfixError as error:
             results = tuple(SendResult(SendState.REJECTED, error=error.message) for _ in going)
+        told = [{"state": r.state, "partition": r.partition, "offset": r.offset, "error": r.error} for r in results]
+        self.journal.done_all(zip(ids, told, strict=True))
         copies = []
-        for step_id, ready, sent in zip(ids, going, results, strict=True):
-            done = {"state": sent.state, "partition": sent.partition, "offset": sent.offset, "error": sent.error}
-            self.journal.done(step_id, done)
+        for ready, sent in zip(going, results, strict=True):
             if sent.state is SendState.REJECTED:
                 self._note(ready, DlqOutcome.FAILED, f"not sent: {sent.error}", changed=False)
             elif sent.partition is None or sent.offset is None:

@@ -53,12 +53,8 @@ class RunRecord:
         return self.ended_at is not None
 
 
-class Run(Protocol):
-    """The journal of a run that is under way."""
-
-    @property
-    def id(self) -> str:
-        """Sorts by time."""
+class Recorder(Protocol):
+    """Where the steps of a run are recorded."""
 
     def intend(self, step: Mapping[str, object]) -> str:
         """Record what is about to be done, on disk before it returns; gives the step's id.
@@ -67,8 +63,26 @@ class Run(Protocol):
             Refused: it could not be written, so the step must not be made.
         """
 
+    def intend_all(self, steps: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+        """The same for several steps, with one wait for the disk; their ids, in order. None of them may be made before.
+
+        Raises:
+            Refused: not all could be written, so none of the steps must be made.
+        """
+
     def done(self, step_id: str, result: Mapping[str, object]) -> None:
-        """Record what became of it. Where that can't be written any more, `problems` says so."""
+        """Record what became of it. Where that can't be written any more, `Run.problems` says so."""
+
+    def done_all(self, results: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+        """The same for several steps, by their ids, with one wait for the disk."""
+
+
+class Run(Recorder, Protocol):
+    """The journal of a run that is under way."""
+
+    @property
+    def id(self) -> str:
+        """Sorts by time."""
 
     def end(self, code: int, summary: Mapping[str, object] | None = None) -> None:
         """Record the exit code, and close. May be called again to no effect."""

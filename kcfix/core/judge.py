@@ -98,6 +98,12 @@ def _with_also(case: Case, verdict: Verdict) -> Verdict:
             also.append(f"{count} dead letter{'s' if count != 1 else ''}")
         if verdict.purchase is None and len(evidence.messages) > 1:
             also.append(f"{len(evidence.messages)} copies of its message")
+        begins = evidence.log_begins_at
+        late = evidence.log_was_cut and (begins is None or begins > case.payment.paid_at)
+        if late and verdict.kind in (VerdictKind.NEVER_SENT, VerdictKind.NEVER_EMITTED):
+            also.append(
+                "the retained log begins after the payment: retention deletes nothing so young, but a person can have"
+            )
     if case.payment.confirmed_at is None:
         also.append("confirmed_at is not recorded")
     return replace(verdict, also=tuple(also))

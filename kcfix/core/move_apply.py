@@ -9,7 +9,8 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kcfix.core.committing import Recorder, changed_since, commit_offsets
+from kcfix.core.committing import changed_since, commit_offsets
+from kcfix.core.journal import Recorder
 from kcfix.core.move import Move, in_the_way, move_text
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import KafkaPort

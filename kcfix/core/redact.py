@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 MASK = "***"
+SHORTEST = 4
+"""Letters of a secret that is masked: a shorter one would mask ordinary words and still be guessed from the pattern."""
 
 # Every repetition has a bound: a log line may be a megabyte of anything, and must not be walked again and again.
 # The last @ before a blank ends the password: an unescaped one may hold an @ or a / itself.
@@ -40,12 +43,28 @@ def redact(text: str, secrets: Collection[str] = ()) -> str:
     'host=db password=*** user=u'
     """
     for secret in sorted(secrets, key=len, reverse=True):
-        # A very short one would mask ordinary words and still be guessed from the pattern.
-        if len(secret) >= 4:
+        if len(secret) >= SHORTEST:
             text = text.replace(secret, MASK)
     if "://" in text and "@" in text:
         text = _URL.sub(lambda m: f"{m['head']}:{MASK}@", text)
     return _PAIR.sub(lambda m: f"{m['head']}{MASK}", text)
+
+
+def may_hold_secret(json_text: str, secrets: Collection[str] = ()) -> bool:
+    """Whether anything in this JSON could be masked by `redact` or `redact_value`: a quick look at thousands of lines.
+
+    >>> may_hold_secret('{"payment_id": "7"}', ["open sesame"]), may_hold_secret('{"token": "7"}')
+    (False, True)
+    """
+    if _SECRET_KEY.search(json_text) or ("://" in json_text and "@" in json_text):
+        return True
+    return any(form in json_text for secret in secrets if len(secret) >= SHORTEST for form in _in_json(secret))
+
+
+@lru_cache(maxsize=32)
+def _in_json(secret: str) -> tuple[str, str]:
+    """The secret as JSON writes it, with and without escapes for what is not ASCII."""
+    return json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
 
 
 def redact_value(key: str, value: object) -> object:

@@ -7,14 +7,14 @@ any point, the next run finds out from the tables and the log what happened and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from kcfix.core.announce import announcement
 from kcfix.core.events import Message, advisory_lock_key, own_purchase_id
+from kcfix.core.journal import Recorder
 from kcfix.core.matching import match_facts
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
@@ -37,16 +37,6 @@ from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 from kcfix.flow import Flow
 
 POLL = timedelta(milliseconds=500)
-
-
-class Recorder(Protocol):
-    """The journal of one run."""
-
-    def intend(self, step: Mapping[str, object]) -> str:
-        """Record what is about to be done, on disk before it returns; gives the step's id. Raises Refused."""
-
-    def done(self, step_id: str, result: Mapping[str, object]) -> None:
-        """Record what became of it."""
 
 
 @dataclass
@@ -84,7 +74,7 @@ class Applying:
             return
         self.progress("inserting")
         orders = [s.order for s in steps if s.order is not None]
-        ids = [self.journal.intend(insert_entry(step, order)) for step, order in zip(steps, orders, strict=True)]
+        ids = self.journal.intend_all([insert_entry(step, order) for step, order in zip(steps, orders, strict=True)])
         for step in steps:
             self._note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
         try:
@@ -95,9 +85,10 @@ class Applying:
             outcomes = tuple(InsertResult(o.payment_id, InsertState.FAILED, error.message) for o in orders)
         if any(r.state is InsertState.UNKNOWN for r in outcomes):
             outcomes = self._find_out(outcomes)
+        told = [{"state": result.state, "reason": result.reason} for result in outcomes]
+        self.journal.done_all(zip(ids, told, strict=True))
         made: list[tuple[Step, Purchase]] = []
-        for step_id, step, result in zip(ids, steps, outcomes, strict=True):
-            self.journal.done(step_id, {"state": result.state, "reason": result.reason})
+        for step, result in zip(steps, outcomes, strict=True):
             purchase = self._after_insert(step, result)
             if purchase is not None:
                 made.append((step, purchase))
@@ -254,7 +245,7 @@ class Applying:
         self, kind: str, steps: Sequence[Step], messages: Sequence[Message], check: Callable[[], None] = lambda: None
     ) -> tuple[SendResult, ...]:
         """Journal the messages and send them; what `check` raises between the two keeps them from being sent."""
-        ids = [self.journal.intend(send_entry(kind, s, m)) for s, m in zip(steps, messages, strict=True)]
+        ids = self.journal.intend_all([send_entry(kind, s, m) for s, m in zip(steps, messages, strict=True)])
         try:
             check()
             results = self.kafka().send(messages)
@@ -262,11 +253,8 @@ class Applying:
             results = tuple(SendResult(SendState.UNKNOWN, error=error.message) for _ in messages)
         except KcfixError as error:
             results = tuple(SendResult(SendState.REJECTED, error=error.message) for _ in messages)
-        for step_id, result in zip(ids, results, strict=True):
-            self.journal.done(
-                step_id,
-                {"state": result.state, "partition": result.partition, "offset": result.offset, "error": result.error},
-            )
+        told = [{"state": r.state, "partition": r.partition, "offset": r.offset, "error": r.error} for r in results]
+        self.journal.done_all(zip(ids, told, strict=True))
         return results
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kcfix.core.committing import Recorder, commit_offsets
+from kcfix.core.committing import commit_offsets
+from kcfix.core.journal import Recorder
 from kcfix.core.offsets import Group, PartitionLag
 from kcfix.core.pin import Pin
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort

@@ -9,7 +9,8 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kcfix.core.committing import OffsetCommit, Recorder, changed_since, commit_offsets
+from kcfix.core.committing import OffsetCommit, changed_since, commit_offsets
+from kcfix.core.journal import Recorder
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import DatabasePort, DeleteRecheck, DeleteResult, DeleteState, KafkaPort
 from kcfix.core.undo_step import UndoAction, UndoStep

@@ -458,3 +458,10 @@ def test_the_purchase_of_an_id_is_not_taken_for_a_payment(trace: Callable[..., R
     ran = trace(purchase_id(1))
     assert (ran.code, "NOT_FOUND" in ran.out) == (3, True)
     assert isinstance(night.kafka, FakeKafka)
+
+
+def test_money_that_nothing_proves_is_said(trace: Callable[..., Ran], night: Night) -> None:
+    proven = night.pay(5, provider_payment_id="pay_made_up")
+    doubtful = night.pay(6, provider_payment_id="order_made_up")
+    assert "capture unproven" not in trace(proven.id).out
+    assert "money     capture unproven: only an order id of the provider is on record" in trace(doubtful.id).out

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kcfix.clean import clean
-from kcfix.core.redact import redact, redact_arguments, redact_value, secrets_of
+from kcfix.core.redact import may_hold_secret, redact, redact_arguments, redact_value, secrets_of
+from kcfix.jsonable import plain
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,17 @@ def test_redaction_of_a_huge_line_is_quick() -> None:
     redact("a" * 1_000_000 + "://" + "b" * 1_000_000)
     redact("x-" * 200_000)
     redact("http://" * 20_000)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["payment_id", "password", "why", "Api-Key"]) | st.text(max_size=8),
+        st.text(max_size=30) | st.sampled_from(["postgresql://u:pw@h/d", "token=x", 'a "quoted" öpen', "password"]),
+        max_size=4,
+    ),
+    st.sets(st.sampled_from(['a "quoted" öpen', "h/d", "abc", "öpen"])),
+)
+def test_what_is_said_to_hold_no_secret_is_masked_nowhere(record: dict[str, str], secrets: set[str]) -> None:
+    for text in (json.dumps(record), json.dumps(record, ensure_ascii=False)):
+        if not may_hold_secret(text, secrets):
+            assert plain(redact_value("", record), lambda part: redact(part, secrets)) == plain(record)

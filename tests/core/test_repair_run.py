@@ -69,7 +69,13 @@ class Journal:
     def intend(self, step: object) -> str:
         return "1"
 
+    def intend_all(self, steps: Sequence[object]) -> tuple[str, ...]:
+        return ("1",) * len(steps)
+
     def done(self, step_id: str, result: object) -> None:
+        pass
+
+    def done_all(self, results: object) -> None:
         pass
 
 

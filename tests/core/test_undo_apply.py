@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
@@ -27,8 +27,14 @@ class Notes:
         self.lines.append(step)
         return str(len(self.lines))
 
+    def intend_all(self, steps: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+        return tuple(self.intend(step) for step in steps)
+
     def done(self, step_id: str, result: Mapping[str, object]) -> None:
         self.lines.append(result)
+
+    def done_all(self, results: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+        self.lines += [result for _, result in results]
 
 
 def undoing(database: FakeDatabase, kafka: FakeKafka, recheck: DeleteRecheck = go_on_deleting) -> Undoing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -252,6 +252,17 @@ def test_further_facts_are_said_too() -> None:
     verdict = judge(snapshot(seen=evidence(found(5), found(7), dead_letters=(dead_letter(5),))))
     assert verdict.kind is V.PENDING
     assert verdict.also == ("1 dead letter", "2 copies of its message")
+
+
+@pytest.mark.parametrize("log_begins_at", [None, PAID_AT + minutes(5)])
+def test_a_log_that_begins_late_though_retention_has_not_reached_the_payment_is_said(
+    log_begins_at: datetime | None,
+) -> None:
+    kept = PAID_AT - timedelta(days=7)
+    verdict = judge(snapshot(seen=evidence(start=9, committed=9, log_begins_at=log_begins_at, kept_since=kept)))
+    assert verdict.kind is V.NEVER_SENT
+    assert "a person can have" in verdict.also[0]
+    assert judge(snapshot()).also == ()
 
 
 @pytest.mark.parametrize("junk", [b"{", b"", b'{"type":"PURCHASE_CONFIRMED"}'])

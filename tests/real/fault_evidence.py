@@ -22,7 +22,7 @@ from kcfix.flow import Flow
 
 FLOW = Flow()
 WORKER, GROUP, TOPIC = FLOW.purchase_worker, FLOW.purchase_group, FLOW.purchase_confirmed
-ALLOCATION, SESSION, CACHE = "allocation-worker", "session-worker", "cache-worker"
+ALLOCATION, SESSION, CACHE = FLOW.allocation_worker, FLOW.session_worker, FLOW.cache_worker
 ALLOCATION_GROUP, SESSION_GROUP = FLOW.allocation_group, FLOW.session_group
 Look = Callable[[Drill, Engine, Broken], object]
 
@@ -125,9 +125,11 @@ def behind(drill: Drill, _engine: Engine, _made: Broken) -> bool:
 
 
 def poisoned(words: str = "") -> Look:
-    """A dead letter of purchase-confirmed says so, and the fault's payments that it is about have no purchase."""
+    """A dead letter says so, or the log where there is no topic for one; what it is about has no purchase."""
 
-    def look(drill: Drill, _: Engine, made: Broken) -> bool:
+    def look(drill: Drill, engine: Engine, made: Broken) -> bool:
+        if topic_gone(FLOW.dead_letters)(drill, engine, made):
+            return bool(said(WORKER, words)(drill, engine, made)) and purchases(drill, made.poison) == 0
         keys = {*made.poison, *made.payments, "unknown"}
         letters = [r for r in wire.records(drill, FLOW.dead_letters) if (r.key or b"").decode() in keys]
         return any(words.encode() in (r.value or b"") for r in letters) and purchases(drill, made.poison) == 0
@@ -259,8 +261,11 @@ def swallowed(drill: Drill, engine: Engine, made: Broken) -> bool:
 
 def committed_and_lost(drill: Drill, engine: Engine, made: Broken) -> bool:
     """Behind the committed offsets, without dead letter and purchase."""
+    offsets = groups.committed(drill, GROUP, TOPIC)
+    passed = {(r.key or b"").decode() for r in wire.records(drill, TOPIC) if r.offset < offsets.get(r.partition, 0)}
     letters = {(r.key or b"").decode() for r in wire.records(drill, FLOW.dead_letters)}
-    return behind(drill, engine, made) and unpaid(drill, engine, made) and not letters & set(made.payments)
+    mine = set(made.payments)
+    return mine <= passed and not mine & letters and unpaid(drill, engine, made)
 
 
 def slow(drill: Drill, engine: Engine, made: Broken) -> bool:
@@ -388,7 +393,7 @@ EVIDENCE: dict[str, Look] = {
     "worker-off-network": lambda drill, engine, _: not networks_of(drill, engine, WORKER),
     "allocation-worker-stopped": exited(ALLOCATION, 0, ALLOCATION_GROUP),
     "session-worker-stopped": exited(SESSION, 0, SESSION_GROUP),
-    "cache-worker-stopped": exited(CACHE, 0, "cache-invalidation-workers"),
+    "cache-worker-stopped": exited(CACHE, 0, FLOW.cache_group),
     "cache-worker-crash-looping": crashes(CACHE, "REDIS_URL environment variable is required"),
     "broker-down": broker_gone,
     "broker-paused": paused(KAFKA),

@@ -20,7 +20,7 @@ from kcfix.drill.up import up
 from tests.real.conftest import Kcfix, Ran, eventually
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
-STEPS = re.compile(r"^### (?P<title>.+?)$|^```console\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
+STEPS = re.compile(r"^##+ (?P<title>.+?)$|^```console\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[tuple[str, str]]:

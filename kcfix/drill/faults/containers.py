@@ -8,8 +8,7 @@ from kcfix.drill.faults.fault import Area, Fault
 from kcfix.drill.faults.site import FLOW, GROUP, WORKER, Site, State
 from kcfix.errors import NotFound
 
-ALLOCATION, SESSION, CACHE = "allocation-worker", "session-worker", "cache-worker"
-assert all(FLOW.stage_of_worker(w) for w in (ALLOCATION, SESSION, CACHE))  # noqa: S101
+ALLOCATION, SESSION, CACHE = FLOW.allocation_worker, FLOW.session_worker, FLOW.cache_worker
 TOO_LITTLE_BYTES = 12 * 1024 * 1024
 """Less than Node needs to load the program, as where `12m` stands in the place of `512m`."""
 
@@ -118,6 +117,7 @@ def unplug_worker(site: Site) -> State:
 
 def plug_worker_in(site: Site, _state: State) -> None:
     """The container is made again, on the network."""
+    site.stop_worker(grace_seconds=2)  # it would wait for a broker that it can't reach
     site.renew_worker()
 
 

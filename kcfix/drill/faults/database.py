@@ -8,6 +8,7 @@ from importlib import resources
 import psycopg
 
 from kcfix.drill.buy import buy
+from kcfix.drill.faults.containers import ALLOCATION
 from kcfix.drill.faults.fault import Area, Fault
 from kcfix.drill.faults.site import WORKER, Site, State
 from kcfix.drill.state import DATABASE, DATABASE_USER
@@ -130,7 +131,7 @@ def age_events_table(site: Site) -> State:
     site.start_worker()  # the first purchase of a process has an event id that is no uuid (mode 28)
     state: State = {"payments": buy(site.drill, 1)}
     site.remember(state)
-    site.wait_said("allocation-worker", "invalid input syntax for type uuid")
+    site.wait_said(ALLOCATION, "invalid input syntax for type uuid")
     return state
 
 

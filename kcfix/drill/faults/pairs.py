@@ -29,7 +29,7 @@ PAIRS = (
     Pair("payment-never-emitted", "worker-crash-looping", "one bad environment file for both services"),
     Pair("poison-message", "worker-stopped", "somebody stopped the worker to end its loop, and left it"),
     Pair("poison-message", "index-dropped", "migration 002 failed as a whole: neither index nor tidy data"),
-    Pair("poison-message", "dead-letter-topic-missing", "kafka-init failed quietly, and now something fails"),
+    Pair("dead-letter-topic-missing", "poison-message", "kafka-init failed quietly, and now something fails"),
     Pair("message-never-sent", "poison-message", "two payments of one evening with two stories"),
     Pair("poison-message", "session-worker-stopped", "somebody stopped the wrong worker to end the loop"),
     Pair("poison-message-unprotected", "payment-without-course", "a form that lost fields lost the course, too"),

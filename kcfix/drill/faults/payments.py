@@ -13,10 +13,9 @@ from kcfix.drill import groups, wire
 from kcfix.drill.buy import buy
 from kcfix.drill.faults.fault import Area, Fault
 from kcfix.drill.faults.messages import send_at_last
-from kcfix.drill.faults.site import GROUP, TOPIC, Site, State
+from kcfix.drill.faults.site import COURSE, GROUP, TOPIC, Site, State
 from kcfix.drill.network import kafka_settings
 
-COURSE = "00000000-0000-4000-9000-000000000001"
 AHEAD = timedelta(hours=2)
 
 

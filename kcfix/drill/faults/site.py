@@ -25,6 +25,8 @@ FLOW = Flow()
 WORKER = FLOW.purchase_worker
 GROUP = FLOW.purchase_group
 TOPIC = FLOW.purchase_confirmed
+COURSE = "00000000-0000-4000-9000-000000000001"
+"""The first course of seed.sql."""
 State = dict[str, Any]
 """What the undo needs to know of the making, as JSON has it. May be incomplete where the making broke off."""
 

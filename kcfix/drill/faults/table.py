@@ -7,12 +7,12 @@ from kcfix.drill.faults import (
     containers,
     database,
     downstream,
+    holders,
     messages,
     offsets,
     payments,
     program,
     servers,
-    sessions,
     topics,
 )
 from kcfix.drill.faults.fault import Fault
@@ -28,7 +28,7 @@ _FAULTS: tuple[Fault, ...] = (
     *messages.FAULTS,
     *payments.FAULTS,
     *database.FAULTS,
-    *sessions.FAULTS,
+    *holders.FAULTS,
     *downstream.FAULTS,
 )
 

@@ -17,10 +17,8 @@ from kcfix.drill.buy import buy, succeed
 from kcfix.drill.checkout import PARTITIONS, payment, payment_id
 from kcfix.drill.faults.containers import ALLOCATION, CACHE
 from kcfix.drill.faults.fault import Area, Fault
-from kcfix.drill.faults.site import FLOW, TOPIC, WORKER, Site, State, group_of
+from kcfix.drill.faults.site import COURSE, FLOW, TOPIC, WORKER, Site, State, group_of
 from kcfix.drill.network import kafka_settings
-
-COURSE = "00000000-0000-4000-9000-000000000001"
 
 
 def delete_topic(site: Site) -> State:

@@ -1,4 +1,4 @@
-"""Faults of sessions in the database: another program holds what the workers need."""
+"""Faults by another program that holds what the workers need of the database: a table, a lock, all connections."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import psycopg
 from kcfix.core.events import advisory_lock_key
 from kcfix.drill.buy import buy
 from kcfix.drill.faults.fault import Area, Fault
-from kcfix.drill.faults.payments import COURSE
-from kcfix.drill.faults.site import Site, State
+from kcfix.drill.faults.site import COURSE, Site, State
 from kcfix.drill.state import STRANGERS
 from kcfix.errors import Unreachable
 
