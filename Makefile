@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup unit real faults lint types bench docs lock clean
+.PHONY: help demo test setup unit real faults interleavings lint types bench docs lock clean
 
 PYTHON := .venv/bin/python
 # Two at a time: the tests on real servers mostly wait for joins, and each worker brings up its own drills.
@@ -35,6 +35,10 @@ real: ## The tests against real Kafka, PostgreSQL and Docker
 faults: ## Every fault of the drill and every pair, made, seen and mended, which takes most of an hour
 	@scripts/setup all
 	KCFIX_FAULTS=all scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_faults.py
+
+interleavings: ## Random interleavings of worker, repairs and kills, as many as N says (5000)
+	@scripts/setup all
+	KCFIX_INTERLEAVINGS=$${N:-5000} scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_interleavings.py
 
 lint: ## Style
 	@scripts/setup python
