@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -121,7 +121,14 @@ class Unwritten:
         """See `Recorder`."""
         return ""
 
+    def intend_all(self, steps: Sequence[Mapping[str, object]]) -> list[str]:
+        """See `Recorder`."""
+        return ["" for _ in steps]
+
     def done(self, step_id: str, result: Mapping[str, object]) -> None:
+        """See `Recorder`."""
+
+    def done_all(self, results: Iterable[tuple[str, Mapping[str, object]]]) -> None:
         """See `Recorder`."""
 
 
