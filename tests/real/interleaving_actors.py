@@ -121,9 +121,9 @@ class Unwritten:
         """See `Recorder`."""
         return ""
 
-    def intend_all(self, steps: Sequence[Mapping[str, object]]) -> list[str]:
+    def intend_all(self, steps: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
         """See `Recorder`."""
-        return ["" for _ in steps]
+        return tuple("" for _ in steps)
 
     def done(self, step_id: str, result: Mapping[str, object]) -> None:
         """See `Recorder`."""
