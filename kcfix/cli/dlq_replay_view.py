@@ -68,8 +68,8 @@ def replay_view(shown: Replay, exit_code: int) -> View:
     sections: list[Section] = [Table(columns, rows, empty="nothing that is unsettled and could be sent")]
     told = _told(shown)
     if told:
-        sections.append(Text(told))
-    sections.append(Text(_summary_lines(shown)))
+        sections.append(Text(told, wrap=True))
+    sections.append(Text(_summary_lines(shown), wrap=True))
     return View(
         schema="dlq-replay",
         sections=tuple(sections),

@@ -191,6 +191,6 @@ def _sections(original: Original, source: Source | None, letters: Letters, servi
             (str(place), format_time(at, services.zone), attempts, reason)
             for place, at, attempts, _, reason in letters.newest
         ),
-        title=f"{newest}{total} letters",
+        title=f"{newest}{total} letter{'s' * (total != 1)}",
     )
-    return [Text(tuple(lines)), table]
+    return [Text(tuple(lines), wrap=True), table]

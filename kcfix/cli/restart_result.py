@@ -72,7 +72,7 @@ def _report_sections(report: Report, services: Services) -> list[Section]:
         lines.append(Cell(f"  whether messages were skipped could not be read: {report.lost_error}", Tone.WARN))
     elif report.lost is not None and not report.lost and report.pins:
         lines.append("  no message was skipped: what came during the restart was read again")
-    sections: list[Section] = [Text(tuple(lines), title=report.worker)] if lines else []
+    sections: list[Section] = [Text(tuple(lines), title=report.worker, wrap=True)] if lines else []
     if report.lost:
         title = f"{report.worker}: skipped for good; only a repair can settle these"
         sections.append(messages_table(title, report.lost[:TOLD], len(report.lost) - TOLD))

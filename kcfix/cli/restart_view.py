@@ -51,7 +51,7 @@ def _plan_sections(plan: Plan, services: Services) -> list[Section]:
         lines.append((Cell("  refused: ", Tone.BAD), plan.refusal.reason))
     lines += [(Cell("  loss: ", Tone.BAD), loss) for loss in plan.loss]
     lines += [f"  note: {note}" for note in plan.notes]
-    sections: list[Section] = [Text(tuple(lines), title=f"{plan.stage.worker}: {_words(plan)}")]
+    sections: list[Section] = [Text(tuple(lines), title=f"{plan.stage.worker}: {_words(plan)}", wrap=True)]
     if plan.pins:
         sections.append(_pins_table(plan))
         sections += _messages(plan.pins)
