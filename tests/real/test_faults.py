@@ -35,6 +35,7 @@ QUICK = (
     "group-shared",
     "offsets-never-committed",
     "stray-consumer",
+    "message-too-large",
     "message-never-sent",
     "poison-message",
     "poison-message-unprotected",
