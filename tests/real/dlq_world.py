@@ -102,7 +102,7 @@ def run(self, steps):
     kafka = self.kafka()
     self.kafka = lambda: Deadly(kafka)
     if point == "before-intent":
-        self.journal.intend = die
+        self.journal.intend_all = die
     if point == "after-journal":
         self.kafka = lambda: kafka
         self._watch = die
