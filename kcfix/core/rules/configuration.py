@@ -1,0 +1,271 @@
+"""Rules about what containers are configured with, against the system that runs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
+from kcfix.core.discovery import BROKER_VARIABLES, DSN_VARIABLES, service_of
+from kcfix.core.examination import Examination
+from kcfix.core.restart import up_line
+from kcfix.core.rule import Rule
+from kcfix.core.rules.proof import lately, log_line, required, things_of, told, trouble_thing
+from kcfix.core.troubles import Trouble
+from kcfix.core.workers import Container
+
+SKEW = timedelta(seconds=30)
+
+"""Clocks further apart than this make times and time-outs wrong."""
+
+
+SOME_SKEW = timedelta(seconds=5)
+
+
+STAMP = re.compile(r'"timestamp":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3})Z"')
+
+
+def _things(examination: Examination, container: Container) -> tuple[Thing, ...]:
+    """The container and the worker whose it is."""
+    service = service_of(examination.flow, container) or container.name
+    stage = examination.flow.stage_of_worker(service)
+    group = (Thing("group", stage.group),) if stage is not None else ()
+    return (Thing("worker", service), Thing("container", container.name), *group)
+
+
+def _users(examination: Examination) -> tuple[Container, ...]:
+    """The containers that talk to Kafka and the database: required workers and payment-service."""
+    workers = [c for w in required(examination) for c in w.containers or ()]
+    found = examination.discovery.value
+    return (*workers, *(found.producers if found else ()))
+
+
+def _up(examination: Examination, container: Container) -> tuple[str, ...]:
+    """How the container is made anew with the settings as they then are."""
+    service = service_of(examination.flow, container)
+    line = up_line(service, [container]) if service else None
+    return (line,) if line else ()
+
+
+def brokers_unset(examination: Examination) -> Iterator[Found]:
+    """A container has neither KAFKA_BROKERS nor KAFKA_BROKER: it looks for Kafka on its own localhost.
+
+    The document's fourth family. A worker ends with `Fatal error` after half a minute, again and again; payment-service
+    goes on: payments succeed, and their events never leave (ECONNREFUSED). After the variable is set, `up -d` is
+    needed: `docker compose restart` does not read the environment again.
+    """
+    for container in _users(examination):
+        if any(container.environment.get(name) for name in BROKER_VARIABLES):
+            continue
+        yield Found(
+            symptom=f"{container.name} does not know where Kafka is",
+            cause="KAFKA_BROKERS is not set in its environment, so that it tries localhost:9092",
+            evidence=(Evidence(EvidenceKind.SETTING, f"{container.name}: no KAFKA_BROKERS, no KAFKA_BROKER"),),
+            action=(_lines(container, "KAFKA_BROKERS", "kafka:9092"), *_up(examination, container)),
+            about=(*_things(examination, container), trouble_thing(Trouble.KAFKA_SILENT)),
+            since=container.created_at,
+        )
+
+
+def _lines(container: Container, name: str, value: str) -> str:
+    service = container.service or container.name
+    return f"services: {{ {service}: {{ environment: {{ {name}: {value} }} }} }}   # in the Compose file"
+
+
+def database_unset(examination: Examination) -> Iterator[Found]:
+    """A container has none of POSTGRES_URL, POSTGRES_URI, DATABASE_URL: it looks for a database on its own localhost.
+
+    A worker starts all the same (it logs "index not found", which is false) and fails on every message.
+    """
+    for container in _users(examination):
+        if any(container.environment.get(name) for name in DSN_VARIABLES):
+            continue
+        yield Found(
+            symptom=f"{container.name} does not know where the database is",
+            cause="none of POSTGRES_URL, POSTGRES_URI, DATABASE_URL is set in its environment: it tries localhost:5432",
+            evidence=(Evidence(EvidenceKind.SETTING, f"{container.name}: no POSTGRES_URL"),),
+            action=(_lines(container, "POSTGRES_URL", "${POSTGRES_URL}"), *_up(examination, container)),
+            about=(*_things(examination, container), trouble_thing(Trouble.DATABASE_SILENT)),
+            since=container.created_at,
+        )
+
+
+def brokers_elsewhere(examination: Examination) -> Iterator[Found]:
+    """A container is configured with other brokers than kcfix and the rest of the system.
+
+    A typing error in the name (ENOTFOUND), the address of another cluster, or of a listener that asks for a login.
+    """
+    yield from _elsewhere(examination, "kafka", "KAFKA_BROKERS", Trouble.KAFKA_SILENT)
+
+
+def database_elsewhere(examination: Examination) -> Iterator[Found]:
+    """A container is configured with another database than kcfix and the rest of the system.
+
+    The worker works, commits its offsets and makes purchases where nobody looks: no lag, no error, and no purchase in
+    the database that the app reads. Scripts default to localhost and do the same.
+    """
+    yield from _elsewhere(examination, "database", "POSTGRES_URL", Trouble.DATABASE_SILENT)
+
+
+def _elsewhere(examination: Examination, system: str, variable: str, trouble: Trouble) -> Iterator[Found]:
+    apart = [a for a in examination.host.apart if a.system == system]
+    boxes = {c.name: c for c in _users(examination)}
+    mine = ", ".join(examination.host.brokers) if system == "kafka" else examination.host.database
+    everybody = len({a.container for a in apart}) >= max(2, len(boxes))
+    for one in apart:
+        box = boxes.get(one.container)
+        if box is None:
+            continue
+        yield Found(
+            symptom=f"{one.container} talks to {one.theirs}",
+            cause=(
+                f"all containers do, and kcfix talks to {mine}: kcfix itself looks at another system"
+                if everybody
+                else f"its {variable} is another one than that of the rest of the system ({mine})"
+            ),
+            evidence=(Evidence(EvidenceKind.SETTING, one.words),),
+            action=("kcfix config show", *(() if everybody else _up(examination, box))),
+            about=(*_things(examination, box), trouble_thing(trouble)),
+            severity=Severity.CAUTION if everybody else None,
+        )
+        if everybody:
+            return
+
+
+def redis_unset(examination: Examination) -> Iterator[Found]:
+    """A worker lacks REDIS_URL and dies while it loads.
+
+    The shared package opens its Redis client at once: an uncaught exception, exit 1 and no `Starting` line. A Redis
+    that is merely unreachable stops only the cache-worker; purchases go on.
+    """
+    for worker in required(examination):
+        lines = [t for t in told(examination, worker, all_lives=True) if t.trouble is Trouble.REDIS_UNSET]
+        boxes = [c for c in worker.containers or () if not c.environment.get("REDIS_URL")]
+        if lines and boxes and not worker.work.members:
+            yield Found(
+                symptom=f"{worker.stage.worker} can't start without REDIS_URL",
+                cause=f"REDIS_URL is not set in the environment of {boxes[0].name}",
+                evidence=(log_line(lines[-1].entry),),
+                action=(_lines(boxes[0], "REDIS_URL", "${REDIS_URL}"), *_up(examination, boxes[0])),
+                about=(*things_of(worker), trouble_thing(Trouble.REDIS_UNSET)),
+                since=boxes[0].created_at,
+            )
+
+
+def redis_silent(examination: Examination) -> Iterator[Found]:
+    """A worker can't reach Redis.
+
+    cache-worker ends and is started again and again; the others go on, with an error line a second that drowns the
+    log. Free hosted instances are paused after some idle days. Purchases are unaffected; the app shows them up to five
+    minutes late.
+    """
+    for worker in required(examination):
+        lines = lately(examination, worker, frozenset({Trouble.REDIS_SILENT}))
+        if lines:
+            yield Found(
+                symptom=f"{worker.stage.worker} can't reach Redis",
+                cause=lines[-1].words[:250],
+                evidence=(log_line(lines[-1].entry),),
+                action=(f"kcfix logs {worker.stage.worker} --errors",),
+                about=(*things_of(worker), trouble_thing(Trouble.REDIS_SILENT)),
+                confidence=Confidence.LIKELY,
+            )
+
+
+def off_network(examination: Examination) -> Iterator[Found]:
+    """A worker's container is not on the network of the others, so that it can't resolve their names.
+
+    It finds neither `kafka` nor anything else by name (ENOTFOUND). It was disconnected, or started by `docker run`
+    without the network.
+    """
+    shared = Counter(n for c in examination.containers if c.running for n in c.networks)
+    usual = {n for n, count in shared.items() if count >= 2}
+    for worker in required(examination):
+        for box in worker.containers or ():
+            if not box.running or not usual or usual & set(box.networks):
+                continue
+            network = shared.most_common(1)[0][0]
+            yield Found(
+                symptom=f"{box.name} is not on the network of the others",
+                cause=f"it is on {', '.join(box.networks) or 'no network'}, the others are on {network}",
+                evidence=(
+                    Evidence(EvidenceKind.CONTAINER, f"{box.name}: networks {', '.join(box.networks) or 'none'}"),
+                ),
+                action=(
+                    f"docker network connect --alias {worker.stage.worker} {network} {box.name}",
+                    f"kcfix restart {worker.stage.worker}",
+                ),
+                about=(
+                    *things_of(worker),
+                    trouble_thing(Trouble.KAFKA_SILENT),
+                    trouble_thing(Trouble.DATABASE_SILENT),
+                ),
+            )
+
+
+def projects_alike(examination: Examination) -> Iterator[Found]:
+    """Several Compose projects on this host have the same worker, and it is not said which one is meant.
+
+    Nothing is discovered from them then, and changes are refused until `--project` or a context chooses.
+    """
+    found = examination.discovery.value
+    if found is not None and found.alike:
+        names = ", ".join(name or "(none)" for name in found.alike)
+        yield Found(
+            symptom=f"several Compose projects look alike: {names}",
+            cause="each has containers of the same services",
+            action=tuple(f"kcfix --project {name} doctor" for name in found.alike if name),
+            about=tuple(Thing("project", name or "(none)") for name in found.alike),
+        )
+
+
+def event_bus_down(examination: Examination) -> Iterator[Found]:
+    """payment-service logs that it could not send an event.
+
+    The payment succeeds and its purchase never comes: payment-service calls that "non-critical". Its log says why: most
+    often ECONNREFUSED, because it has no KAFKA_BROKERS.
+    """
+    found = examination.discovery.value
+    for box in found.producers if found is not None else ():
+        lines = [
+            e
+            for e in examination.entries([box])
+            if "Failed to emit" in e.message and examination.at - e.timestamp <= timedelta(hours=24)
+        ]
+        if lines:
+            yield Found(
+                symptom=f"{box.name} could not send {len(lines)} events",
+                cause="it did not reach Kafka, or could not write the event down, at that time",
+                evidence=tuple(log_line(e) for e in lines[-3:]),
+                action=("kcfix missing", "kcfix missing -q | kcfix repair -"),
+                about=_things(examination, box),
+                since=lines[0].timestamp,
+                confidence=Confidence.LIKELY,
+            )
+
+
+DOCKER = frozenset({Need.DOCKER})
+
+
+RULES = (
+    Rule("C001", Severity.ERROR, "KAFKA_BROKERS is not set", brokers_unset, DOCKER, modes=("11",)),
+    Rule("C002", Severity.ERROR, "POSTGRES_URL is not set", database_unset, DOCKER, modes=("54",)),
+    Rule("C003", Severity.ERROR, "A container has other brokers", brokers_elsewhere, DOCKER, modes=("11", "15")),
+    Rule("C004", Severity.ERROR, "A container has another database", database_elsewhere, DOCKER, modes=("54",)),
+    Rule(
+        "C005", Severity.ERROR, "REDIS_URL is not set", redis_unset, frozenset({Need.DOCKER, Need.LOGS}), modes=("52",)
+    ),
+    Rule("C006", Severity.CAUTION, "A worker can't reach Redis", redis_silent, frozenset({Need.LOGS}), modes=("52",)),
+    Rule("C011", Severity.CAUTION, "Several projects look alike", projects_alike, DOCKER),
+    Rule(
+        "C012",
+        Severity.CAUTION,
+        "Events that payment-service could not send",
+        event_bus_down,
+        frozenset({Need.LOGS}),
+        modes=("11", "18"),
+    ),
+    Rule("C013", Severity.ERROR, "A worker is not on the system's network", off_network, DOCKER),
+)

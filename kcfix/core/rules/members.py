@@ -1,0 +1,303 @@
+"""Rules about who is in a group: strangers, wrong groups and topics, joins without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from kcfix.core.corroborate import client_started_at
+from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
+from kcfix.core.examination import Examination
+from kcfix.core.milestones import Milestone, is_milestone
+from kcfix.core.offsets import GroupState, Member
+from kcfix.core.rule import Rule, because, same
+from kcfix.core.rules.proof import (
+    behind,
+    deadline,
+    group_line,
+    log_line,
+    partition_thing,
+    required,
+    things_of,
+)
+from kcfix.core.status import WorkerFacts
+from kcfix.core.worksigns import SETTLED
+
+JOINS = 4
+"""Joins within five minutes from which on a group is said to rebalance without end."""
+
+
+def _strangers(examination: Examination, worker: WorkerFacts) -> tuple[Member, ...]:
+    """Members that are none of the worker's: by their name, or by what they read."""
+    group = worker.lag.group if worker.lag is not None else None
+    vouched = {m.member_id for m in worker.work.members}
+    names = {worker.stage.worker, *(c.environment.get("SERVICE_NAME") or "" for c in worker.containers or ())}
+    found = []
+    for member in group.members if group is not None else ():
+        if member.member_id in vouched and not _reads_other(member, worker):
+            continue
+        started = client_started_at(member.client_id)
+        own = started is not None and any(member.client_id.startswith(f"{name}-") for name in names if name)
+        if not own or _reads_other(member, worker):
+            found.append(member)
+    return tuple(found)
+
+
+def _reads_other(member: Member, worker: WorkerFacts) -> bool:
+    return bool(member.subscription) and not set(worker.stage.topics) <= set(member.subscription)
+
+
+def stranger(examination: Examination) -> Iterator[Found]:
+    """A consumer that is none of the worker's is a member of its group.
+
+    A debugging script, a console consumer with `--group`, another service with the same group id: it gets some of the
+    partitions, and swallows what they bring, or, where it reads other topics, makes kafkajs leave partitions to nobody.
+    The group is Stable, there is no lag, and a part of the payments gets no purchase. End that program; Kafka shows its
+    address.
+    """
+    for worker in required(examination):
+        foreign = [
+            m for m in _strangers(examination, worker) if m.member_id not in {x.member_id for x in worker.work.members}
+        ]
+        if not foreign or worker.lag is None:
+            continue
+        held = sorted({tp for m in foreign for tp in m.assignment})
+        names = ", ".join(f"{m.client_id} at {m.host or 'an unknown address'}" for m in foreign[:3])
+        holds = f"and holds {', '.join(map(str, held))}" if held else "and holds nothing now"
+        reads = sorted({t for m in foreign for t in m.subscription} - set(worker.stage.topics))
+        yield Found(
+            symptom=f"a stranger is in {worker.stage.group} {holds}",
+            cause=f"another program uses the group's id: {names}" + (f"; it reads {', '.join(reads)}" if reads else ""),
+            evidence=(
+                group_line(worker.lag),
+                *(
+                    Evidence(
+                        EvidenceKind.GROUP,
+                        f"member {m.client_id}, host {m.host}, reads {', '.join(m.subscription) or '?'}, "
+                        f"holds {', '.join(map(str, m.assignment)) or 'nothing'}",
+                    )
+                    for m in worker.lag.group.members
+                ),
+            ),
+            action=(f"kcfix lag --group {worker.stage.group}", "kcfix missing -q | kcfix repair -"),
+            about=(
+                *things_of(worker),
+                *(partition_thing(tp) for tp in held),
+                *(Thing("member", m.client_id) for m in foreign),
+            ),
+            deadline=deadline(examination, worker.stage),
+        )
+
+
+def wrong_group(examination: Examination) -> Iterator[Found]:
+    """The worker's process has joined a group of another name than the one that is expected.
+
+    Its own group is empty, or a stranger's. In the other group it starts without offsets, at the log end: what waited
+    in its own is not read. Either the program was changed, or kcfix has another name: `names.purchase_group` and the
+    like in kcfix.toml.
+    """
+    broker = examination.broker.value
+    for worker in required(examination):
+        named = _joined(examination, worker, "groupId")
+        others = []
+        for id, group in broker.groups.items() if broker else ():
+            mine = [m for m in group.members if _is_of(m, worker)]
+            if id != worker.stage.group and mine:
+                others.append((id, mine[0]))
+        wrong = [g for g in named if g != worker.stage.group]
+        if worker.work.members or not (others or wrong):
+            continue
+        name = others[0][0] if others else wrong[-1]
+        yield Found(
+            symptom=f"{worker.stage.worker} has joined the group {name}, and not {worker.stage.group}",
+            cause="the group's id in the worker's program or settings is another one",
+            evidence=tuple(
+                Evidence(EvidenceKind.GROUP, f"group {id}: member {m.client_id} at {m.host}") for id, m in others
+            )
+            or (Evidence(EvidenceKind.LOG, f"its log names the group {name}"),),
+            action=(f"kcfix logs {worker.stage.worker}", f"kcfix lag --group {name}", "kcfix config show"),
+            about=(*things_of(worker), *(Thing("member", m.client_id) for _, m in others)),
+            deadline=deadline(examination, worker.stage),
+        )
+
+
+def _is_of(member: Member, worker: WorkerFacts) -> bool:
+    """Whether a member of some group is a process of one of the worker's containers."""
+    hosts = {a for c in worker.containers or () if c.running for a in c.networks.values() if a}
+    named = member.client_id.startswith(f"{worker.stage.worker}-") and client_started_at(member.client_id) is not None
+    return named and (not hosts or member.host in hosts)
+
+
+def _joined(examination: Examination, worker: WorkerFacts, field: str) -> list[str]:
+    """What the worker's own lines say that it joined or subscribed to, oldest first."""
+    running = [c for c in worker.containers or () if c.running]
+    found: list[str] = []
+    for entry in examination.entries(running):
+        if not is_milestone(entry, Milestone.JOINED) and "Connected and subscribed" not in entry.message:
+            continue
+        value = entry.fields.get(field)
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [v for v in value if isinstance(v, str)]
+    return found
+
+
+def _subscribed(examination: Examination, worker: WorkerFacts) -> set[str]:
+    """The topics that its last line about a subscription names, in whatever life; empty where there is none."""
+    for entry in reversed(examination.earlier_entries(worker.containers or ())):
+        topics = entry.fields.get("topics")
+        if "Connected and subscribed" in entry.message and isinstance(topics, list):
+            return {t for t in topics if isinstance(t, str)}
+    return set()
+
+
+def wrong_topic(examination: Examination) -> Iterator[Found]:
+    """The worker is in its group, and does not read the topic that it should.
+
+    Its subscription lacks the topic: a name changed in the program or the settings, or the topic did not exist when it
+    subscribed. The group is Stable, and nobody holds the topic's partitions.
+    """
+    for worker in required(examination):
+        mine = list(worker.work.members)
+        if worker.lag is not None and not mine:
+            mine = [m for m in worker.lag.group.members if _is_of(m, worker)]
+        said = _subscribed(examination, worker)
+        read = {t for m in mine for t in m.subscription} or said
+        lacking = [t for t in worker.stage.topics if t not in read]
+        if not read or not lacking:
+            continue
+        others = sorted(read - set(worker.stage.topics))
+        yield Found(
+            symptom=f"{worker.stage.worker} does not read {', '.join(lacking)}",
+            cause=f"it subscribed to {', '.join(others) or 'nothing else'}"
+            + ("" if others else ", the others of its topics left out"),
+            evidence=(
+                *(
+                    Evidence(EvidenceKind.GROUP, f"member {m.client_id} at {m.host} reads {', '.join(m.subscription)}")
+                    for m in mine
+                ),
+                *(
+                    (Evidence(EvidenceKind.LOG, f"its log names {', '.join(sorted(said))}"),)
+                    if said and not mine
+                    else ()
+                ),
+            ),
+            action=(f"kcfix logs {worker.stage.worker}", "kcfix topics", "kcfix config show"),
+            about=(
+                *things_of(worker),
+                *(partition_thing(p.partition) for p in examination.lags(worker.stage) if p.partition.topic in lacking),
+            ),
+            deadline=deadline(examination, worker.stage),
+        )
+
+
+def rebalancing(examination: Examination) -> Iterator[Found]:
+    """A group is in the middle of a rebalance, or has joined again and again lately.
+
+    A handler that takes longer than the session time-out (30 s without a heartbeat: the allocation-worker's tries take
+    as long) is thrown out of its group, joins anew and is given the same message again. One look at a rebalance proves
+    nothing; many joins in the log do.
+    """
+    for worker in required(examination):
+        group = worker.lag.group if worker.lag is not None else None
+        joins = [
+            e
+            for e in examination.entries([c for c in worker.containers or () if c.running])
+            if is_milestone(e, Milestone.JOINED) and examination.at - e.timestamp <= timedelta(minutes=5)
+        ]
+        dropped = [
+            e
+            for e in examination.entries([c for c in worker.containers or () if c.running])
+            if "not aware of this member" in e.message and examination.at - e.timestamp <= timedelta(minutes=5)
+        ]
+        often = len(joins) >= JOINS or len(dropped) >= 2
+        if group is None or not (group.is_rebalancing or often):
+            continue
+        yield Found(
+            symptom=f"{group.group_id} " + ("joins again and again" if often else "is rebalancing at this moment"),
+            cause=(
+                "a handler outlasts the session time-out and is thrown out of the group"
+                if dropped
+                else "its consumer restarts itself again and again"
+                if often
+                else "a member has just joined or left; one look can't tell more"
+            ),
+            evidence=(
+                *((group_line(worker.lag),) if worker.lag is not None else ()),
+                *(log_line(e) for e in (*joins[-2:], *dropped[-2:])),
+            ),
+            action=("kcfix doctor --sample 60s", f"kcfix logs {worker.stage.worker} --errors"),
+            about=things_of(worker),
+            confidence=Confidence.LIKELY if often else Confidence.UNPROVEN,
+            severity=Severity.ERROR if often and behind(examination, worker.stage) else Severity.CAUTION,
+        )
+
+
+def unheld(examination: Examination) -> Iterator[Found]:
+    """The group is Stable, and nobody holds some of its partitions.
+
+    Partitions that were added are noticed by kafkajs only after minutes; a member with another subscription makes the
+    assignment leave partitions out. What arrives there waits, or is skipped where nothing is committed.
+    """
+    for worker in required(examination):
+        group = worker.lag.group if worker.lag is not None else None
+        if group is None or group.state is not GroupState.STABLE or not group.members_known or not group.members:
+            continue
+        held = {tp for m in group.members for tp in m.assignment}
+        free = [p for p in examination.lags(worker.stage) if p.partition not in held]
+        young = any(
+            c.started_at is not None and examination.at - c.started_at < SETTLED for c in worker.containers or ()
+        )
+        if not free or young:
+            continue
+        names = ", ".join(str(p.partition) for p in free)
+        yield Found(
+            symptom=f"nobody in {group.group_id} holds {names}",
+            cause="the members were given other partitions only: partitions were added, or a member reads other topics",
+            evidence=(group_line(worker.lag),) if worker.lag is not None else (),
+            action=(f"kcfix lag --group {group.group_id}", f"kcfix restart {worker.stage.worker}"),
+            about=(*things_of(worker), *(partition_thing(p.partition) for p in free)),
+            confidence=Confidence.LIKELY,
+            severity=Severity.ERROR if any(p.lag_records or p.skipped_by_latest for p in free) else Severity.CAUTION,
+        )
+
+
+LOOKED = frozenset({Need.KAFKA})
+RULES = (
+    Rule(
+        "G007",
+        Severity.ERROR,
+        "A stranger is in the group",
+        stranger,
+        LOOKED | {Need.DOCKER},
+        because(same("member"), "G008"),
+        ("1",),
+    ),
+    Rule("G008", Severity.ERROR, "A worker is in another group", wrong_group, LOOKED | {Need.BROKER, Need.DOCKER}),
+    Rule(
+        "G009",
+        Severity.ERROR,
+        "A worker does not read its topic",
+        wrong_topic,
+        LOOKED | {Need.DOCKER},
+        because(same("worker"), "G008"),
+    ),
+    Rule(
+        "G010",
+        Severity.CAUTION,
+        "A group rebalances",
+        rebalancing,
+        LOOKED | {Need.LOGS},
+        because(same("worker"), "G001", "G002", "W013", "W003", "P018", "K004", "K001"),
+        ("9", "17"),
+    ),
+    Rule(
+        "G011",
+        Severity.CAUTION,
+        "Nobody holds a partition",
+        unheld,
+        LOOKED,
+        because(same("worker"), "G007", "G009", "G010"),
+    ),
+)
