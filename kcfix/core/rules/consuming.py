@@ -11,6 +11,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import unanswered_crash
+from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import Rule, because, same, same_trouble
 from kcfix.core.rules.proof import (
     LATELY,
@@ -92,29 +93,18 @@ def _heads(examination: Examination, worker: WorkerFacts) -> tuple[Evidence, ...
     )
 
 
-def skip_line(
-    examination: Examination, worker: WorkerFacts, topic: str, partition: int, target: int
-) -> tuple[str, ...]:
-    """How the group is moved past a message: the worker stopped, then the offset set."""
-    kafka = (
-        examination.discovery.value.infrastructure.get(examination.flow.kafka_service, ())
-        if examination.discovery.value
-        else ()
-    )
-    inside = f"docker exec {kafka[0].name} " if kafka else ""
+def skip_line(worker: WorkerFacts, tp: TopicPartition) -> tuple[str, ...]:
+    """How the group is moved past the message that it stands on: the worker stopped, then the offset moved."""
     boxes = [c.name for c in worker.containers or () if c.running]
-    reset = (
-        f"{inside}kafka-consumer-groups --bootstrap-server localhost:9092 --group {worker.stage.group} "
-        f"--topic {topic}:{partition} --reset-offsets --to-offset {target} --execute"
-    )
-    return (*((f"docker stop {' '.join(boxes)}",) if boxes else ()), reset)
+    move = f"kcfix offsets skip-one --group {worker.stage.group} --topic {tp.topic}:{tp.partition} --apply"
+    return (*((f"docker stop {' '.join(boxes)}",) if boxes else ()), move)
 
 
 def _skip(examination: Examination, worker: WorkerFacts) -> tuple[str, ...]:
     broker = examination.broker.value
     for (group, tp), head in broker.heads.items() if broker else ():
         if group == worker.stage.group and head.failing:
-            return skip_line(examination, worker, tp.topic, tp.partition, head.offset + 1)
+            return skip_line(worker, tp)
     return ()
 
 

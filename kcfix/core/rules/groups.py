@@ -98,7 +98,7 @@ def _poison(examination: Examination, worker: WorkerFacts, tp: TopicPartition, h
         ),
         action=(
             *((f"kcfix repair {head.payment_id}",) if head.payment_id else ()),
-            *skip_line(examination, worker, tp.topic, tp.partition, head.offset + 1),
+            *skip_line(worker, tp),
             f"kcfix restart {worker.stage.worker}",
         ),
         about=(*things_of(worker), partition_thing(tp), *((trouble_thing(trouble),) if trouble else ())),
