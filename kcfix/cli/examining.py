@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
 from kcfix.cli.observing import Seen, deadline, observed, reading, see, seen_sources
+from kcfix.core.container_log import ContainerLog
 from kcfix.core.discovery import Discovery
 from kcfix.core.doctor_read import by_worker, read_broker, read_engine, read_logs, read_payments, users_of
 from kcfix.core.dsn import database_address
@@ -23,6 +24,7 @@ from kcfix.core.verdict import VerdictKind
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.services import Services
+from kcfix.settings import Source
 
 HAVE_PURCHASE = frozenset(
     {
@@ -35,11 +37,14 @@ HAVE_PURCHASE = frozenset(
     }
 )
 """Verdicts on payments that a purchase belongs to: trouble after it, and not what `status` lists."""
-Logs = Mapping[str, tuple[LogEntry, ...]]
+IMPATIENT = timedelta(seconds=4)
+"""A system that has not answered by then is silent, unless a setting allows it longer."""
+Logs = Mapping[str, ContainerLog]
 
 
 def examine(services: Services, sample: timedelta | None = None) -> tuple[Examination, tuple[KcfixError, ...]]:
     """One look, or two that far apart; and the errors of the systems that did not answer."""
+    services.hurry(IMPATIENT)
     seen = see(
         services,
         sample,
@@ -50,7 +55,7 @@ def examine(services: Services, sample: timedelta | None = None) -> tuple[Examin
         },
     )
     database: DatabaseFacts | KcfixError = seen.others["database"]
-    health: DatabaseHealth | KcfixError = seen.others["health"]
+    health, health_read_at = _timed(seen.others["health"])
     logs: Logs | KcfixError = seen.others["logs"]
     discovery = None if isinstance(seen.docker, KcfixError) else seen.docker
     entries = by_worker(services.flow, {} if discovery is None else discovery.workers, logs)
@@ -75,6 +80,7 @@ def examine(services: Services, sample: timedelta | None = None) -> tuple[Examin
         host=_value(later["host"]) or Host(),
         sample=sample,
         before=_before(seen),
+        health_read_at=health_read_at,
         database_container=_database_container(services, discovery),
     )
     errors = [e for e in (seen.kafka, database, seen.docker, payments) if isinstance(e, KcfixError)]
@@ -133,13 +139,18 @@ def _of(discovery: Discovery) -> tuple[Container, ...]:
     return tuple(sorted({c.id: c for c in (*every, *discovery.producers)}.values(), key=lambda c: c.name))
 
 
-def _health(services: Services) -> DatabaseHealth:
-    """With the users that the workers come as, where their containers tell."""
+def _timed(found: Any) -> tuple[DatabaseHealth | KcfixError, datetime | None]:
+    return (found, None) if isinstance(found, KcfixError) else found
+
+
+def _health(services: Services) -> tuple[DatabaseHealth, datetime]:
+    """With the users that the workers come as, where their containers tell; and this host's clock at that moment."""
     try:
         dsns = [one.dsn for one in services.discovery.configured]
     except KcfixError:
         dsns = []
-    return services.database.health(users_of([*dsns, services.dsn[0]]))
+    found = services.database.health(users_of([*dsns, services.dsn[0]]))
+    return found, services.now()
 
 
 def _logs(services: Services) -> Logs:
@@ -162,11 +173,14 @@ def _before(seen: Seen) -> Mapping[str, Any]:
 class _Own:
     brokers: tuple[str, ...]
     dsn: str | None
+    discovered: frozenset[str] = frozenset()
 
 
 def _own(services: Services) -> _Own:
     try:
-        return _Own(services.brokers[0], services.dsn[0])
+        (brokers, one), (dsn, other) = services.brokers, services.dsn
+        origins = {"kafka": one, "database": other}
+        return _Own(brokers, dsn, frozenset(s for s, o in origins.items() if o.source is Source.DISCOVERED))
     except KcfixError:
         return _Own((), None)
 
@@ -185,6 +199,7 @@ def _host(services: Services, discovery: Discovery | None, kafka: KafkaFacts | K
         brokers=own.brokers,
         database=str(address) if address else None,
         apart=elsewhere,
+        discovered=own.discovered,
         unresolved=tuple(host for host in advertised if not services.resolves(host)),
         files=files,
     )

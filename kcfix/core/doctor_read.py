@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from kcfix.core.acknowledgement import Acknowledgement
+from kcfix.core.container_log import ContainerLog, understood
 from kcfix.core.dsn import database_user
 from kcfix.core.events import DeadLetter, Record, parse_dead_letter
 from kcfix.core.examination import BrokerFacts, EngineFacts, PaymentsLooked
@@ -36,12 +37,12 @@ REMEMBERED = timedelta(hours=24)
 """How far back the engine is asked for what happened to containers."""
 
 
-def read_logs(docker: DockerPort, containers: Iterable[Container]) -> dict[str, tuple[LogEntry, ...]]:
+def read_logs(docker: DockerPort, containers: Iterable[Container]) -> dict[str, ContainerLog]:
     """The newest lines of each container by name, earlier lives included. One that is gone meanwhile is left out."""
     found = {}
     for container in containers:
         with suppress(NotFound):
-            found[container.name] = tuple(parse_all(docker.logs(container.id, tail=NEWEST_LINES)))
+            found[container.name] = understood(parse_all(docker.logs(container.id, tail=NEWEST_LINES)))
     return found
 
 
@@ -208,7 +209,7 @@ def users_of(dsns: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def by_worker(
-    flow: Flow, workers: Mapping[str, Iterable[Container]], logs: Mapping[str, tuple[LogEntry, ...]] | KcfixError
+    flow: Flow, workers: Mapping[str, Iterable[Container]], logs: Mapping[str, ContainerLog] | KcfixError
 ) -> dict[str, list[LogEntry]]:
     """Each worker's lines since the start of its containers, in time order."""
     found: dict[str, list[LogEntry]] = defaultdict(list)
@@ -216,6 +217,6 @@ def by_worker(
         return found
     for stage in flow.stages:
         for container in workers.get(stage.worker, ()):
-            found[stage.worker] += logs.get(container.name, ())
+            found[stage.worker] += logs.get(container.name, ContainerLog()).entries
         found[stage.worker].sort(key=lambda e: e.timestamp)
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from kcfix.core.container_log import ContainerLog
 from kcfix.core.diagnosis import Need
 from kcfix.core.discovery import Discovery
 from kcfix.core.events import DeadLetter
@@ -86,6 +87,8 @@ class Host:
     """host:port/name of kcfix's own."""
     apart: tuple[Apart, ...] = ()
     """Containers that are configured with another system than kcfix talks to."""
+    discovered: frozenset[str] = frozenset()
+    """Of `kafka` and `database`: those whose address kcfix has from a container."""
     unresolved: tuple[str, ...] = ()
     """Hosts that brokers advertise and that this host can't resolve."""
     files: Mapping[str, datetime] = field(default_factory=dict)
@@ -99,7 +102,7 @@ class Examination:
     observed: Observed
     """As `status` sees it."""
     discovery: Reading[Discovery]
-    logs: Reading[Mapping[str, tuple[LogEntry, ...]]]
+    logs: Reading[Mapping[str, ContainerLog]]
     """By container name, in time order, since its start: workers and payment-service."""
     engine: Reading[EngineFacts]
     broker: Reading[BrokerFacts]
@@ -110,6 +113,8 @@ class Examination:
     sample: timedelta | None = None
     before: Mapping[str, tuple[PartitionLag, ...]] = field(default_factory=dict)
     """By group: its partitions at the first look of a sample; empty without one."""
+    health_read_at: datetime | None = None
+    """This host's clock when the database's was read; None: `at`."""
     database_container: Container | None = None
     """The container in which the database runs, where it is one of this engine's."""
 
@@ -161,18 +166,18 @@ class Examination:
         kafka = self.observed.kafka.value
         return next((g.partitions for g in kafka.groups if g.group.group_id == stage.group), ()) if kafka else ()
 
+    def log(self, container: Container, *, all_lives: bool = False) -> ContainerLog:
+        """What the container logged since its start, or in all of its lives; empty where that was not read."""
+        found = (self.logs.value or {}).get(container.name, ContainerLog())
+        return found if all_lives else found.since(container.started_at)
+
     def entries(self, containers: Iterable[Container]) -> tuple[LogEntry, ...]:
         """What these containers logged since their start, in time order."""
-        logs = self.logs.value or {}
-        every = [
-            e for c in containers for e in logs.get(c.name, ()) if c.started_at is None or e.timestamp >= c.started_at
-        ]
-        return tuple(sorted(every, key=lambda e: e.timestamp))
+        return _in_order(e for c in containers for e in self.log(c).entries)
 
     def earlier_entries(self, containers: Iterable[Container]) -> tuple[LogEntry, ...]:
         """The same, with what earlier lives of these containers logged."""
-        logs = self.logs.value or {}
-        return tuple(sorted((e for c in containers for e in logs.get(c.name, ())), key=lambda e: e.timestamp))
+        return _in_order(e for c in containers for e in self.log(c, all_lives=True).entries)
 
     def events_of(self, container: Container) -> tuple[ContainerEvent, ...]:
         """What happened to the container, oldest first; empty where the engine does not remember.
@@ -182,3 +187,7 @@ class Examination:
         engine, made = self.engine.value, container.created_at
         every = engine.events if engine is not None else ()
         return tuple(e for e in every if e.container == container.name and (made is None or e.at >= made))
+
+
+def _in_order(entries: Iterable[LogEntry]) -> tuple[LogEntry, ...]:
+    return tuple(sorted(entries, key=lambda e: e.timestamp))

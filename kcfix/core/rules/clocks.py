@@ -27,7 +27,7 @@ def clock_skew(examination: Examination) -> Iterator[Found]:
     if engine is not None:
         found.append(("Docker's host", engine.now - engine.asked_at, (Thing("system", "docker"),)))
     if health is not None:
-        found.append(("the database", health.at - here, (Thing("system", "database"),)))
+        found.append(("the database", health.at - (examination.health_read_at or here), (Thing("system", "database"),)))
     for worker in required(examination):
         for box in worker.containers or ():
             skew = _worker_skew(examination, box)

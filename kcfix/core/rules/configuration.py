@@ -11,7 +11,7 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.discovery import BROKER_VARIABLES, DSN_VARIABLES, service_of
 from kcfix.core.examination import Examination
 from kcfix.core.restart import up_line
-from kcfix.core.rule import Rule
+from kcfix.core.rule import Rule, because, same
 from kcfix.core.rules.proof import lately, log_line, required, things_of, told, trouble_thing
 from kcfix.core.troubles import Trouble
 from kcfix.core.workers import Container
@@ -110,28 +110,52 @@ def database_elsewhere(examination: Examination) -> Iterator[Found]:
 
 
 def _elsewhere(examination: Examination, system: str, variable: str, trouble: Trouble) -> Iterator[Found]:
-    apart = [a for a in examination.host.apart if a.system == system]
     boxes = {c.name: c for c in _users(examination)}
-    mine = ", ".join(examination.host.brokers) if system == "kafka" else examination.host.database
-    everybody = len({a.container for a in apart}) >= max(2, len(boxes))
-    for one in apart:
-        box = boxes.get(one.container)
-        if box is None:
-            continue
+    apart = {a.container: a for a in examination.host.apart if a.system == system and a.container in boxes}
+    told = {c.name for c in boxes.values() if any(c.environment.get(v) for v in _VARIABLES[system])}
+    agreeing = sorted(told - set(apart))
+    mine = ", ".join(examination.host.brokers) if system == "kafka" else str(examination.host.database)
+    if system in examination.host.discovered and len(apart) > len(agreeing):
+        # kcfix has its own address from the odd one out.
+        usual = Counter(a.theirs for a in apart.values()).most_common(1)[0][0]
+        for name in agreeing:
+            yield _odd(examination, boxes[name], mine, usual, variable, trouble, misled=Thing("system", system))
+        return
+    if apart and not agreeing:
         yield Found(
-            symptom=f"{one.container} talks to {one.theirs}",
-            cause=(
-                f"all containers do, and kcfix talks to {mine}: kcfix itself looks at another system"
-                if everybody
-                else f"its {variable} is another one than that of the rest of the system ({mine})"
-            ),
-            evidence=(Evidence(EvidenceKind.SETTING, one.words),),
-            action=("kcfix config show", *(() if everybody else _up(examination, box))),
-            about=(*_things(examination, box), trouble_thing(trouble)),
-            severity=Severity.CAUTION if everybody else None,
+            symptom=f"all containers talk to {next(iter(apart.values())).theirs}, and kcfix to {mine}",
+            cause="kcfix itself looks at another system",
+            evidence=tuple(Evidence(EvidenceKind.SETTING, a.words) for a in apart.values()),
+            action=("kcfix config show",),
+            about=(Thing("system", system),),
+            severity=Severity.CAUTION,
         )
-        if everybody:
-            return
+        return
+    for name, one in apart.items():
+        yield _odd(examination, boxes[name], one.theirs, mine, variable, trouble)
+
+
+_VARIABLES = {"kafka": BROKER_VARIABLES, "database": DSN_VARIABLES}
+
+
+def _odd(
+    examination: Examination,
+    box: Container,
+    theirs: str,
+    usual: str,
+    variable: str,
+    trouble: Trouble,
+    *,
+    misled: Thing | None = None,
+) -> Found:
+    """One container with another address than the rest. `misled`: kcfix had its own from it."""
+    return Found(
+        symptom=f"{box.name} talks to {theirs}",
+        cause=f"its {variable} is another one than that of the rest of the system ({usual})",
+        evidence=(Evidence(EvidenceKind.SETTING, f"{box.name}: {variable} names {theirs}"),),
+        action=("kcfix config show", *_up(examination, box)),
+        about=(*_things(examination, box), trouble_thing(trouble), *((misled,) if misled is not None else ())),
+    )
 
 
 def redis_unset(examination: Examination) -> Iterator[Found]:
@@ -252,7 +276,15 @@ DOCKER = frozenset({Need.DOCKER})
 RULES = (
     Rule("C001", Severity.ERROR, "KAFKA_BROKERS is not set", brokers_unset, DOCKER, modes=("11",)),
     Rule("C002", Severity.ERROR, "POSTGRES_URL is not set", database_unset, DOCKER, modes=("54",)),
-    Rule("C003", Severity.ERROR, "A container has other brokers", brokers_elsewhere, DOCKER, modes=("11", "15")),
+    Rule(
+        "C003",
+        Severity.ERROR,
+        "A container has other brokers",
+        brokers_elsewhere,
+        DOCKER,
+        because(same("worker"), "K003"),
+        ("11", "15"),
+    ),
     Rule("C004", Severity.ERROR, "A container has another database", database_elsewhere, DOCKER, modes=("54",)),
     Rule(
         "C005", Severity.ERROR, "REDIS_URL is not set", redis_unset, frozenset({Need.DOCKER, Need.LOGS}), modes=("52",)

@@ -189,13 +189,13 @@ LOOKED = frozenset({Need.DOCKER, Need.KAFKA})
 LOGGED = LOOKED | {Need.LOGS}
 
 
-SETTINGS = ("C001", "C002", "C003", "C004", "C005", "C013", "K003", "D003")
+SETTINGS = ("K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003")
 
 
 SYSTEMS = (
     *because(same("worker"), *SETTINGS),
-    *because(same_trouble, "K001", "K002", "K004", "D001", "D002", "D004", "D005", "D006", "D007", "D008", "D010"),
-    *because(same_trouble, "D012", "D013", "D014"),
+    *because(same_trouble, "K001", "K002", "K013", "K004", "D001", "D002", "D004", "D005", "D006", "D007", "D008"),
+    *because(same_trouble, "D010", "D012", "D013", "D014"),
 )
 
 

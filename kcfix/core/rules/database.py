@@ -9,7 +9,7 @@ from datetime import timedelta
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.redact import secrets_of
-from kcfix.core.rule import Rule, always, because
+from kcfix.core.rule import Rule, always, because, same
 from kcfix.core.rules.proof import container_line, event_lines, lately, log_line, required, things_of, trouble_thing
 from kcfix.core.troubles import Telling, Trouble
 from kcfix.core.workers import ContainerState
@@ -231,7 +231,15 @@ RULES = (
         frozenset({Need.DOCKER}),
         modes=("53",),
     ),
-    Rule("D002", Severity.ERROR, "The database does not answer", database_silent, frozenset(), modes=("53",)),
+    Rule(
+        "D002",
+        Severity.ERROR,
+        "The database does not answer",
+        database_silent,
+        frozenset(),
+        because(same("system"), "C004"),
+        ("53",),
+    ),
     Rule("D003", Severity.ERROR, "The database refuses a login", database_login, frozenset()),
     Rule("D004", Severity.ERROR, "The workers' user lacks rights", rights_missing, HEALTHY | {Need.DOCKER}),
     Rule(

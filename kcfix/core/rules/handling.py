@@ -174,7 +174,7 @@ def keeps_failing(examination: Examination) -> Iterator[Found]:
 
 
 def _about_a_message(entry: LogEntry) -> bool:
-    return any(p in entry.message for p in (*FAILURE_PHRASES, "[RetryPolicy]", "All retries exhausted", "Crash:"))
+    return any(p in entry.message for p in (*FAILURE_PHRASES, "[RetryPolicy]", "All retries exhausted"))
 
 
 RULES = (

@@ -44,8 +44,7 @@ def cut_off(examination: Examination) -> Iterator[Found]:
     lines = {
         worker.stage.worker: (worker, found)
         for worker in required(examination)
-        if worker.work.state not in (WorkState.WORKING, WorkState.IDLE)
-        and (found := lately(examination, worker, frozenset({Trouble.KAFKA_SILENT})))
+        if (found := lately(examination, worker, frozenset({Trouble.KAFKA_SILENT})))
     }
     if not lines:
         return
@@ -119,7 +118,7 @@ def broker_down(examination: Examination) -> Iterator[Found]:
         return
     box = down[0]
     keeper = [c for c in brokers_of(examination, examination.flow.zookeeper_service) if _down(c)]
-    lines = (examination.logs.value or {}).get(box.name, ())
+    lines = examination.log(box, all_lives=True).entries
     node_exists = _newest(lines, "NodeExists")
     words = {
         ContainerState.PAUSED: f"{box.name} is paused",
@@ -261,7 +260,15 @@ ANY = frozenset[Need]()
 DOCKER = frozenset({Need.DOCKER})
 RULES = (
     Rule("K001", Severity.ERROR, "Kafka's container does not run", broker_down, DOCKER, modes=("11", "14", "17a")),
-    Rule("K002", Severity.ERROR, "Kafka does not answer", broker_silent, ANY, modes=("11", "15")),
+    Rule(
+        "K002",
+        Severity.ERROR,
+        "Kafka does not answer",
+        broker_silent,
+        ANY,
+        because(same("system"), "C003"),
+        ("11", "15"),
+    ),
     Rule("K003", Severity.ERROR, "Kafka refuses a login", kafka_login, ANY),
     Rule(
         "K008",
@@ -279,7 +286,7 @@ RULES = (
         "Workers can't reach Kafka, which answers",
         cut_off,
         frozenset({Need.KAFKA, Need.DOCKER, Need.LOGS}),
-        because(same("worker"), "C001", "C003", "C013", "K003"),
+        because(same("worker"), "C001", "K003", "C003", "C013"),
         ("11", "15"),
     ),
 )

@@ -8,6 +8,7 @@ from datetime import timedelta
 from kcfix.core.corroborate import client_started_at
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
+from kcfix.core.logentry import LogEntry
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.offsets import GroupState, Member
 from kcfix.core.rule import Rule, because, same
@@ -19,8 +20,11 @@ from kcfix.core.rules.proof import (
     partition_thing,
     required,
     things_of,
+    trouble_thing,
 )
 from kcfix.core.status import WorkerFacts
+from kcfix.core.status_findings import missing_topics
+from kcfix.core.troubles import Trouble, trouble_of, words_of
 from kcfix.core.worksigns import SETTLED
 
 JOINS = 4
@@ -152,6 +156,16 @@ def _subscribed(examination: Examination, worker: WorkerFacts) -> set[str]:
     return set()
 
 
+def _refused_topic(examination: Examination, worker: WorkerFacts) -> LogEntry | None:
+    """The fatal line that says that its topic is not there, where all topics of the flow are; None otherwise."""
+    if worker.work.members or missing_topics(examination.observed):
+        return None
+    lines = [e for e in examination.earlier_entries(worker.containers or ()) if is_milestone(e, Milestone.FATAL)]
+    last = lines[-1] if lines else None
+    young = last is not None and examination.at - last.timestamp <= timedelta(minutes=2)
+    return last if last is not None and young and trouble_of(words_of(last)) is Trouble.TOPIC_MISSING else None
+
+
 def wrong_topic(examination: Examination) -> Iterator[Found]:
     """The worker is in its group, and does not read the topic that it should.
 
@@ -163,6 +177,18 @@ def wrong_topic(examination: Examination) -> Iterator[Found]:
         if worker.lag is not None and not mine:
             mine = [m for m in worker.lag.group.members if _is_of(m, worker)]
         said = _subscribed(examination, worker)
+        refused = _refused_topic(examination, worker)
+        if refused is not None and not said:
+            yield Found(
+                symptom=f"{worker.stage.worker} asks for a topic that does not exist, though its own are there",
+                cause=f"its program names another topic than {', '.join(worker.stage.topics)}; it ends at each start",
+                evidence=(log_line(refused),),
+                action=(f"kcfix logs {worker.stage.worker} --errors", "kcfix topics", "kcfix config show"),
+                about=(*things_of(worker), trouble_thing(Trouble.TOPIC_MISSING)),
+                confidence=Confidence.LIKELY,
+                deadline=deadline(examination, worker.stage),
+            )
+            continue
         read = {t for m in mine for t in m.subscription} or said
         lacking = [t for t in worker.stage.topics if t not in read]
         if not read or not lacking:

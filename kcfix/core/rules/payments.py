@@ -207,7 +207,7 @@ def unknown(examination: Examination) -> Iterator[Found]:
 STANDSTILL = ("K013", "W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W013", "W014", "W015")
 
 
-SETTINGS = ("C001", "C002", "C003", "C004", "C005", "C013", "K003", "D003")
+SETTINGS = ("K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003")
 
 
 BEFORE = (

@@ -16,7 +16,7 @@ from kcfix.core.offsets import GroupLag, LagState, PartitionLag, TopicPartition
 from kcfix.core.status import WorkerFacts
 from kcfix.core.status_findings import container_words
 from kcfix.core.times import format_duration, format_time
-from kcfix.core.troubles import Telling, Trouble, tellings, words_of
+from kcfix.core.troubles import OF_KAFKA, Telling, Trouble, words_of
 from kcfix.core.workers import Container, ContainerState
 from kcfix.core.worksigns import Sign
 from kcfix.flow import Stage
@@ -208,22 +208,33 @@ def catch_up(examination: Examination, worker: WorkerFacts) -> timedelta | None:
 
 def told(examination: Examination, worker: WorkerFacts, *, all_lives: bool = False) -> tuple[Telling, ...]:
     """The worker's lines that tell of a trouble, since its start or in all of its lives, in time order."""
-    containers = worker.containers or ()
-    lines = examination.earlier_entries(containers) if all_lives else examination.entries(containers)
-    return tellings(lines)
+    found = [t for c in worker.containers or () for t in examination.log(c, all_lives=all_lives).tellings]
+    return tuple(sorted(found, key=_when))
+
+
+def _when(telling: Telling) -> datetime:
+    return telling.entry.timestamp
 
 
 def lately(examination: Examination, worker: WorkerFacts, troubles: frozenset[Trouble]) -> tuple[Telling, ...]:
-    """Lines of these troubles that tell of now: young, and with no message handled after them."""
-    entries = examination.earlier_entries(worker.containers or ())
-    handled = max((e.timestamp for e in entries if is_milestone(e, Milestone.HANDLED)), default=None)
-    return tuple(
-        t
-        for t in tellings(entries)
-        if t.trouble in troubles
-        and examination.at - t.entry.timestamp <= LATELY
-        and (handled is None or t.entry.timestamp > handled)
-    )
+    """Lines of these troubles that tell of now: young, of a life that counts, with no sign of recovery after them.
+
+    A handled message is one; so is a join, where the trouble was with Kafka. Of a container that runs steadily only the
+    lines since its start count.
+    """
+    found: list[Telling] = []
+    for box in worker.containers or ():
+        young = box.started_at is not None and examination.at - box.started_at < LATELY
+        steady = box.running and not (box.restart_count and young)
+        log = examination.log(box, all_lives=not steady)
+        handled, joined = log.last(Milestone.HANDLED), log.last(Milestone.JOINED)
+        for telling in log.tellings:
+            at = _when(telling)
+            over = handled is not None and handled >= at
+            over = over or (telling.trouble in OF_KAFKA and joined is not None and joined >= at)
+            if telling.trouble in troubles and examination.at - at <= LATELY and not over:
+                found.append(telling)
+    return tuple(sorted(found, key=_when))
 
 
 def lives(container: Container) -> bool:

@@ -83,6 +83,8 @@ def worker_stopped(examination: Examination) -> Iterator[Found]:
             cause = f"the container {last.name} was made and never started"
         elif last.exit_code == 137:
             cause = f"{last.name} was killed from outside (exit code 137)"
+            if last.restart_policy == "no":
+                cause += "; its restart policy `no` brings it back after no end at all"
         else:
             cause = f"{last.name} was stopped from outside (exit code {last.exit_code})"
         yield Found(
@@ -207,8 +209,8 @@ DOCKER = frozenset({Need.DOCKER})
 
 
 ROOTS = (
-    *because(same("worker"), "C001", "C002", "C003", "C004", "C005", "C013", "K003", "D003", "G009", "G008"),
-    *because(same_trouble, "K001", "K002", "K004", "D001", "D002"),
+    *because(same("worker"), "K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003", "G009", "G008"),
+    *because(same_trouble, "K001", "K002", "K013", "K004", "D001", "D002"),
 )
 
 
