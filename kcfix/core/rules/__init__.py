@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kcfix.core.rule import Rule
 from kcfix.core.rules import (
+    assignment,
     clocks,
     configuration,
     consuming,
@@ -20,6 +21,7 @@ from kcfix.core.rules import (
     purchases,
     schema,
     sessions,
+    surroundings,
     topics,
     waiting,
     workers,
@@ -35,7 +37,9 @@ FILES = (
     groups,
     offsets,
     members,
+    assignment,
     configuration,
+    surroundings,
     clocks,
     database,
     sessions,

@@ -12,7 +12,7 @@ from kcfix.core.discovery import BROKER_VARIABLES, DSN_VARIABLES, service_of
 from kcfix.core.examination import Examination
 from kcfix.core.restart import up_line
 from kcfix.core.rule import Rule, because, same
-from kcfix.core.rules.proof import lately, log_line, required, things_of, told, trouble_thing
+from kcfix.core.rules.proof import log_line, required, trouble_thing
 from kcfix.core.troubles import Trouble
 from kcfix.core.workers import Container
 
@@ -42,7 +42,7 @@ def _users(examination: Examination) -> tuple[Container, ...]:
     return (*workers, *(found.producers if found else ()))
 
 
-def _up(examination: Examination, container: Container) -> tuple[str, ...]:
+def made_anew(examination: Examination, container: Container) -> tuple[str, ...]:
     """How the container is made anew with the settings as they then are."""
     service = service_of(examination.flow, container)
     line = up_line(service, [container]) if service else None
@@ -63,13 +63,13 @@ def brokers_unset(examination: Examination) -> Iterator[Found]:
             symptom=f"{container.name} does not know where Kafka is",
             cause="KAFKA_BROKERS is not set in its environment, so that it tries localhost:9092",
             evidence=(Evidence(EvidenceKind.SETTING, f"{container.name}: no KAFKA_BROKERS, no KAFKA_BROKER"),),
-            action=(_lines(container, "KAFKA_BROKERS", "kafka:9092"), *_up(examination, container)),
+            action=(compose_line(container, "KAFKA_BROKERS", "kafka:9092"), *made_anew(examination, container)),
             about=(*_things(examination, container), trouble_thing(Trouble.KAFKA_SILENT)),
             since=container.created_at,
         )
 
 
-def _lines(container: Container, name: str, value: str) -> str:
+def compose_line(container: Container, name: str, value: str) -> str:
     service = container.service or container.name
     return f"services: {{ {service}: {{ environment: {{ {name}: {value} }} }} }}   # in the Compose file"
 
@@ -86,7 +86,7 @@ def database_unset(examination: Examination) -> Iterator[Found]:
             symptom=f"{container.name} does not know where the database is",
             cause="none of POSTGRES_URL, POSTGRES_URI, DATABASE_URL is set in its environment: it tries localhost:5432",
             evidence=(Evidence(EvidenceKind.SETTING, f"{container.name}: no POSTGRES_URL"),),
-            action=(_lines(container, "POSTGRES_URL", "${POSTGRES_URL}"), *_up(examination, container)),
+            action=(compose_line(container, "POSTGRES_URL", "${POSTGRES_URL}"), *made_anew(examination, container)),
             about=(*_things(examination, container), trouble_thing(Trouble.DATABASE_SILENT)),
             since=container.created_at,
         )
@@ -153,96 +153,9 @@ def _odd(
         symptom=f"{box.name} talks to {theirs}",
         cause=f"its {variable} is another one than that of the rest of the system ({usual})",
         evidence=(Evidence(EvidenceKind.SETTING, f"{box.name}: {variable} names {theirs}"),),
-        action=("kcfix config show", *_up(examination, box)),
+        action=("kcfix config show", *made_anew(examination, box)),
         about=(*_things(examination, box), trouble_thing(trouble), *((misled,) if misled is not None else ())),
     )
-
-
-def redis_unset(examination: Examination) -> Iterator[Found]:
-    """A worker lacks REDIS_URL and dies while it loads.
-
-    The shared package opens its Redis client at once: an uncaught exception, exit 1 and no `Starting` line. A Redis
-    that is merely unreachable stops only the cache-worker; purchases go on.
-    """
-    for worker in required(examination):
-        lines = [t for t in told(examination, worker, all_lives=True) if t.trouble is Trouble.REDIS_UNSET]
-        boxes = [c for c in worker.containers or () if not c.environment.get("REDIS_URL")]
-        if lines and boxes and not worker.work.members:
-            yield Found(
-                symptom=f"{worker.stage.worker} can't start without REDIS_URL",
-                cause=f"REDIS_URL is not set in the environment of {boxes[0].name}",
-                evidence=(log_line(lines[-1].entry),),
-                action=(_lines(boxes[0], "REDIS_URL", "${REDIS_URL}"), *_up(examination, boxes[0])),
-                about=(*things_of(worker), trouble_thing(Trouble.REDIS_UNSET)),
-                since=boxes[0].created_at,
-            )
-
-
-def redis_silent(examination: Examination) -> Iterator[Found]:
-    """A worker can't reach Redis.
-
-    cache-worker ends and is started again and again; the others go on, with an error line a second that drowns the
-    log. Free hosted instances are paused after some idle days. Purchases are unaffected; the app shows them up to five
-    minutes late.
-    """
-    for worker in required(examination):
-        lines = lately(examination, worker, frozenset({Trouble.REDIS_SILENT}))
-        if lines:
-            yield Found(
-                symptom=f"{worker.stage.worker} can't reach Redis",
-                cause=lines[-1].words[:250],
-                evidence=(log_line(lines[-1].entry),),
-                action=(f"kcfix logs {worker.stage.worker} --errors",),
-                about=(*things_of(worker), trouble_thing(Trouble.REDIS_SILENT)),
-                confidence=Confidence.LIKELY,
-            )
-
-
-def off_network(examination: Examination) -> Iterator[Found]:
-    """A worker's container is not on the network of the others, so that it can't resolve their names.
-
-    It finds neither `kafka` nor anything else by name (ENOTFOUND). It was disconnected, or started by `docker run`
-    without the network.
-    """
-    shared = Counter(n for c in examination.containers if c.running for n in c.networks)
-    usual = {n for n, count in shared.items() if count >= 2}
-    for worker in required(examination):
-        for box in worker.containers or ():
-            if not box.running or not usual or usual & set(box.networks):
-                continue
-            network = shared.most_common(1)[0][0]
-            yield Found(
-                symptom=f"{box.name} is not on the network of the others",
-                cause=f"it is on {', '.join(box.networks) or 'no network'}, the others are on {network}",
-                evidence=(
-                    Evidence(EvidenceKind.CONTAINER, f"{box.name}: networks {', '.join(box.networks) or 'none'}"),
-                ),
-                action=(
-                    f"docker network connect --alias {worker.stage.worker} {network} {box.name}",
-                    f"kcfix restart {worker.stage.worker}",
-                ),
-                about=(
-                    *things_of(worker),
-                    trouble_thing(Trouble.KAFKA_SILENT),
-                    trouble_thing(Trouble.DATABASE_SILENT),
-                ),
-            )
-
-
-def projects_alike(examination: Examination) -> Iterator[Found]:
-    """Several Compose projects on this host have the same worker, and it is not said which one is meant.
-
-    Nothing is discovered from them then, and changes are refused until `--project` or a context chooses.
-    """
-    found = examination.discovery.value
-    if found is not None and found.alike:
-        names = ", ".join(name or "(none)" for name in found.alike)
-        yield Found(
-            symptom=f"several Compose projects look alike: {names}",
-            cause="each has containers of the same services",
-            action=tuple(f"kcfix --project {name} doctor" for name in found.alike if name),
-            about=tuple(Thing("project", name or "(none)") for name in found.alike),
-        )
 
 
 def event_bus_down(examination: Examination) -> Iterator[Found]:
@@ -287,11 +200,6 @@ RULES = (
     ),
     Rule("C004", Severity.ERROR, "A container has another database", database_elsewhere, DOCKER, modes=("54",)),
     Rule(
-        "C005", Severity.ERROR, "REDIS_URL is not set", redis_unset, frozenset({Need.DOCKER, Need.LOGS}), modes=("52",)
-    ),
-    Rule("C006", Severity.CAUTION, "A worker can't reach Redis", redis_silent, frozenset({Need.LOGS}), modes=("52",)),
-    Rule("C011", Severity.CAUTION, "Several projects look alike", projects_alike, DOCKER),
-    Rule(
         "C012",
         Severity.CAUTION,
         "Events that payment-service could not send",
@@ -299,5 +207,4 @@ RULES = (
         frozenset({Need.LOGS}),
         modes=("11", "18"),
     ),
-    Rule("C013", Severity.ERROR, "A worker is not on the system's network", off_network, DOCKER),
 )
