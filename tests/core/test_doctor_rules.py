@@ -11,6 +11,7 @@ import pytest
 from kcfix.core.diagnosis import Confidence, Severity
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import IndexState, LockWait, OpenTransaction, RoleFacts
+from kcfix.core.status_findings import all_well
 from kcfix.core.workers import ContainerState
 from kcfix.errors import AccessDenied, Unreachable
 from tests.fakes_docker import container
@@ -449,3 +450,11 @@ def test_a_container_of_another_kind_is_none_of_the_flow() -> None:
     ward = Ward()
     ward.put(container("chat-service", started_at=START))
     assert ward.causes() == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_what_is_not_well_by_status_has_a_finding(case: Case) -> None:
+    ward = Ward()
+    case.breaking(ward)
+    if not all_well(ward.examine().observed):
+        assert ward.causes(), case.name
