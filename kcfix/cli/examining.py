@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from kcfix.core.container_log import ContainerLog
 from kcfix.core.discovery import Discovery
 from kcfix.core.doctor_read import by_worker, read_broker, read_engine, read_logs, read_payments, users_of
 from kcfix.core.dsn import database_address
-from kcfix.core.examination import Examination, Host, PaymentsLooked
+from kcfix.core.examination import Examination, Host, PaymentsLooked, skew
 from kcfix.core.logentry import LogEntry
 from kcfix.core.ports import DatabaseHealth
 from kcfix.core.same_system import Apart, apart
@@ -55,7 +55,7 @@ def examine(services: Services, sample: timedelta | None = None) -> tuple[Examin
         },
     )
     database: DatabaseFacts | KcfixError = seen.others["database"]
-    health, health_read_at = _timed(seen.others["health"])
+    health, database_skew = _timed(seen.others["health"])
     logs: Logs | KcfixError = seen.others["logs"]
     discovery = None if isinstance(seen.docker, KcfixError) else seen.docker
     entries = by_worker(services.flow, {} if discovery is None else discovery.workers, logs)
@@ -80,7 +80,7 @@ def examine(services: Services, sample: timedelta | None = None) -> tuple[Examin
         host=_value(later["host"]) or Host(),
         sample=sample,
         before=_before(seen),
-        health_read_at=health_read_at,
+        database_skew=database_skew,
         database_container=_database_container(services, discovery),
     )
     errors = [e for e in (seen.kafka, database, seen.docker, payments) if isinstance(e, KcfixError)]
@@ -139,18 +139,18 @@ def _of(discovery: Discovery) -> tuple[Container, ...]:
     return tuple(sorted({c.id: c for c in (*every, *discovery.producers)}.values(), key=lambda c: c.name))
 
 
-def _timed(found: Any) -> tuple[DatabaseHealth | KcfixError, datetime | None]:
+def _timed(found: Any) -> tuple[DatabaseHealth | KcfixError, timedelta | None]:
     return (found, None) if isinstance(found, KcfixError) else found
 
 
-def _health(services: Services) -> tuple[DatabaseHealth, datetime]:
-    """With the users that the workers come as, where their containers tell; and this host's clock at that moment."""
+def _health(services: Services) -> tuple[DatabaseHealth, timedelta]:
+    """With the users that the workers come as, where their containers tell; and how far its clock is ahead."""
     try:
         dsns = [one.dsn for one in services.discovery.configured]
     except KcfixError:
         dsns = []
-    found = services.database.health(users_of([*dsns, services.dsn[0]]))
-    return found, services.now()
+    before, found = services.now(), services.database.health(users_of([*dsns, services.dsn[0]]))
+    return found, skew(found.at, before, services.now())
 
 
 def _logs(services: Services) -> Logs:

@@ -11,7 +11,7 @@ from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.container_log import ContainerLog, understood
 from kcfix.core.dsn import database_user
 from kcfix.core.events import DeadLetter, Record, parse_dead_letter
-from kcfix.core.examination import BrokerFacts, EngineFacts, PaymentsLooked
+from kcfix.core.examination import BrokerFacts, EngineFacts, PaymentsLooked, skew
 from kcfix.core.gather import Sources
 from kcfix.core.heads import find_heads
 from kcfix.core.logentry import LogEntry
@@ -48,9 +48,9 @@ def read_logs(docker: DockerPort, containers: Iterable[Container]) -> dict[str, 
 
 def read_engine(docker: DockerPort, containers: Iterable[Container], now: Callable[[], datetime]) -> EngineFacts:
     """The engine's clock, what happened to containers, and which images their names stand for now."""
-    clock, asked_at = docker.now(), now()
+    before, clock, after = now(), docker.now(), now()
     events = docker.events(clock - REMEMBERED)
-    return EngineFacts(clock, asked_at, events, docker.image_ids({c.image for c in containers}))
+    return EngineFacts(skew(clock, before, after), events, docker.image_ids({c.image for c in containers}))
 
 
 def read_broker(

@@ -25,10 +25,8 @@ from kcfix.flow import Flow, Stage
 class EngineFacts:
     """What Docker says beyond its containers."""
 
-    now: datetime
-    """The engine's clock."""
-    asked_at: datetime
-    """This host's clock at that moment."""
+    skew: timedelta = timedelta(0)
+    """How far its clock is ahead of this host's, as far as the asking itself leaves that open."""
     events: tuple[ContainerEvent, ...] = ()
     """Oldest first, as far as the engine remembers."""
     images: Mapping[str, str] = field(default_factory=dict)
@@ -113,8 +111,8 @@ class Examination:
     sample: timedelta | None = None
     before: Mapping[str, tuple[PartitionLag, ...]] = field(default_factory=dict)
     """By group: its partitions at the first look of a sample; empty without one."""
-    health_read_at: datetime | None = None
-    """This host's clock when the database's was read; None: `at`."""
+    database_skew: timedelta | None = None
+    """How far the database's clock is ahead of this host's; None: not known."""
     database_container: Container | None = None
     """The container in which the database runs, where it is one of this engine's."""
 
@@ -187,6 +185,19 @@ class Examination:
         engine, made = self.engine.value, container.created_at
         every = engine.events if engine is not None else ()
         return tuple(e for e in every if e.container == container.name and (made is None or e.at >= made))
+
+
+def skew(there: datetime, before: datetime, after: datetime) -> timedelta:
+    """How far a clock is ahead of this host's, which was read before and after it was asked; 0 if it lies between.
+
+    >>> from datetime import UTC
+    >>> at = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> skew(at + timedelta(seconds=7), at, at + timedelta(seconds=2))
+    datetime.timedelta(seconds=5)
+    """
+    if there < before:
+        return there - before
+    return max(timedelta(0), there - after)
 
 
 def _in_order(entries: Iterable[LogEntry]) -> tuple[LogEntry, ...]:

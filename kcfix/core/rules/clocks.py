@@ -23,11 +23,11 @@ def clock_skew(examination: Examination) -> Iterator[Found]:
     """
     here = examination.at
     found: list[tuple[str, timedelta, tuple[Thing, ...]]] = []
-    engine, health = examination.engine.value, examination.health.value
+    engine = examination.engine.value
     if engine is not None:
-        found.append(("Docker's host", engine.now - engine.asked_at, (Thing("system", "docker"),)))
-    if health is not None:
-        found.append(("the database", health.at - (examination.health_read_at or here), (Thing("system", "database"),)))
+        found.append(("Docker's host", engine.skew, (Thing("system", "docker"),)))
+    if examination.database_skew is not None:
+        found.append(("the database", examination.database_skew, (Thing("system", "database"),)))
     for worker in required(examination):
         for box in worker.containers or ():
             skew = _worker_skew(examination, box)
