@@ -30,6 +30,11 @@ def same_trouble(effect: Found, cause: Found) -> bool:
     return not troubles or bool(troubles & set(cause.about))
 
 
+def same_trouble_told(effect: Found, cause: Found) -> bool:
+    """The log names the same kind of failure."""
+    return any(thing.kind == "trouble" for thing in effect.about) and same_trouble(effect, cause)
+
+
 def same(kind: str) -> Link:
     """They are about the same worker, group, partition, …."""
 

@@ -11,10 +11,10 @@ from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.remedy import PERSON_ADVICE
-from kcfix.core.rule import Rule, always, because, same, same_trouble
+from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.groups import partition_of, place_of
 from kcfix.core.rules.proof import log_line, partition_thing, things_of, trouble_thing
-from kcfix.core.troubles import Trouble
+from kcfix.core.troubles import Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
 
 NAMED = 20
@@ -45,27 +45,44 @@ def shown(found: tuple[PaymentFinding, ...]) -> tuple[Evidence, ...]:
 
 
 def made(
-    examination: Examination, kind: VerdictKind, symptom: str, cause: str, *, person: bool = False
+    examination: Examination,
+    kind: VerdictKind,
+    symptom: str,
+    cause: str,
+    *,
+    person: bool = False,
+    about: tuple[Thing, ...] = (),
 ) -> Iterator[Found]:
-    """One finding for all payments of a verdict, about the purchase-worker and the partitions of their messages."""
+    """One finding for all payments of a verdict, about the purchase-worker and the partitions of their messages.
+
+    `about`: what it is about instead of the worker.
+    """
     found = of_kind(examination, kind)
     if not found:
         return
     worker = examination.worker(examination.flow.stages[0])
+    mine = things_of(worker) if worker is not None else (Thing("worker", examination.flow.purchase_worker),)
     partitions = {tp for f in found if (tp := partition_of(f)) is not None}
+    troubles = {t for f in found if kind in FAILED and (t := trouble_of(f.verdict.reason)) is not None}
     yield Found(
         symptom=f"{count_of(found)} {symptom}",
         cause=cause,
         evidence=shown(found),
         action=(repair(found),),
         about=(
-            *(things_of(worker) if worker is not None else (Thing("worker", examination.flow.purchase_worker),)),
+            *(about or mine),
             *(partition_thing(tp) for tp in sorted(partitions)),
+            *(trouble_thing(t) for t in sorted(troubles)),
         ),
         confidence=Confidence.PROVEN,
         payments=found,
         heals=PERSON_ADVICE.get(kind) if person else None,
     )
+
+
+FAILED = (VerdictKind.DEAD_LETTERED, VerdictKind.POISON)
+
+"""Verdicts whose reason quotes what the worker failed with."""
 
 
 def count_of(found: tuple[PaymentFinding, ...]) -> str:
@@ -146,35 +163,6 @@ def expired(examination: Examination) -> Iterator[Found]:
     )
 
 
-def never_sent(examination: Examination) -> Iterator[Found]:
-    """Payments whose event was written to processed_events and never reached Kafka.
-
-    payment-service writes the row first and then sends; where the send fails the row stays, and every later try is
-    skipped because of the row ("Event already emitted"). Confirming the payment again does nothing. A row that a repair
-    script wrote looks the same (its source tells), and suppresses the real event for good.
-    """
-    yield from made(
-        examination,
-        VerdictKind.NEVER_SENT,
-        "have a row in processed_events and no message in Kafka",
-        "payment-service wrote the event down and could not send it; nothing sends it later",
-    )
-
-
-def never_emitted(examination: Examination) -> Iterator[Found]:
-    """Payments that succeeded and have neither a row in processed_events nor a message.
-
-    payment-service died between the payment's update and its event, or could not write the row: the table missing, no
-    free connection. A second confirmation of the same payment returns early and emits nothing.
-    """
-    yield from made(
-        examination,
-        VerdictKind.NEVER_EMITTED,
-        "succeeded, and nothing was ever written down or sent for them",
-        "payment-service died, or could not write, between the payment's update and its event",
-    )
-
-
 def poisoned(examination: Examination) -> Iterator[Found]:
     """Payments whose own message is the one that the worker fails on.
 
@@ -215,18 +203,29 @@ BEFORE = (
     *because(same("worker"), "G008", "G009"),
     *because(same("partition"), "G007", "G012"),
     *because(same("worker"), "G007", *SETTINGS, *STANDSTILL),
-    *because(always, "K001", "K002", "K004", "D001", "D002", "D004", "D005", "D006", "D007", "D008"),
+    *because(always, "K001", "K002", "K004", "D001", "D002", "D005", "D007"),
 )
 
 
 _PASSED = (
-    *because(same("partition"), "G002", "G001", "G004", "G005", "G006", "G003"),
-    *because(same("worker"), "G007", "G008", "G009", *SETTINGS, "W013", "G004", "G005"),
-    *because(always, "D008", "D006", "D004", "D005", "D007", "D001", "D002"),
+    *because(same("partition"), "G002", "G004", "G005", "G006", "G003", "G007"),
+    *because(same("worker"), "G007", "G008", "C004", "G005"),
 )
 
 
-_UNSENT = because(always, "K001", "K002", "K004", "K014", "C012", "D008", "D006", "D007", "D001")
+_FAILED = (
+    *because(same("partition"), "G002", "G001"),
+    *because(same("worker"), *SETTINGS, "W013"),
+    *because(same_trouble_told, "D008", "D006", "D004", "D005", "D007", "D001", "D002", "D010"),
+)
+
+
+_UNSENT = (
+    *because(same("partition"), "G004"),
+    *because(same("worker"), "C001", "C002", "C003"),
+    *because(always, "K014", "K013", "C012"),
+    *because(same("topic"), "K004"),
+)
 
 
 PAYMENTS = frozenset({Need.PAYMENTS})
@@ -253,7 +252,12 @@ RULES = (
         modes=("1", "2", "36"),
     ),
     payment_rule(
-        "P005", Severity.ERROR, "Payments ended in the dead letters", dead_lettered, causes=_PASSED, modes=("2",)
+        "P005",
+        Severity.ERROR,
+        "Payments ended in the dead letters",
+        dead_lettered,
+        causes=(*_FAILED, *_PASSED),
+        modes=("2",),
     ),
     payment_rule(
         "P006",
@@ -264,27 +268,11 @@ RULES = (
         modes=("7",),
     ),
     payment_rule(
-        "P007",
-        Severity.ERROR,
-        "Payments whose event was never sent",
-        never_sent,
-        causes=_UNSENT,
-        modes=("11", "18", "21"),
-    ),
-    payment_rule(
-        "P008",
-        Severity.ERROR,
-        "Payments whose event was never written",
-        never_emitted,
-        causes=(*_UNSENT, *because(same("worker"), "G004")),
-        modes=("19", "20", "24"),
-    ),
-    payment_rule(
         "P009",
         Severity.ERROR,
         "Payments that the worker fails on",
         poisoned,
-        causes=(*because(same("partition"), "G001", "G002"), *_PASSED),
+        causes=_FAILED,
         modes=("3",),
     ),
     payment_rule(
