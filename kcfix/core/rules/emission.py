@@ -9,7 +9,7 @@ from kcfix.core.events import murmur2_partition
 from kcfix.core.examination import Examination
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import always, because, same
-from kcfix.core.rules.payments import _UNSENT, made, of_kind, payment_rule
+from kcfix.core.rules.payments import made, of_kind, payment_rule
 from kcfix.core.rules.proof import partition_thing
 from kcfix.core.verdict import VerdictKind
 
@@ -59,6 +59,13 @@ def never_emitted(examination: Examination) -> Iterator[Found]:
         about=_sender(examination, VerdictKind.NEVER_EMITTED),
     )
 
+
+_UNSENT = (
+    *because(same("partition"), "G004"),
+    *because(same("worker"), "C001", "C002", "C003"),
+    *because(always, "K014", "K013", "C012"),
+    *because(same("topic"), "K004"),
+)
 
 RULES = (
     payment_rule(

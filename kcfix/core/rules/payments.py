@@ -220,14 +220,6 @@ _FAILED = (
 )
 
 
-_UNSENT = (
-    *because(same("partition"), "G004"),
-    *because(same("worker"), "C001", "C002", "C003"),
-    *because(always, "K014", "K013", "C012"),
-    *because(same("topic"), "K004"),
-)
-
-
 PAYMENTS = frozenset({Need.PAYMENTS})
 
 
