@@ -39,7 +39,7 @@ def never_sent(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.NEVER_SENT,
-        "have a row in processed_events and no message in Kafka",
+        "with a row in processed_events and no message in Kafka",
         "payment-service wrote the event down and could not send it; nothing sends it later",
         about=_sender(examination, VerdictKind.NEVER_SENT),
     )
@@ -54,7 +54,7 @@ def never_emitted(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.NEVER_EMITTED,
-        "succeeded, and nothing was ever written down or sent for them",
+        "for which nothing was ever written down or sent",
         "payment-service died, or could not write, between the payment's update and its event",
         about=_sender(examination, VerdictKind.NEVER_EMITTED),
     )

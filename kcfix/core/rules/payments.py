@@ -99,7 +99,7 @@ def skipped(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.SKIPPED,
-        "were passed over: their message lies behind the group, and there is no purchase",
+        "passed over: the message lies behind the group, and there is no purchase",
         "the group went past their message without handling it: a start at the log end, an offset that was reset "
         "forward, or another program in the group",
     )
@@ -148,7 +148,7 @@ def dead_lettered(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.DEAD_LETTERED,
-        "ended in the dead letters and were left there",
+        "in the dead letters, and left there",
         "the worker failed on their message and the group went past it; nothing reads the dead letters",
     )
 
@@ -159,7 +159,7 @@ def expired(examination: Examination) -> Iterator[Found]:
     Kafka can't help any more; `kcfix repair` makes the purchases from the database.
     """
     yield from made(
-        examination, VerdictKind.EXPIRED, "have a message no longer: the log begins after them", "retention deleted it"
+        examination, VerdictKind.EXPIRED, "without a message any longer: the log begins later", "retention deleted it"
     )
 
 
@@ -172,7 +172,7 @@ def poisoned(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.POISON,
-        "have a message that the worker fails on",
+        "with a message that the worker fails on",
         "what the message holds can't become a purchase as it is",
     )
 
@@ -182,7 +182,7 @@ def unknown(examination: Examination) -> Iterator[Found]:
     found = of_kind(examination, VerdictKind.UNKNOWN)
     if found:
         yield Found(
-            symptom=f"{count_of(found)} have no purchase or no announcement, and why is not known",
+            symptom=f"{count_of(found)} without purchase or announcement, and why is not known",
             cause=found[0].verdict.reason,
             evidence=shown(found),
             action=("kcfix missing",),

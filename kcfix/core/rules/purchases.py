@@ -20,7 +20,7 @@ def no_course(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.NO_COURSE,
-        "name no course",
+        "without a course",
         "payments.metadata has no courseId, so that payment-service sends nothing",
         person=True,
     )
@@ -35,7 +35,7 @@ def bad_tier(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.BAD_TIER,
-        "state no tier of 10, 20 or 30",
+        "without a tier of 10, 20 or 30",
         "purchaseTier or sessionCount in the payment's metadata is missing or another number",
         person=True,
     )
@@ -46,7 +46,7 @@ def unknown_course(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.UNKNOWN_COURSE,
-        "are for a course that is not in the courses table",
+        "for a course that is not in the courses table",
         "the course was deleted, or never lived in this database",
         person=True,
     )
@@ -63,7 +63,7 @@ def second_payment(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.SECOND_PAYMENT,
-        f"were made for a course that was bought already ({', '.join(kinds).replace('_', ' ')})",
+        f"for a course that was bought already ({', '.join(kinds).replace('_', ' ')})",
         "the worker knows no second purchase of a course, and passes over the message",
         person=True,
     )
@@ -78,7 +78,7 @@ def duplicates(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.DUPLICATE_PURCHASES,
-        "have more than one active purchase of the same student and course",
+        "with more than one active purchase of the same student and course",
         "two writers made one each; no unique index was there to stop the second",
         person=True,
     )
@@ -93,7 +93,7 @@ def wrong_tier(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.WRONG_TIER,
-        "got another number of sessions than was paid for",
+        "with another number of sessions than was paid for",
         "the tier was guessed: metadata was a text, or the purchase came from the retry queue (always 30)",
         person=True,
     )
@@ -108,7 +108,7 @@ def unannounced(examination: Examination) -> Iterator[Found]:
     yield from made(
         examination,
         VerdictKind.UNANNOUNCED,
-        "have a purchase that nobody was told of",
+        "with a purchase that nobody was told of",
         "the purchase was made by a writer that sends no event, or the worker died before it sent it",
     )
 

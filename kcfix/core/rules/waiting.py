@@ -31,7 +31,7 @@ def pending(examination: Examination) -> Iterator[Found]:
     takes = catch_up(examination, worker) if worker is not None else None
     partitions = {tp for f in found if (tp := partition_of(f)) is not None}
     yield Found(
-        symptom=f"{count_of(found)} wait for {stage.worker} to read their message",
+        symptom=f"{count_of(found)} waiting for {stage.worker} to read the message",
         cause=f"{stage.worker} has a backlog" if works else f"{stage.worker} does not read it",
         evidence=shown(found),
         action=(f"kcfix lag --group {stage.group}",) if works else (f"kcfix restart {stage.worker}",),
@@ -54,7 +54,7 @@ def blocked(examination: Examination) -> Iterator[Found]:
     their purchases now; the worker may then announce them once more later.
     """
     yield from made(
-        examination, VerdictKind.BLOCKED, "lie behind a message that fails", "the partition stands on another message"
+        examination, VerdictKind.BLOCKED, "behind a message that fails", "the partition stands on another message"
     )
 
 
@@ -66,7 +66,7 @@ def at_risk(examination: Examination) -> Iterator[Found]:
     for found in made(
         examination,
         VerdictKind.AT_RISK,
-        "wait where a plain start of the worker will skip them",
+        "waiting where a plain start of the worker skips the message",
         "no committed offset protects their partition",
     ):
         stage = examination.flow.stages[0]
