@@ -32,7 +32,8 @@ NEWEST_LETTERS = 300
 RECENT = timedelta(minutes=10)
 MOST_PAYMENTS = 2000
 """Findings about payments that are kept; of more the count is given as "at least"."""
-NEWEST_LINES = 2000
+NEWEST_LINES = 1200
+"""Of each container: enough for the last starts of a busy worker, and little enough for one look."""
 REMEMBERED = timedelta(hours=24)
 """How far back the engine is asked for what happened to containers."""
 

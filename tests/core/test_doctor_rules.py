@@ -106,6 +106,22 @@ def truncated(ward: Ward) -> None:
     ward.kafka.delete_before(TopicPartition(TOPIC, 1), 3)
 
 
+def deleted_and_reset(ward: Ward) -> None:
+    paid = ward.pay(1, ago=10 * MINUTE, sent=False)
+    partition = ward.partition_of(paid)
+    ward.kafka.put(TOPIC, partition=partition, at=NOW - 10 * MINUTE)
+    ward.kafka.delete_before(TopicPartition(TOPIC, partition), 1)
+    ward.commit(partition, 1)
+    words = "[ConsumerGroup] Offset out of range, resetting to default offset"
+    ward.kafkajs(words, ago=5 * MINUTE, topic=TOPIC, partition=partition)
+
+
+def all_offsets_gone(ward: Ward) -> None:
+    ward.database.allocation(ward.database.purchase(ward.database.payment(8)), sessions=20)
+    ward.pay(1, ago=10 * MINUTE)
+    ward.uncommit()
+
+
 def another_log(ward: Ward) -> None:
     ward.commit(1, 7)
 
@@ -314,6 +330,8 @@ CASES = (
     Case("poison behind no commit", poison_unprotected, "G002"),
     Case("skipped by a start", skipped, "G003"),
     Case("deleted unread", truncated, "G004"),
+    Case("deleted unread, then started", deleted_and_reset, "G004"),
+    Case("all offsets gone", all_offsets_gone, "G006"),
     Case("another log", another_log, "G005"),
     Case("offsets expired", offsets_gone, "G006"),
     Case("a stranger in the group", lambda w: w.join_stranger("rdkafka", "other"), "G007"),

@@ -66,7 +66,7 @@ EXPECTED: Mapping[str, Expected] = {
     "group-shared": _of("G008", "G007"),
     # offsets
     "offsets-never-committed": _of("G003", "G006"),
-    "offsets-expired": _of("G006", "G003"),
+    "offsets-expired": _of("G006", "G003", "W001"),  # the worker is down as well, and that comes first
     "offsets-reset-to-latest": _of("P004"),
     "log-truncated": _of("G004"),
     "hot-partition": _of("G012"),

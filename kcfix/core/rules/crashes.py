@@ -96,7 +96,11 @@ def _loops(examination: Examination, worker: WorkerFacts, container: Container) 
     ]
     young = container.started_at is not None and examination.at - container.started_at < YOUNG
     crashed = any(s.name == "steady" and s.sure.value == "NO" for s in worker.work.signs)
-    return crashed or len(deaths) >= CRASHES or (container.restart_count > 0 and young)
+    if crashed:
+        return True
+    # One that has joined its group in this life has got over it, for now.
+    joined = examination.log(container).last(Milestone.JOINED) is not None
+    return young and not joined and (len(deaths) >= CRASHES or container.restart_count > 0)
 
 
 def worker_out_of_memory(examination: Examination) -> Iterator[Found]:
@@ -161,6 +165,9 @@ def worker_ended(examination: Examination) -> Iterator[Found]:
         )
 
 
+FLAPPING = timedelta(minutes=15)
+
+
 def flapping(examination: Examination) -> Iterator[Found]:
     """A worker works now and has ended by its own fault several times lately.
 
@@ -173,11 +180,11 @@ def flapping(examination: Examination) -> Iterator[Found]:
             deaths = [
                 e for e in examination.events_of(box) if e.action == "die" and e.exit_code not in (0, 137, 143, None)
             ]
-            lately = [e for e in deaths if examination.at - e.at <= timedelta(hours=1)]
+            lately = [e for e in deaths if examination.at - e.at <= FLAPPING]
             if len(lately) >= 3:
                 ago = format_duration(examination.at - lately[-1].at)
                 yield Found(
-                    symptom=f"{box.name} crashed {len(lately)} times within an hour, the last time {ago} ago",
+                    symptom=f"{box.name} crashed {len(lately)} times in a quarter of an hour, the last one {ago} ago",
                     cause="its log before each end names it",
                     evidence=event_lines(examination, box),
                     action=(f"kcfix logs {worker.stage.worker} --errors --since 1h",),

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from kcfix.core.diagnosis import Found, Severity
 from kcfix.core.examination import Examination
-from kcfix.core.rule import always, because, same
+from kcfix.core.rule import always, because, same_trouble_told
 from kcfix.core.rules.payments import made, of_kind, payment_rule
+from kcfix.core.rules.proof import trouble_thing
+from kcfix.core.troubles import Trouble
 from kcfix.core.verdict import VerdictKind
 
 
@@ -38,6 +40,7 @@ def bad_tier(examination: Examination) -> Iterator[Found]:
         "without a tier of 10, 20 or 30",
         "purchaseTier or sessionCount in the payment's metadata is missing or another number",
         person=True,
+        about=(trouble_thing(Trouble.BAD_TIER),),
     )
 
 
@@ -49,6 +52,7 @@ def unknown_course(examination: Examination) -> Iterator[Found]:
         "for a course that is not in the courses table",
         "the course was deleted, or never lived in this database",
         person=True,
+        about=(trouble_thing(Trouble.UNKNOWN_COURSE),),
     )
 
 
@@ -120,7 +124,7 @@ RULES = (
         Severity.ERROR,
         "Payments without a usable tier",
         bad_tier,
-        causes=because(same("partition"), "G001", "G002"),
+        causes=because(same_trouble_told, "G001", "G002"),
         modes=("32",),
     ),
     payment_rule(
@@ -128,7 +132,7 @@ RULES = (
         Severity.ERROR,
         "Payments for an unknown course",
         unknown_course,
-        causes=because(same("partition"), "G001", "G002"),
+        causes=because(same_trouble_told, "G001", "G002"),
         modes=("33",),
     ),
     payment_rule("P013", Severity.ERROR, "Second payments for one course", second_payment, modes=("31",)),
