@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup unit real faults interleavings lint types bench docs lock clean
+.PHONY: help demo test setup unit real faults interleavings lint types bench accuracy docs lock clean
 
 PYTHON := .venv/bin/python
 # Two at a time: the tests on real servers mostly wait for joins, and each worker brings up its own drills.
@@ -52,6 +52,10 @@ types: ## Types
 bench: ## Measure kcfix against its rivals and write docs/benchmarks.md
 	@scripts/setup drill
 	scripts/with-docker $(PYTHON) scripts/bench.py
+
+accuracy: ## Break a drill in every way, and measure how often the doctor names the cause (hours); writes docs/accuracy.md
+	@scripts/setup drill
+	scripts/with-docker $(PYTHON) scripts/accuracy.py --write
 
 docs: ## Write the generated pages of docs/ anew
 	@scripts/setup python

@@ -115,6 +115,7 @@ def run(tmp_path: Path) -> Run:
             stderr=err,
             now=lambda: now,
             sleep=lambda seconds: None,
+            resolves=lambda host: host != "kafka",
             **{"kafka": Absent("kafka"), "docker": Absent("docker"), "database": Absent("database"), **systems},
         )
         code = main(argv, services)

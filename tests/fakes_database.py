@@ -15,13 +15,14 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kcfix.core.aftermath import Aftermath, Made
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
+    DatabaseHealth,
     DatabaseIdentity,
     DeleteOrder,
     DeleteRecheck,
@@ -36,7 +37,9 @@ from kcfix.core.ports import (
     PaidPayment,
     PaymentPass,
     Recheck,
+    RoleFacts,
     SchemaFacts,
+    StuckPayments,
     StudentCourse,
 )
 from kcfix.errors import KcfixError, Unreachable
@@ -83,6 +86,12 @@ class FakeDatabase(Rows):
     """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
     lost_hold: bool = False
     """The session that holds the locks was ended right after they were granted."""
+    condition: DatabaseHealth | None = None
+    """What `health` gives; None: a server in which all is well. The clock is always that of the rows."""
+    unknown_users: set[str] = field(default_factory=set)
+    """Users that the server does not have."""
+    refused_tables: KcfixError | None = None
+    """Raised by every call that reads rows, as when a table is locked; catalogues still answer."""
     calls: list[str] = field(default_factory=list)
     """Names of the calls made, in order."""
     _alone: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -170,6 +179,31 @@ class FakeDatabase(Rows):
             tuple(sorted(rows, key=lambda e: (e.processed_at, e.event_id))),
             events_recorded="events" in self.tables,
         )
+
+    def health(self, roles: Collection[str] = ()) -> DatabaseHealth:
+        """See `DatabasePort`."""
+        self._called("health")
+        there = {"unique_session_slot", "unique_active_allocation", "idx_processed_events_idempotency"}
+        well = self.condition or DatabaseHealth(
+            self.now, False, self.read_only, False, 5, 97, True, unique_indexes=dict.fromkeys(there, True)
+        )
+        known = {
+            name: well.roles.get(name, RoleFacts(name, exists=name not in self.unknown_users))
+            for name in sorted(set(roles))
+        }
+        return replace(well, at=self.now, roles=known)
+
+    def stuck_payments(self, since: datetime, until: datetime) -> StuckPayments:
+        """See `DatabasePort`."""
+        self._called("stuck_payments")
+        self._need("payments")
+        expired = {p.id: p.created_at + timedelta(minutes=30) for p in self.payments}
+        stuck = [
+            expired[p.id]
+            for p in self.payments
+            if p.status in ("initiated", "processing") and since <= expired[p.id] < until
+        ]
+        return StuckPayments(len(stuck), min(stuck, default=None))
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""
@@ -277,6 +311,8 @@ class FakeDatabase(Rows):
         self.calls.append(name)
         if self.down is not None:
             raise self.down
+        if self.refused_tables is not None and name not in ("identity", "schema", "health"):
+            raise self.refused_tables
 
     def _need(self, *tables: str) -> None:
         for table in tables:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ from kcfix.core.workers import (
     PROJECT_LABEL,
     SERVICE_LABEL,
     Container,
+    ContainerEvent,
     ContainerState,
     RawLine,
     Stream,
@@ -82,6 +83,10 @@ class FakeDocker:
     """Told when a followed log has come to its end, as if the container had stopped: may add lines or remove it."""
     unreadable: dict[str, KcfixError] = field(default_factory=dict)
     """By container name: raised in place of its log."""
+    happened: list[ContainerEvent] = field(default_factory=list)
+    """What the engine remembers, in any order; starts and stops by this fake are added."""
+    images: dict[str, str] = field(default_factory=dict)
+    """By name: the id of the image that it stands for now."""
     done: list[str] = field(default_factory=list)
     """The changes, e.g. `stop kodingcaravan-purchase-worker`."""
     closed: bool = False
@@ -132,6 +137,14 @@ class FakeDocker:
         self._answer()
         return self.clock()
 
+    def events(self, since: datetime) -> tuple[ContainerEvent, ...]:
+        self._answer()
+        return tuple(sorted((e for e in self.happened if e.at >= since), key=lambda e: e.at))
+
+    def image_ids(self, names: Collection[str]) -> Mapping[str, str]:
+        self._answer()
+        return {name: self.images[name] for name in sorted(set(names)) if name in self.images}
+
     def stop(self, container_id: str, *, grace: timedelta) -> None:
         box = self._change("stop", container_id)
         if box.state in (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING):
@@ -169,6 +182,7 @@ class FakeDocker:
             networks=dict.fromkeys(box.networks, ""),
         )
         self.boxes[box.id] = stopped
+        self.happened.append(ContainerEvent(self.clock(), box.name, "die", 0))
         for told in self.on_stop:
             told(stopped)
         return stopped
@@ -183,5 +197,6 @@ class FakeDocker:
             networks=dict.fromkeys(box.networks, "172.18.0.5"),
         )
         self.boxes[box.id] = started
+        self.happened.append(ContainerEvent(self.clock(), box.name, "start"))
         for told in self.on_start:
             told(started)

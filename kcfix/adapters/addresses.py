@@ -36,6 +36,11 @@ def host_resolves(host: str) -> bool:
     return bool(known)
 
 
+def is_known(host: str) -> bool:
+    """Whether this host can connect to it by what it is: an address, or a name that it resolves."""
+    return _is_ip(host) or host_resolves(host)
+
+
 class AddressMap(Mapping[str, str]):
     """`host:port` -> `host:port` where it is reached; a missing key means: as it is.
 

@@ -7,10 +7,11 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -21,10 +22,10 @@ from docker import APIClient
 from docker.types import CancellableStream
 
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
-from kcfix.adapters.docker_inspect import container_of, docker_time
+from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.core.ports import DockerPort
-from kcfix.core.workers import Container, RawLine
+from kcfix.core.workers import Container, ContainerEvent, RawLine
 from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
@@ -199,6 +200,30 @@ class _Docker:
             with self._lock:
                 self._streams.discard(stream)
             _cancel(stream)
+
+    def events(self, since: datetime) -> tuple[ContainerEvent, ...]:
+        def ask() -> list[Mapping[str, Any]]:
+            # Until now: the engine would otherwise go on telling what happens.
+            until = datetime.now(UTC)
+            wanted = {"type": ["container"], "event": list(EVENTS)}
+            span: dict[str, Any] = {"since": _stamp(since), "until": _stamp(until)}
+            stream = self._client.events(**span, filters=wanted, decode=True)
+            return list(stream)
+
+        told = self._read("asking what happened to containers", ask)
+        found = [event for facts in told if (event := event_of(facts)) is not None]
+        return tuple(sorted(found, key=lambda event: event.at))
+
+    def image_ids(self, names: Collection[str]) -> Mapping[str, str]:
+        found = {}
+        for name in sorted(set(names)):
+            try:
+                found[name] = str(
+                    self._read(f"inspecting image {name}", partial(self._client.inspect_image, name))["Id"]
+                )
+            except NotFound:
+                continue
+        return found
 
     def stop(self, container_id: str, *, grace: timedelta) -> None:
         seconds = round(grace.total_seconds())

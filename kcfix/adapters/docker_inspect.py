@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kcfix.core.workers import SERVICE_LABEL, Container, ContainerState
+from kcfix.core.workers import SERVICE_LABEL, Container, ContainerEvent, ContainerState
 
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)T(?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)"
@@ -72,6 +72,10 @@ def container_of(facts: Mapping[str, Any], engine_host: str | None) -> Container
         environment=dict(_split(entry) for entry in config.get("Env") or ()),
         networks={str(n): str((at or {}).get("IPAddress") or "") for n, at in sorted(networks.items())},
         aliases=_aliases(name, str(facts.get("Id", "")), labels.get(SERVICE_LABEL), networks.values()),
+        created_at=docker_time(facts.get("Created")),
+        image_id=str(facts.get("Image") or "") or None,
+        memory_limit_bytes=int(host_config.get("Memory") or 0) or None,
+        health_check=_has_health_check(config.get("Healthcheck")),
         published=_published(network.get("Ports") or {}, engine_host),
     )
 
@@ -81,6 +85,31 @@ def _state(status: object) -> ContainerState:
         return ContainerState(str(status).upper())
     except ValueError:
         return ContainerState.UNKNOWN
+
+
+def _has_health_check(configured: Any) -> bool:
+    test = (configured or {}).get("Test") or ["NONE"]
+    return bool(test) and test[0] != "NONE"
+
+
+EVENTS = ("create", "start", "die", "kill", "stop", "oom", "pause", "unpause", "destroy")
+
+
+def event_of(facts: Mapping[str, Any]) -> ContainerEvent | None:
+    """The event that the engine tells of; None for one that is of no interest."""
+    action = str(facts.get("Action") or facts.get("status") or "")
+    nanoseconds = facts.get("timeNano")
+    if action not in EVENTS or not isinstance(nanoseconds, int):
+        return None
+    attributes = (facts.get("Actor") or {}).get("Attributes") or {}
+    code = str(attributes.get("exitCode", ""))
+    return ContainerEvent(
+        at=datetime.fromtimestamp(nanoseconds / 1e9, UTC),
+        container=str(attributes.get("name", "")),
+        action=action,
+        exit_code=int(code) if code.isdigit() else None,
+        signal=str(attributes["signal"]) if "signal" in attributes else None,
+    )
 
 
 def _split(entry: object) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from kcfix.errors import Unreachable
 
 _TOPIC = 2
 _BROKER = 4
-_TOPIC_KEYS = ["retention.ms", "retention.bytes", "cleanup.policy"]
+_TOPIC_KEYS = ["retention.ms", "retention.bytes", "cleanup.policy", "max.message.bytes", "min.insync.replicas"]
 
 
 def read_topic_configs(link: Link, names: Collection[str]) -> dict[str, TopicConfig]:
@@ -45,6 +45,8 @@ def _topic_config(values: Mapping[str, Any]) -> TopicConfig:
         retention_unlimited=milliseconds == -1,
         cleanup_policy=str(values.get("cleanup.policy") or "delete"),
         retention_bytes=size if size is not None and size >= 0 else None,
+        max_message_bytes=_number(values.get("max.message.bytes")),
+        min_insync_replicas=_number(values.get("min.insync.replicas")),
     )
 
 

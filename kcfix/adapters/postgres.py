@@ -11,6 +11,7 @@ from kcfix.adapters.postgres_aftermath import read_aftermath
 from kcfix.adapters.postgres_candidates import read_candidates, read_candidates_apart
 from kcfix.adapters.postgres_delete import Deletion, check_deletions
 from kcfix.adapters.postgres_facts import Place, read_allocations, read_facts, read_sessions
+from kcfix.adapters.postgres_health import read_health, read_stuck_payments
 from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
@@ -19,6 +20,7 @@ from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, st
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
+    DatabaseHealth,
     DatabaseIdentity,
     DatabasePort,
     DeleteOrder,
@@ -31,6 +33,7 @@ from kcfix.core.ports import (
     PaymentPass,
     Recheck,
     SchemaFacts,
+    StuckPayments,
     StudentCourse,
 )
 from kcfix.flow import Flow
@@ -128,6 +131,16 @@ class Postgres:
         """See `DatabasePort`."""
         with self._place(self._link, "reading what followed payments") as here:
             return read_aftermath(here, purchases, allocations, correlations)
+
+    def health(self, roles: Collection[str] = ()) -> DatabaseHealth:
+        """See `DatabasePort`."""
+        with self._place(self._link, "asking how it is") as here:
+            return read_health(here, roles)
+
+    def stuck_payments(self, since: datetime, until: datetime) -> StuckPayments:
+        """See `DatabasePort`."""
+        with self._place(self._payments_link, "reading unfinished payments") as here:
+            return read_stuck_payments(here, since, until)
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""

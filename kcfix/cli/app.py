@@ -43,6 +43,8 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("lag", "Look", "Show how far each consumer group is behind, partition by partition."),
     Entry("topics", "Look", "Show the topics, what is in them and who reads them."),
     Entry("logs", "Look", "Show the logs of the workers, merged in the order of time."),
+    Entry("doctor", "Explain", "Name the root cause of what is wrong, with evidence, cost and the way out."),
+    Entry("explain", "Explain", "Say what a finding of the doctor means."),
     Entry("trace", "Explain", "Tell the story of a payment: how far it came, why no further, and what to do."),
     Entry("repair", "Fix", "Make the missing purchase of payments that succeeded; a dry run without --apply."),
     Entry("restart", "Fix", "Restart workers without losing a message, and prove that they work."),

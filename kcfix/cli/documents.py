@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from kcfix.cli.documents_certificate import CERTIFICATE
 from kcfix.cli.documents_change import CHANGE
 from kcfix.cli.documents_dlq import DLQ
+from kcfix.cli.documents_doctor import DOCTOR
 from kcfix.cli.documents_look import LOOK
 from kcfix.cli.documents_offsets import OFFSETS
 from kcfix.cli.documents_trace import TRACE
 from kcfix.cli.shapes import Document
 
-DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS, **DLQ}
+DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS, **DLQ, **DOCTOR}
 """By the name in the document's `schema`."""

@@ -65,6 +65,8 @@ class Discovery:
     """The `host:port` that containers of the system publish."""
     drills: tuple[str, ...]
     """Drills that were seen and left out."""
+    producers: tuple[Container, ...] = ()
+    """Containers of payment-service, which writes the first event."""
 
     @property
     def ambiguous(self) -> bool:
@@ -182,6 +184,7 @@ def discover(
         addresses=addresses,
         published=frozenset(address for c in ours for address in c.published.values()),
         drills=tuple(sorted({c.drill for c in everything if c.drill is not None and c.project != project})),
+        producers=services[flow.payment_service],
     )
 
 

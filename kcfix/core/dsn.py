@@ -73,3 +73,18 @@ def database_address(dsn: str) -> DatabaseAddress | None:
     except ValueError:
         return None
     return DatabaseAddress(host.lower() or "localhost", port, name)
+
+
+def database_user(dsn: str) -> str | None:
+    """The user as whom a DSN comes; None where it names none, or can't be understood.
+
+    >>> database_user("postgresql://app:p@db/kc"), database_user("host=db user=app")
+    ('app', 'app')
+    """
+    try:
+        if "://" in dsn:
+            parts = urlsplit(dsn)
+            return dict(parse_qsl(parts.query)).get("user") or unquote(parts.username or "") or None
+        return dict(word.split("=", 1) for word in shlex.split(dsn)).get("user") or None
+    except ValueError:
+        return None

@@ -7,9 +7,51 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from kcfix.core.discovery import Configured
 from kcfix.core.dsn import database_address
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A container that is configured with another system than kcfix talks to."""
+
+    container: str
+    service: str
+    system: str
+    """kafka or database."""
+    theirs: str
+    """Address, never with a password."""
+
+    @property
+    def words(self) -> str:
+        """In one clause."""
+        what = "brokers" if self.system == "kafka" else "database"
+        return f"{self.container} is configured with the {what} {self.theirs}"
+
+
+def apart(
+    configured: Iterable[Configured],
+    brokers: Iterable[str],
+    dsn: str | None,
+    addresses: Mapping[str, str],
+) -> tuple[Apart, ...]:
+    """The containers that are configured otherwise than kcfix; none where nothing is known to differ.
+
+    `brokers` and `dsn` are kcfix's own; None or empty: not used in this run. `addresses` is asked with `get`.
+    """
+    found: dict[Apart, None] = {}
+    mine = {_canonical(broker, addresses) for broker in brokers}
+    for one in configured:
+        if mine and one.brokers is not None:
+            theirs = {_canonical(broker, addresses) for broker in one.brokers}
+            if not mine & theirs:
+                found[Apart(one.container, one.service, "kafka", ", ".join(one.brokers))] = None
+        if dsn is not None and one.dsn is not None and not _same_database(dsn, one.dsn, addresses):
+            other = database_address(one.dsn)
+            found[Apart(one.container, one.service, "database", str(other or "(not understood)"))] = None
+    return tuple(found)
 
 
 def differences(
@@ -18,21 +60,8 @@ def differences(
     dsn: str | None,
     addresses: Mapping[str, str],
 ) -> tuple[str, ...]:
-    """What kcfix would talk to otherwise than the workers, in words; empty where nothing is known to differ.
-
-    `brokers` and `dsn` are kcfix's own; None or empty: not used in this run. `addresses` is asked with `get`.
-    """
-    found: dict[str, None] = {}
-    mine = {_canonical(broker, addresses) for broker in brokers}
-    for one in configured:
-        if mine and one.brokers is not None:
-            theirs = {_canonical(broker, addresses) for broker in one.brokers}
-            if not mine & theirs:
-                found[f"{one.container} is configured with the brokers {', '.join(one.brokers)}"] = None
-        if dsn is not None and one.dsn is not None and not _same_database(dsn, one.dsn, addresses):
-            other = database_address(one.dsn)
-            found[f"{one.container} is configured with the database {other or '(not understood)'}"] = None
-    return tuple(found)
+    """What kcfix would talk to otherwise than the workers, in words; empty where nothing is known to differ."""
+    return tuple(dict.fromkeys(one.words for one in apart(configured, brokers, dsn, addresses)))
 
 
 def _canonical(address: str, addresses: Mapping[str, str]) -> str:

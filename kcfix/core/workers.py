@@ -52,6 +52,13 @@ class Container:
     """Network name -> address of the container there ('' when it is not running)."""
     aliases: tuple[str, ...] = ()
     """Names under which others on its networks reach it: container name, service, aliases, short id."""
+    created_at: datetime | None = None
+    image_id: str | None = None
+    """Of the image that it was made from, whatever the name stands for by now."""
+    memory_limit_bytes: int | None = None
+    """None: no limit of its own."""
+    health_check: bool = False
+    """Whether it has one."""
     published: Mapping[int, str] = field(default_factory=dict)
     """Container TCP port -> `host:port` on which the engine publishes it (wildcards turned into loopback)."""
 
@@ -74,6 +81,21 @@ class Container:
     def running(self) -> bool:
         """Whether its process exists and can run (not paused, not between restarts)."""
         return self.state is ContainerState.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEvent:
+    """Something that happened to a container, as the engine remembers it."""
+
+    at: datetime
+    container: str
+    """Name."""
+    action: str
+    """start, die, kill, stop, oom, pause, unpause, create or destroy."""
+    exit_code: int | None = None
+    """Of a `die`."""
+    signal: str | None = None
+    """Of a `kill`, by number."""
 
 
 class Stream(enum.StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
@@ -41,6 +41,7 @@ class Services(Systems):
         docker: DockerPort | None = None,
         database: DatabasePort | None = None,
         journal: Journal | None = None,
+        resolves: Callable[[str], bool] | None = None,
     ) -> None:
         super().__init__(
             environ=environ, folder=folder, now=now, kafka=kafka, docker=docker, database=database, journal=journal
@@ -49,11 +50,26 @@ class Services(Systems):
         self.stdout = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
         self.sleep = sleep
+        self._resolves = resolves
         self.monotonic = monotonic
         self.argv: tuple[str, ...] = ()
         """The command line, with secrets in it: never shown or written as it is."""
         self.streaming = False
         """Whether `stream` was used: then a failure is a line of it, and no document of its own."""
+
+    def resolves(self, host: str) -> bool:
+        """Whether this host knows the name, or it is an address."""
+        if self._resolves is not None:
+            return self._resolves(host)
+        from kcfix.adapters.addresses import is_known
+
+        return is_known(host)
+
+    def modified_at(self, paths: Iterable[str]) -> Mapping[str, datetime]:
+        """When files of this host were last written; those that can't be looked at are left out."""
+        from kcfix.adapters.files import modified_at
+
+        return modified_at(paths)
 
     @property
     def zone(self) -> tzinfo | None:

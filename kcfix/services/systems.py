@@ -9,7 +9,8 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -75,6 +76,11 @@ class Systems:
     def settings(self) -> Settings:
         """The settings of this run, before discovery."""
         return load(self.given, self.environ, self.folder)
+
+    def hurry(self, timeout: timedelta) -> None:
+        """Wait no longer than this for a system, unless a setting says how long. Before any system is asked."""
+        if self.settings.timeout > timeout and self.settings.origin("timeout").source is Source.DEFAULT:
+            self.settings = replace(self.settings, timeout=timeout)
 
     @property
     def settings_if_loaded(self) -> Settings | None:

@@ -13,6 +13,7 @@ from kcfix.core.ports import DatabasePort, InsertState
 from kcfix.errors import Unreachable
 from tests.contract.database_aftermath import AftermathContract
 from tests.contract.database_deleting import DeletingContract
+from tests.contract.database_health import HealthContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
@@ -51,7 +52,13 @@ class FakeWorld:
 
 
 class TestFakeDatabase(
-    ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract, DeletingContract
+    ReadingContract,
+    AftermathContract,
+    PassingContract,
+    HealthContract,
+    InsertingContract,
+    HoldingContract,
+    DeletingContract,
 ):
     """The fake is honest."""
 

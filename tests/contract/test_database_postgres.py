@@ -12,6 +12,7 @@ from kcfix.core.payments import PaymentId
 from kcfix.core.ports import IndexState
 from tests.contract.database_aftermath import AftermathContract
 from tests.contract.database_deleting import DeletingContract
+from tests.contract.database_health import HealthContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
@@ -44,7 +45,13 @@ def make_world(postgres: Server) -> Iterator[Callable[[], PostgresWorld]]:
 
 
 class TestPostgres(
-    ReadingContract, AftermathContract, PassingContract, InsertingContract, HoldingContract, DeletingContract
+    ReadingContract,
+    AftermathContract,
+    PassingContract,
+    HealthContract,
+    InsertingContract,
+    HoldingContract,
+    DeletingContract,
 ):
     """The real adapter keeps the contract."""
 

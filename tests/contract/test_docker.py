@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -57,6 +58,27 @@ class DockerContract:
         assert made.started_at <= world.docker.now() + timedelta(seconds=1)
         assert (made.health, made.oom_killed, made.restart_count) == (None, False, 0)
         assert world.docker.inspect(made.name) == made
+
+    def test_a_container_tells_what_it_was_made_from_and_how_it_is_limited(self, world: World) -> None:
+        made = world.docker.inspect(world.make("a", stays=True).id)
+        assert made.created_at is not None
+        assert made.started_at is not None
+        assert made.created_at <= made.started_at
+        assert made.image_id is not None
+        assert world.docker.image_ids([made.image, "kcfix/no-such-image"]) == {made.image: made.image_id}
+        assert (made.memory_limit_bytes, made.health_check) == (None, False)
+
+    def test_what_happened_to_containers_is_remembered_oldest_first(self, world: World) -> None:
+        before = world.docker.now() - timedelta(seconds=1)
+        made = world.make("a", stays=True)
+        world.docker.stop(made.id, grace=timedelta(seconds=5))
+        world.docker.start(made.id)
+        told = [e for e in world.docker.events(before) if e.container == made.name]
+        actions = [e.action for e in told if e.action in ("die", "start")]
+        assert actions[-2:] == ["die", "start"]
+        assert next(e.exit_code for e in told if e.action == "die") == 0
+        assert [e.at for e in told] == sorted(e.at for e in told)
+        assert world.docker.events(world.docker.now() + timedelta(hours=1)) == ()
 
     def test_what_is_not_there_is_not_found(self, world: World) -> None:
         for ask in (
@@ -148,6 +170,8 @@ class FakeWorld(World):
             state=ContainerState.RUNNING if stays else ContainerState.EXITED,
             exit_code=None if stays else exit_code,
         )
+        made = replace(made, created_at=made.started_at, image_id="sha256:made-up")
+        self.docker.images[made.image] = "sha256:made-up"
         self.docker.boxes[made.id] = made
         self.docker.lines[name] = [line(name, self._clock(), text, stream) for stream, text in writes]
         return made

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -127,11 +127,13 @@ def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase
         cursor.executemany("INSERT INTO courses (id, title) VALUES (%s, 'made up')", [(c,) for c in seed.courses])
         cursor.executemany(
             """INSERT INTO payments (id, student_id, amount_cents, currency, status, provider, provider_payment_id,
-               metadata, confirmed_at, created_at, updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+               metadata, confirmed_at, created_at, updated_at, expires_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             [
                 (
                     *(p.id, p.student_id, p.amount_minor, p.currency, p.status, "razorpay", p.provider_payment_id),
                     *(None if p.metadata is None else Jsonb(p.metadata), p.confirmed_at, p.created_at, p.updated_at),
+                    p.created_at + timedelta(minutes=30) if p.status in ("initiated", "processing") else None,
                 )
                 for p in seed.payments
             ],

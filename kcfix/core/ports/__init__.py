@@ -28,6 +28,7 @@ from kcfix.core.ports.database import (
 from kcfix.core.ports.docker import (
     DockerPort,
 )
+from kcfix.core.ports.health import DatabaseHealth, LockWait, OpenTransaction, RoleFacts, StuckPayments
 from kcfix.core.ports.kafka import (
     Broker,
     Cluster,
@@ -44,6 +45,7 @@ from kcfix.core.ports.kafka import (
 __all__ = [
     "Broker",
     "Cluster",
+    "DatabaseHealth",
     "DatabaseIdentity",
     "DatabasePort",
     "DeleteOrder",
@@ -58,15 +60,19 @@ __all__ = [
     "InsertResult",
     "InsertState",
     "KafkaPort",
+    "LockWait",
     "OffsetRange",
+    "OpenTransaction",
     "PaidPayment",
     "PartitionInfo",
     "PaymentPass",
     "Recheck",
+    "RoleFacts",
     "SchemaFacts",
     "SearchResult",
     "SendResult",
     "SendState",
+    "StuckPayments",
     "StudentCourse",
     "Topic",
     "TopicConfig",

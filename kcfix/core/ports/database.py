@@ -11,6 +11,7 @@ from typing import Protocol
 
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId, Purchase
+from kcfix.core.ports.health import DatabaseHealth, StuckPayments
 
 
 class IndexState(enum.StrEnum):
@@ -242,6 +243,15 @@ class DatabasePort(Protocol):
 
         `correlations` are ids of payments, purchases or allocations. What the live schema lacks is not recorded.
         """
+
+    def health(self, roles: Collection[str] = ()) -> DatabaseHealth:
+        """How the database that holds the purchases is, and what these users lack there.
+
+        Asks the catalogues only, so that a locked table does not hold it up; what this user may not see is left out.
+        """
+
+    def stuck_payments(self, since: datetime, until: datetime) -> StuckPayments:
+        """The payments still `initiated` or `processing` whose `expires_at` lies in [since, until)."""
 
     # changes
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from kcfix.core.workers import Container, RawLine
+from kcfix.core.workers import Container, ContainerEvent, RawLine
 
 
 class DockerPort(Protocol):
@@ -31,6 +31,15 @@ class DockerPort(Protocol):
 
     def now(self) -> datetime:
         """The engine's clock (`docker info`'s SystemTime)."""
+
+    def events(self, since: datetime) -> tuple[ContainerEvent, ...]:
+        """What happened to containers since then, oldest first, as far as the engine remembers: a few hundred events.
+
+        Only starts and ends, kills, pauses, and out-of-memory.
+        """
+
+    def image_ids(self, names: Collection[str]) -> Mapping[str, str]:
+        """The id of the image that each name stands for now; a name that stands for none is left out."""
 
     # changes
 

@@ -61,6 +61,8 @@ class TopicConfig:
     retention_unlimited: bool
     cleanup_policy: str
     retention_bytes: int | None = None
+    max_message_bytes: int | None = None
+    min_insync_replicas: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

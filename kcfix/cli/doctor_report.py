@@ -1,0 +1,119 @@
+"""The incident report in Markdown: what happened when, what it cost, what proves it, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+
+from kcfix.clean import clean
+from kcfix.cli.doctor_view import evidence_words, impact_words
+from kcfix.cli.money import amount
+from kcfix.core.diagnosis import Diagnosis, Finding, Severity
+from kcfix.core.examination import Examination
+from kcfix.core.times import format_duration, format_time
+
+
+def report(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> str:
+    """The whole text. It holds ids of payments, and no personal data and no secret."""
+    lines = [
+        f"# Incident report, {format_time(examination.at, zone)}",
+        "",
+        *_summary(examination, diagnosis, zone),
+        "",
+        "## Timeline",
+        "",
+        *_timeline(examination, diagnosis, zone),
+        "",
+        "## Numbers",
+        "",
+        *_numbers(examination, zone),
+        "",
+        "## Findings",
+        "",
+    ]
+    for finding in diagnosis.findings:
+        if finding.severity is not Severity.ADVICE:
+            lines += _finding(finding, examination.at, zone, 3)
+    advice = [f for f in diagnosis.findings if f.severity is Severity.ADVICE]
+    if advice:
+        lines += ["## So that it does not happen again", ""]
+        for finding in advice:
+            lines += [f"- **{finding.code}** {clean(finding.symptom)}: {clean(finding.cause)}"]
+            lines += [f"  - `{command}`" for command in finding.action]
+        lines.append("")
+    if diagnosis.unchecked:
+        lines += ["## Not checked", ""]
+        lines += [f"- {one.code} {one.title}: {clean(one.reason)}" for one in diagnosis.unchecked]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _summary(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> Iterator[str]:
+    causes = [f for f in diagnosis.findings if f.severity is Severity.ERROR]
+    looks = "one look" if examination.sample is None else f"two looks {format_duration(examination.sample)} apart"
+    if not causes:
+        yield f"Nothing is wrong, as far as {looks} can tell ({len(diagnosis.checked)} checks)."
+        return
+    yield f"{len(causes)} causes, by {looks} ({len(diagnosis.checked)} checks):"
+    yield ""
+    for finding in causes:
+        cost = impact_words(finding.impact, examination.at, zone)
+        yield f"1. **{finding.code}** {clean(finding.symptom)}. {clean(finding.cause)}." + (
+            f" Cost: {cost}." if cost else ""
+        )
+
+
+def _timeline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> list[str]:
+    moments: dict[tuple[datetime, str], None] = {}
+    for finding in diagnosis.every:
+        if finding.severity is Severity.ADVICE:
+            continue
+        if finding.impact.since is not None:
+            moments[finding.impact.since, f"{finding.code}: {finding.symptom}"] = None
+        for piece in finding.evidence:
+            if piece.at is not None:
+                moments[piece.at, piece.text] = None
+    moments[examination.at, "looked at by kcfix doctor"] = None
+    return [f"- {format_time(at, zone)} {clean(text)}" for at, text in sorted(moments)]
+
+
+def _numbers(examination: Examination, zone: tzinfo | None) -> Iterator[str]:
+    looked = examination.payments.value
+    if looked is not None:
+        yield f"- payments succeeded since {format_time(looked.since, zone)}: {looked.payments}"
+        sums: dict[str, int] = {}
+        for found in looked.found:
+            sums[found.payment.currency] = sums.get(found.payment.currency, 0) + found.payment.amount_minor
+        money = ", ".join(amount(minor, currency) for currency, minor in sorted(sums.items()))
+        more = "at least " if looked.cut else ""
+        cost = f" ({money})" if money else ""
+        yield f"- of these not well: {more}{len(looked.found)}{cost}; in flight: {looked.in_flight}"
+    else:
+        yield f"- payments: not known ({clean(str(examination.payments.error))})"
+    kafka = examination.observed.kafka.value
+    for lag in kafka.groups if kafka is not None else ():
+        unknown = f" + {lag.unknown_partitions} unknown" if lag.unknown_partitions else ""
+        yield f"- {lag.group.group_id}: {lag.group.state}, lag {lag.known_lag_records}{unknown}"
+
+
+def _finding(finding: Finding, now: datetime, zone: tzinfo | None, depth: int) -> Iterator[str]:
+    yield f"{'#' * depth} {finding.code} {finding.title}"
+    yield ""
+    yield f"- severity: {finding.severity}, cause {finding.confidence.value.lower()}"
+    yield f"- symptom: {clean(finding.symptom)}"
+    yield f"- cause: {clean(finding.cause)}"
+    cost = impact_words(finding.impact, now, zone)
+    if cost:
+        yield f"- cost: {clean(cost)}"
+    if finding.impact.payment_ids:
+        yield f"- payments: {', '.join(finding.impact.payment_ids)}"
+    for piece in finding.evidence:
+        yield f"- evidence: {clean(evidence_words(piece, zone))}"
+    if finding.action:
+        yield ""
+        yield "```sh"
+        yield from finding.action
+        yield "```"
+    yield ""
+    for below in finding.consequences:
+        yield from _finding(below, now, zone, min(depth + 1, 6))

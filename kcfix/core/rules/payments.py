@@ -1,0 +1,278 @@
+"""Rules about payments: one for each verdict of docs/decisions.md 2 that is not well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
+from kcfix.core.examination import Examination
+from kcfix.core.logparse import offset_of
+from kcfix.core.milestones import Milestone, is_milestone
+from kcfix.core.missing import Finding as PaymentFinding
+from kcfix.core.remedy import PERSON_ADVICE
+from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
+from kcfix.core.rules.groups import partition_of, place_of
+from kcfix.core.rules.proof import log_line, partition_thing, things_of, trouble_thing
+from kcfix.core.troubles import Trouble, trouble_of
+from kcfix.core.verdict import VerdictKind
+
+NAMED = 20
+
+"""Payments that a command names; more are piped."""
+
+
+def of_kind(examination: Examination, *kinds: VerdictKind) -> tuple[PaymentFinding, ...]:
+    """The payments with one of these verdicts, oldest first."""
+    looked = examination.payments.value
+    return tuple(f for f in looked.found if f.verdict.kind in kinds) if looked is not None else ()
+
+
+def repair(found: tuple[PaymentFinding, ...], *more: str) -> str:
+    """The command that repairs these payments."""
+    if len(found) > NAMED:
+        return " ".join(["kcfix missing -q | kcfix repair -", *more])
+    return " ".join(["kcfix repair", *(f.payment.id for f in found), *more])
+
+
+def shown(found: tuple[PaymentFinding, ...]) -> tuple[Evidence, ...]:
+    shown = tuple(
+        Evidence(EvidenceKind.PAYMENT, f"payment {f.payment.id}: {f.verdict.reason}", f.payment.paid_at)
+        for f in found[:3]
+    )
+    left = len(found) - len(shown)
+    return (*shown, *((Evidence(EvidenceKind.PAYMENT, f"and {left} more"),) if left else ()))
+
+
+def made(
+    examination: Examination,
+    kind: VerdictKind,
+    symptom: str,
+    cause: str,
+    *,
+    person: bool = False,
+    about: tuple[Thing, ...] = (),
+) -> Iterator[Found]:
+    """One finding for all payments of a verdict, about the purchase-worker and the partitions of their messages.
+
+    `about`: what it is about instead of the worker.
+    """
+    found = of_kind(examination, kind)
+    if not found:
+        return
+    worker = examination.worker(examination.flow.stages[0])
+    mine = things_of(worker) if worker is not None else (Thing("worker", examination.flow.purchase_worker),)
+    partitions = {tp for f in found if (tp := partition_of(f)) is not None}
+    troubles = {t for f in found if kind in FAILED and (t := trouble_of(f.verdict.reason)) is not None}
+    yield Found(
+        symptom=f"{count_of(found)} {symptom}",
+        cause=cause,
+        evidence=shown(found),
+        action=(repair(found),),
+        about=(
+            *(about or mine),
+            *(partition_thing(tp) for tp in sorted(partitions)),
+            *(trouble_thing(t) for t in sorted(troubles)),
+        ),
+        confidence=Confidence.PROVEN,
+        payments=found,
+        heals=PERSON_ADVICE.get(kind) if person else None,
+    )
+
+
+FAILED = (VerdictKind.DEAD_LETTERED, VerdictKind.POISON)
+
+"""Verdicts whose reason quotes what the worker failed with."""
+
+
+def count_of(found: tuple[PaymentFinding, ...]) -> str:
+    return "1 payment" if len(found) == 1 else f"{len(found)} payments"
+
+
+def skipped(examination: Examination) -> Iterator[Found]:
+    """Payments whose message the group has gone past, without a purchase and without a dead letter.
+
+    A start at the end of the log skipped it (no committed offset), an offset was reset forward ("to latest"), somebody
+    else in the group swallowed it, or the worker committed before its write and the write was lost. Nobody will ever
+    read it again.
+    """
+    yield from made(
+        examination,
+        VerdictKind.SKIPPED,
+        "passed over: the message lies behind the group, and there is no purchase",
+        "the group went past their message without handling it: a start at the log end, an offset that was reset "
+        "forward, or another program in the group",
+    )
+
+
+def unwritten(examination: Examination) -> Iterator[Found]:
+    """Payments whose message the worker says it has handled, and whose purchase is not there.
+
+    The offset was committed before the purchase was written, and the write was lost: a handler that is not waited
+    for, a commit of its own in the program, or a process that died between the two. Lag is 0, nothing failed, there is
+    no dead letter; only the tables show it.
+    """
+    found = of_kind(examination, VerdictKind.SKIPPED)
+    worker = examination.worker(examination.flow.stages[0])
+    if worker is None or not found:
+        return
+    entries = examination.earlier_entries(worker.containers or ())
+    handled = {offset_of(e): e for e in entries if is_milestone(e, Milestone.HANDLED)}
+    mine = [(f, handled[place]) for f in found if (place := place_of(f)) in handled]
+    if not mine:
+        return
+    lost = tuple(f for f, _ in mine)
+    yield Found(
+        symptom=f"{worker.stage.worker} says it handled {count_of(lost)}, and there is no purchase",
+        cause="the offset was committed before the purchase was written, or the write went to another database",
+        evidence=(*(log_line(e) for _, e in mine[:3]), *shown(lost)),
+        action=(repair(lost), f"kcfix trace {lost[0].payment.id}"),
+        about=(
+            *things_of(worker),
+            *(
+                partition_thing(tp)
+                for tp in sorted({tp for f, _ in mine for tp in (partition_of(f),) if tp is not None})
+            ),
+        ),
+        confidence=Confidence.LIKELY,
+        payments=lost,
+    )
+
+
+def dead_lettered(examination: Examination) -> Iterator[Found]:
+    """Payments whose message ended in the dead letters, and the group went on.
+
+    Nothing reads the dead letters. Mend what they name, then `kcfix repair`: it replays, or inserts where the cause may
+    persist.
+    """
+    yield from made(
+        examination,
+        VerdictKind.DEAD_LETTERED,
+        "in the dead letters, and left there",
+        "the worker failed on their message and the group went past it; nothing reads the dead letters",
+    )
+
+
+def expired(examination: Examination) -> Iterator[Found]:
+    """Payments whose message, if there was one, is deleted: the log begins after them.
+
+    Kafka can't help any more; `kcfix repair` makes the purchases from the database.
+    """
+    yield from made(
+        examination, VerdictKind.EXPIRED, "without a message any longer: the log begins later", "retention deleted it"
+    )
+
+
+def poisoned(examination: Examination) -> Iterator[Found]:
+    """Payments whose own message is the one that the worker fails on.
+
+    A replay would fail in the same way, and is refused. Once the cause is gone, or a person has named course or tier,
+    `kcfix repair` inserts the purchase; the group still has to be moved past the message (G001).
+    """
+    yield from made(
+        examination,
+        VerdictKind.POISON,
+        "with a message that the worker fails on",
+        "what the message holds can't become a purchase as it is",
+    )
+
+
+def unknown(examination: Examination) -> Iterator[Found]:
+    """Payments without a purchase whose story could not be told, because a system did not answer."""
+    found = of_kind(examination, VerdictKind.UNKNOWN)
+    if found:
+        yield Found(
+            symptom=f"{count_of(found)} without purchase or announcement, and why is not known",
+            cause=found[0].verdict.reason,
+            evidence=shown(found),
+            action=("kcfix missing",),
+            about=(Thing("worker", examination.flow.purchase_worker), trouble_thing(Trouble.KAFKA_SILENT)),
+            confidence=Confidence.UNPROVEN,
+            payments=found,
+        )
+
+
+STANDSTILL = ("K013", "W001", "W002", "W003", "W004", "W005", "W006", "W007", "W008", "W009", "W013", "W014", "W015")
+
+
+SETTINGS = ("K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003")
+
+
+BEFORE = (
+    *because(same("partition"), "G001", "G002"),
+    *because(same("worker"), "G008", "G009"),
+    *because(same("partition"), "G007", "G012"),
+    *because(same("worker"), "G007", *SETTINGS, *STANDSTILL),
+    *because(always, "K001", "K002", "K004", "D001", "D002", "D005", "D007"),
+)
+
+
+_PASSED = (
+    *because(same("partition"), "G002", "G004", "G005", "G006", "G003", "G007"),
+    *because(same("worker"), "G007", "G008", "C004", "G005"),
+)
+
+
+_FAILED = (
+    *because(same("partition"), "G002", "G001"),
+    *because(same("worker"), *SETTINGS, "W013"),
+    *because(same_trouble_told, "D008", "D006", "D004", "D005", "D007", "D001", "D002", "D010"),
+)
+
+
+PAYMENTS = frozenset({Need.PAYMENTS})
+
+
+payment_rule = partial(Rule, needs=PAYMENTS)
+
+
+RULES = (
+    payment_rule(
+        "P024",
+        Severity.ERROR,
+        "Messages were handled and nothing was written",
+        unwritten,
+        causes=because(same("worker"), "C004", "G008"),
+        modes=("36",),
+    ),
+    payment_rule(
+        "P004",
+        Severity.ERROR,
+        "Payments were passed over",
+        skipped,
+        causes=(*because(same("partition"), "P024"), *_PASSED),
+        modes=("1", "2", "36"),
+    ),
+    payment_rule(
+        "P005",
+        Severity.ERROR,
+        "Payments ended in the dead letters",
+        dead_lettered,
+        causes=(*_FAILED, *_PASSED),
+        modes=("2",),
+    ),
+    payment_rule(
+        "P006",
+        Severity.ERROR,
+        "Payments whose message is deleted",
+        expired,
+        causes=because(same("worker"), "G004"),
+        modes=("7",),
+    ),
+    payment_rule(
+        "P009",
+        Severity.ERROR,
+        "Payments that the worker fails on",
+        poisoned,
+        causes=_FAILED,
+        modes=("3",),
+    ),
+    payment_rule(
+        "P020",
+        Severity.CAUTION,
+        "Payments whose story is unknown",
+        unknown,
+        causes=(*because(same_trouble, "K001", "K002", "K003"), *because(always, "K001", "K002", "K004")),
+        modes=(),
+    ),
+)

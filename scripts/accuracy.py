@@ -1,0 +1,303 @@
+"""Measure how often the doctor names the cause: each fault of the drill, each pair, each healthy state.
+
+Break, look (at once after a minute, and by `--sample 60s` beside it), compare with tests/real/expected.py, mend. Each
+case is written to a file as it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped;
+docs/accuracy.md is made from that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from kcfix import __version__  # noqa: E402 - of this checkout, whatever is installed
+from kcfix.drill import faults as catalogue  # noqa: E402
+from kcfix.drill.down import down  # noqa: E402
+from kcfix.drill.state import Drill, Options, find  # noqa: E402
+from kcfix.drill.up import up  # noqa: E402
+from kcfix.errors import KcfixError  # noqa: E402
+from tests.real.expected import EXPECTED, OVERDUE_SECONDS, Seen, among_three, first_right  # noqa: E402
+
+PAGE = ROOT / "docs" / "accuracy.md"
+RESULTS = ROOT / "build" / "accuracy.jsonl"
+ONE, SAMPLE = "one look", "60 s sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to be measured."""
+
+    kind: str
+    """single, pair or healthy."""
+    names: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """How it is found again in the file of results."""
+        return f"{self.kind}:{'+'.join(self.names)}"
+
+
+def cases() -> list[Case]:
+    """Healthy states first, then single faults, then pairs."""
+    healthy = [h.name for h in _healthy()] or ["idle"]
+    pairs: Sequence[Any] = getattr(catalogue, "pairs", tuple)()
+    return [
+        *(Case("healthy", (name,)) for name in healthy),
+        *(Case("single", (fault.name,)) for fault in catalogue.faults()),
+        *(Case("pair", (pair.first, pair.second)) for pair in pairs),
+    ]
+
+
+def _healthy() -> Sequence[Any]:
+    """The drill's healthy states; none where it does not know any."""
+    with contextlib.suppress(ModuleNotFoundError):
+        found: Sequence[Any] = import_module("kcfix.drill.healthy").HEALTHY
+        return found
+    return ()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure what is left to be measured, then write the page. 0: all that was measured is right."""
+    asked = _parser().parse_args(argv)
+    end = time.monotonic() + asked.minutes * 60
+    wanted = [c for c in cases() if _is_wanted(c, asked)]
+    known = read(asked.results)
+    for case in wanted:
+        if case.key in known and not asked.again:
+            continue
+        if time.monotonic() > end:
+            print(f"out of time; {sum(1 for c in wanted if c.key not in known)} cases are left", flush=True)
+            break
+        result = measure(case, asked.drill, sample=not asked.no_sample)
+        known[case.key] = result
+        asked.results.parent.mkdir(parents=True, exist_ok=True)
+        with asked.results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+        print(_line(case, result), flush=True)
+    if not asked.keep:
+        down(asked.drill)
+    if asked.write:
+        PAGE.write_text(page([c for c in cases() if c.key in known], known), encoding="utf-8")
+    return 0 if all(_is_right(c, known[c.key], ONE) for c in wanted if c.key in known) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--drill", default="accuracy", help="name of the drill")
+    parser.add_argument("--only", default="", help="names of faults or states, separated by commas")
+    parser.add_argument("--kind", choices=("healthy", "single", "pair"), help="only these cases")
+    parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file of results, read and added to")
+    parser.add_argument("--again", action="store_true", help="measure also what is in the file")
+    parser.add_argument("--no-sample", action="store_true", help="only one look")
+    parser.add_argument("--keep", action="store_true", help="keep the drill")
+    parser.add_argument("--write", action="store_true", help="write docs/accuracy.md")
+    return parser
+
+
+def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
+    only = {name for name in asked.only.split(",") if name}
+    return (not only or bool(only & set(case.names))) and asked.kind in (None, case.kind)
+
+
+def read(file: Path) -> dict[str, dict[str, Any]]:
+    """Results by case; of one that was measured twice the last."""
+    if not file.is_file():
+        return {}
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return {one["key"]: one for one in found}
+
+
+def measure(case: Case, name: str, *, sample: bool) -> dict[str, Any]:
+    """Bring the drill into the state, look, and bring it back."""
+    drill = find(name)
+    if drill is None or not drill.ready:
+        drill = up(Options(name))
+    result: dict[str, Any] = {"key": case.key, "at": datetime.now(UTC).isoformat(timespec="seconds"), "looks": {}}
+    try:
+        with _state(case, drill):
+            result["looks"] = _looks(case, name, sample=sample)
+    except KcfixError as error:
+        # A drill that can't be broken or mended says nothing about the doctor; the next case gets a new one.
+        result["error"] = error.message
+        down(name)
+    return result
+
+
+@contextlib.contextmanager
+def _state(case: Case, drill: Drill) -> Iterator[None]:
+    if case.kind == "healthy":
+        entered = next((h.enter(drill) for h in _healthy() if h.name == case.names[0]), contextlib.nullcontext())
+        with entered:
+            yield
+        return
+    try:
+        for fault in case.names:
+            catalogue.break_(drill, fault)
+        yield
+    finally:
+        catalogue.mend(drill)
+
+
+def _looks(case: Case, name: str, *, sample: bool) -> dict[str, Any]:
+    """One look once payments are overdue, and beside it a sample that ends then."""
+    wait = max((EXPECTED[n].wait_seconds for n in case.names if n in EXPECTED), default=0)
+    looks: dict[str, Any] = {}
+    background = None
+    started = time.monotonic()
+    if sample:
+        time.sleep(max(0, wait - OVERDUE_SECONDS))
+        background = subprocess.Popen([*_doctor(name), "--sample", "60s"], stdout=subprocess.PIPE, text=True)
+    time.sleep(max(0.0, wait - (time.monotonic() - started)))
+    began = time.monotonic()
+    ran = subprocess.run(_doctor(name), stdout=subprocess.PIPE, text=True, check=False)
+    looks[ONE] = _seen(ran.stdout, ran.returncode, time.monotonic() - began)
+    if background is not None:
+        out, _ = background.communicate(timeout=180)
+        looks[SAMPLE] = _seen(out, background.returncode, 0.0)
+    return looks
+
+
+def _doctor(name: str) -> list[str]:
+    return [sys.executable, "-m", "kcfix", "-C", f"drill:{name}", "doctor", "-o", "json"]
+
+
+def _seen(out: str, code: int, seconds: float) -> dict[str, Any]:
+    try:
+        return asdict(Seen.of(json.loads(out), code, round(seconds, 2)))
+    except (ValueError, KeyError):
+        return asdict(Seen((), (), (), code, round(seconds, 2), errors=(out[:300],)))
+
+
+def _is_right(case: Case, result: dict[str, Any], look: str) -> bool:
+    seen = result["looks"].get(look)
+    if seen is None:
+        return False
+    if case.kind == "healthy":
+        return not seen["alarms"] and seen["exit_code"] == 0
+    expected = [EXPECTED[n] for n in case.names if n in EXPECTED]
+    if len(expected) < len(case.names):
+        return False
+    return first_right(expected[0], seen["causes"]) if case.kind == "single" else among_three(expected, seen["causes"])
+
+
+def _in_three(case: Case, result: dict[str, Any], look: str) -> bool:
+    seen = result["looks"].get(look)
+    expected = [EXPECTED[n] for n in case.names if n in EXPECTED]
+    return seen is not None and len(expected) == len(case.names) and among_three(expected, seen["causes"])
+
+
+def _line(case: Case, result: dict[str, Any]) -> str:
+    if "error" in result:
+        return f"ERROR {case.key}: {result['error']}"
+    seen = result["looks"][ONE]
+    word = "right" if _is_right(case, result, ONE) else "WRONG"
+    more = ""
+    if SAMPLE in result["looks"]:
+        sampled = result["looks"][SAMPLE]["causes"]
+        more = f" | sample {'right' if _is_right(case, result, SAMPLE) else 'WRONG'} {' '.join(sampled[:4])}"
+    return f"{word} {case.key}: {' '.join(seen['causes'][:4]) or '-'} in {seen['seconds']} s{more}"
+
+
+# the page
+
+INTRO = """Made by `make accuracy`: each fault of the drill is made by its real cause, the doctor looks once, a minute
+later, and by `--sample 60s`; then it is mended. A single fault counts as named if its cause stands first (top-1) or
+among the first three (top-3), a pair if both causes stand among the first three. Advice is left out. A false alarm is
+an error, or an exit code other than 0, on a healthy system. Which codes count as the cause of which fault stands in
+`tests/real/expected.py`."""
+
+
+def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
+    """docs/accuracy.md."""
+    lines = [
+        "# Accuracy of the doctor",
+        "",
+        f"kcfix {__version__} on {platform.system()} {platform.machine()}, {datetime.now(UTC):%Y-%m-%d}.",
+        "",
+        INTRO,
+        "",
+        "| | cases | one look | 60 s sample |",
+        "|---|---:|---:|---:|",
+    ]
+    whole = [c for c in measured if "error" not in known[c.key]]
+    rows = (
+        ("single faults, top-1", "single", _is_right),
+        ("single faults, top-3", "single", _in_three),
+        ("pairs, both in the top 3", "pair", _is_right),
+        ("healthy states without a false alarm", "healthy", _is_right),
+    )
+    for title, kind, right in rows:
+        of = [c for c in whole if c.kind == kind]
+        counts = [
+            sum(right(c, known[c.key], look) for c in of if look in known[c.key]["looks"]) for look in (ONE, SAMPLE)
+        ]
+        asked = [sum(look in known[c.key]["looks"] for c in of) for look in (ONE, SAMPLE)]
+        cells = [f"{n} of {m}" if m else "-" for n, m in zip(counts, asked, strict=True)]
+        lines.append(f"| {title} | {len(of)} | {cells[0]} | {cells[1]} |")
+    seconds = [known[c.key]["looks"][ONE]["seconds"] for c in whole if ONE in known[c.key]["looks"]]
+    if seconds:
+        ordered = sorted(seconds)
+        lines += [
+            "",
+            f"One look took {statistics.median(seconds):.1f} s in the median, {ordered[int(len(ordered) * 0.95)]:.1f} "
+            f"s in 95 of 100 cases, {ordered[-1]:.1f} s at most, the start of Python included.",
+        ]
+    lines += _missed(whole, known)
+    broken = [c for c in measured if "error" in known[c.key]]
+    if broken:
+        lines += ["", "## Not measured", ""]
+        lines += [f"- {c.key}: {known[c.key]['error']}" for c in broken]
+    lines += [
+        "",
+        "## All cases",
+        "",
+        "| Case | Expected | One look | Seconds | 60 s sample |",
+        "|---|---|---|---:|---|",
+    ]
+    for c in whole:
+        wanted = "; ".join(" or ".join(EXPECTED[n].codes) if n in EXPECTED else "?" for n in c.names)
+        looks = known[c.key]["looks"]
+        one, sampled = looks.get(ONE), looks.get(SAMPLE)
+        lines.append(
+            f"| {' + '.join(c.names)} | {'no alarm' if c.kind == 'healthy' else wanted} | {_told(c, known, ONE)} | "
+            f"{one['seconds'] if one else '-'} | {_told(c, known, SAMPLE) if sampled else '-'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _told(case: Case, known: dict[str, dict[str, Any]], look: str) -> str:
+    seen = known[case.key]["looks"].get(look)
+    if seen is None:
+        return "-"
+    codes = " ".join(seen["causes"][:4]) or "nothing"
+    return codes if _is_right(case, known[case.key], look) else f"**{codes}**"
+
+
+def _missed(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]:
+    missed = [
+        f"- {' + '.join(c.names)} ({look}): {_told(c, known, look).strip('*')}"
+        for c in whole
+        for look in (ONE, SAMPLE)
+        if look in known[c.key]["looks"] and not _is_right(c, known[c.key], look)
+    ]
+    return ["", "## What it misses", "", *(missed or ["Nothing of what was measured."])]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
