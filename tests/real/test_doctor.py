@@ -15,6 +15,7 @@ from kcfix.drill.down import down
 from kcfix.drill.faults import break_, mend
 from kcfix.drill.state import Drill, Options
 from kcfix.drill.up import up
+from kcfix.drill.wire import ends
 from kcfix.flow import Flow
 from tests.real.conftest import Kcfix, eventually
 from tests.real.expected import EXPECTED, Seen, among_three, first_right
@@ -88,6 +89,12 @@ def test_both_causes_of_two_faults_are_among_the_first(system: Drill, kcfix: Kcf
 
 
 def test_looking_changes_nothing(system: Drill, kcfix: Kcfix) -> None:
+    def at_rest() -> bool:
+        """The worker has read all there is, so that nobody but the doctor could move anything."""
+        committed = groups.committed(system, FLOW.purchase_group, FLOW.purchase_confirmed)
+        return committed == {p: end for p, (_, end) in ends(system, FLOW.purchase_confirmed).items()}
+
+    eventually(at_rest, seconds=60)
     before = groups.committed(system, FLOW.purchase_group, FLOW.purchase_confirmed)
     members = groups.standing(system, FLOW.purchase_group)
     kcfix("doctor")
