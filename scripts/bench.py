@@ -195,8 +195,8 @@ of the tests. "Ratio" is how many times as fast kcfix is (0.5: half as fast); "w
 
 `missing` is asked about {PAYMENTS:,} payments. Its rival, the anti-join that an operator would write, answers less: it
 finds payments without any purchase of their student and course, in one database, and says nothing of a second payment
-that another one's purchase hides, of tiers, trainers and sessions, nor of what became of the message. That costs nearly
-nine times as much; the 1.3 times that were once aimed at are not reached. `trace` is asked
+that another one's purchase hides, of tiers, trainers and sessions, nor of what became of the message. That costs twelve
+times as much; the 1.3 times that are wanted are far away. `trace` is asked
 about one payment, whose message lies before {RECORDS:,} others; its rival is told how many records there are, so that
 it ends by itself.
 
