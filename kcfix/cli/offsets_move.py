@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kcfix.cli.guards import may_change, same_system
 from kcfix.cli.offsets_view import MoveResults, move_view
 from kcfix.cli.preview import show_plan
+from kcfix.core.committing import offset_text
 from kcfix.core.journal import RunRecord
 from kcfix.core.move import Move, MovePlan
 from kcfix.core.move_apply import MoveOutcome, MoveResult, Moving
@@ -177,20 +178,24 @@ def _look(plan: MovePlan, services: Services) -> Callable[[], tuple[str, ...] | 
 
 def _still_same(plan: MovePlan, fresh: MovePlan, results: MoveResults) -> list[Move]:
     """The moves as planned now; for one that became another, the result says so."""
-    now = {m.partition: m for m in fresh.changing}
+    now = {m.partition: m for m in fresh.moves}
     going = []
     for move in plan.changing:
         again = now.get(move.partition)
-        if again is not None and again.commit == move.commit:
+        if fresh.refusals:
+            result = MoveResult(MoveOutcome.REFUSED, fresh.refusals[0].reason)
+        elif fresh.unknown or again is None:
+            # What falls silent under the question is no refusal: nothing was said about the world.
+            result = MoveResult(MoveOutcome.FAILED, fresh.unknown[0] if fresh.unknown else "it is no longer there")
+        elif again.changes and again.commit == move.commit:
             going.append(again)
             continue
-        if fresh.refusals or fresh.unknown:
-            why = fresh.refusals[0].reason if fresh.refusals else fresh.unknown[0]
-        elif again is not None:
-            why = f"since the plan was made it became {again.commit.before} → {again.commit.offset}"
+        elif again.place.offset == move.commit.offset and not again.changes:
+            result = MoveResult(MoveOutcome.MOVED, "somebody committed the same meanwhile")
         else:
-            why = "since the plan was made it stands as it is to"
-        results[move.partition] = MoveResult(MoveOutcome.REFUSED, why)
+            became = f"{offset_text(again.lag.committed_offset)} → {offset_text(again.place.offset)}"
+            result = MoveResult(MoveOutcome.REFUSED, f"since the plan was made it became {became}")
+        results[move.partition] = result
     return going
 
 

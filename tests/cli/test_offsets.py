@@ -382,18 +382,53 @@ def test_what_comes_while_the_question_stands_is_not_skipped(kcfix: Any, world: 
     world.commit(p0=2)
     world.database.purchase(world.lost)  # type: ignore[attr-defined]
     services = world.services(tmp_path / "run", tty=True)
-
-    class Late:
-        def isatty(self) -> bool:
-            return True
-
-        def readline(self) -> str:
-            world.pay(0)
-            return "y\n"
-
-    services.stdin = Late()
+    services.stdin = Answer(lambda: world.pay(0))
     code = main((*RESET, "--topic", f"{TOPIC}:0", "--to", "latest", "--apply"), services)
     end = world.kafka.log_offsets([tp(0)])[tp(0)].log_end_offset
     assert end == 4
     assert code == 5
     assert world.committed()[0] == 2
+
+
+class Answer:
+    """A terminal at which something happens before the yes."""
+
+    def __init__(self, meanwhile: Any) -> None:
+        self.meanwhile = meanwhile
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        self.meanwhile()
+        return "y\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("the same is committed", 0),
+        ("another offset is committed", 5),
+        ("the worker joins", 5),
+        ("tables are silent", 4),
+    ],
+)
+def test_what_happens_under_the_question_is_found_out(world: World, tmp_path: Path, what: str, code: int) -> None:
+    def silent(*_: Any, **__: Any) -> Any:
+        raise Unreachable("database: no answer", system="database")
+
+    def meanwhile() -> None:
+        match what:
+            case "the same is committed":
+                world.commit(p0=1)
+            case "another offset is committed":
+                world.commit(p0=2)
+            case "the worker joins":
+                world.kafka.join_worker(GROUP, TOPIC)
+            case _:
+                world.database.facts = silent  # type: ignore[method-assign]
+
+    services = world.services(tmp_path / "run", tty=True)
+    services.stdin = Answer(meanwhile)
+    assert main((*RESET, "--topic", f"{TOPIC}:0", "--to", "1", "--apply"), services) == code
+    assert world.kafka.commits == []

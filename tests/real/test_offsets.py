@@ -129,6 +129,20 @@ def test_nothing_is_moved_that_can_t_be_judged(system: Drill, kcfix: Kcfix) -> N
 
 
 @pytest.mark.usefixtures("bare")
+def test_of_a_group_that_can_t_be_checked_nothing_is_skipped_unasked(system: Drill, kcfix: Kcfix) -> None:
+    end = ends(system, TOPIC)[0][1]
+    buy(system, 1, partition=0)
+    groups.commit(system, "reporting", TOPIC, {0: end})
+    latest = ("offsets", "reset", "--group", "reporting", *P0, "--to", "latest", "--apply", "--yes", "-o", "json")
+    refused = kcfix(*latest)
+    assert refused.code == 5
+    assert "can't be checked" in refused.document["summary"]["refusals"][0]
+    assert groups.committed(system, "reporting", TOPIC) == {0: end}
+    accepted = kcfix(*latest, "--accept-unchecked")
+    assert (accepted.code, outcome(accepted)) == (0, [(end + 1, "MOVED")])
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_pin_saves_what_a_plain_start_would_skip(
     system: Drill, kcfix: Kcfix, engine: Engine, database: psycopg.Connection
 ) -> None:
