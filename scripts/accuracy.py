@@ -1,8 +1,8 @@
 """Measure how often the doctor names the cause: each fault of the drill, each pair, each healthy state.
 
-Break, look (at once after a minute, and by `--sample 60s` beside it), compare with tests/real/expected.py, mend. Each
-case is written to a file as it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped;
-docs/accuracy.md is made from that file.
+Break, watch by `--sample 60s`, look once, compare with tests/real/expected.py, mend. Each case is written to a file as
+it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped, or into shards on drills of
+their own (`--shard 1/3 --drill a --results a.jsonl`); docs/accuracy.md is made from these files.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from kcfix.drill import faults as catalogue  # noqa: E402
 from kcfix.drill.down import down  # noqa: E402
 from kcfix.drill.state import Drill, Options, find  # noqa: E402
 from kcfix.drill.up import up  # noqa: E402
-from kcfix.errors import KcfixError  # noqa: E402
-from tests.real.expected import EXPECTED, OVERDUE_SECONDS, Seen, among_three, first_right  # noqa: E402
+from tests.real.expected import EXPECTED, Seen, among_three, first_right  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 ONE, SAMPLE = "one look", "60 s sample"
+SAMPLE_SECONDS = 60
+SETTLING_LOOKS = 3
+"""Five seconds apart: an alarm that is still there after them is none that ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def main(argv: Sequence[str]) -> int:
     """Measure what is left to be measured, then write the page. 0: all that was measured is right."""
     asked = _parser().parse_args(argv)
     end = time.monotonic() + asked.minutes * 60
-    wanted = [c for c in cases() if _is_wanted(c, asked)]
+    part, parts = (int(number) for number in asked.shard.split("/"))
+    wanted = [c for c in cases() if _is_wanted(c, asked)][part - 1 :: parts]
     known = read(asked.results)
     for case in wanted:
         if case.key in known and not asked.again:
@@ -83,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         if time.monotonic() > end:
             print(f"out of time; {sum(1 for c in wanted if c.key not in known)} cases are left", flush=True)
             break
-        result = measure(case, asked.drill, sample=not asked.no_sample)
+        result = measure(case, asked.drill, sample=not asked.no_sample, documents=asked.documents)
         known[case.key] = result
         asked.results.parent.mkdir(parents=True, exist_ok=True)
         with asked.results.open("a", encoding="utf-8") as file:
@@ -101,8 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drill", default="accuracy", help="name of the drill")
     parser.add_argument("--only", default="", help="names of faults or states, separated by commas")
     parser.add_argument("--kind", choices=("healthy", "single", "pair"), help="only these cases")
+    parser.add_argument(
+        "--shard", default="1/1", help="2/3: of these cases the second third, each on a drill of its own"
+    )
     parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results, read and added to")
+    parser.add_argument("--documents", type=Path, help="folder for what the doctor said, word for word")
     parser.add_argument("--again", action="store_true", help="measure also what is in the file")
     parser.add_argument("--no-sample", action="store_true", help="only one look")
     parser.add_argument("--keep", action="store_true", help="keep the drill")
@@ -123,20 +130,36 @@ def read(file: Path) -> dict[str, dict[str, Any]]:
     return {one["key"]: one for one in found}
 
 
-def measure(case: Case, name: str, *, sample: bool) -> dict[str, Any]:
+def measure(case: Case, name: str, *, sample: bool, documents: Path | None = None) -> dict[str, Any]:
     """Bring the drill into the state, look, and bring it back."""
-    drill = find(name)
-    if drill is None or not drill.ready:
-        drill = up(Options(name))
     result: dict[str, Any] = {"key": case.key, "at": datetime.now(UTC).isoformat(timespec="seconds"), "looks": {}}
     try:
+        drill, left = _well(name)
+        if left:
+            result["left"] = left
         with _state(case, drill):
-            result["looks"] = _looks(case, name, sample=sample)
-    except KcfixError as error:
+            result["looks"] = _looks(case, name, sample=sample, documents=documents)
+    except Exception as error:  # noqa: BLE001 - told on the page
         # A drill that can't be broken or mended says nothing about the doctor; the next case gets a new one.
-        result["error"] = error.message
+        result["error"] = getattr(error, "message", None) or repr(error)
         down(name)
     return result
+
+
+def _well(name: str) -> tuple[Drill, list[str]]:
+    """A drill without an alarm, and which alarms stood there for long before: then it was made anew."""
+    drill = find(name)
+    if drill is None or not drill.ready:
+        return up(Options(name)), []
+    catalogue.mend(drill)
+    alarms: list[str] = []
+    for _ in range(SETTLING_LOOKS):
+        alarms = list(_look(name).alarms)
+        if not alarms:
+            return drill, []
+        time.sleep(5)
+    down(name)
+    return up(Options(name)), alarms
 
 
 @contextlib.contextmanager
@@ -154,34 +177,31 @@ def _state(case: Case, drill: Drill) -> Iterator[None]:
         catalogue.mend(drill)
 
 
-def _looks(case: Case, name: str, *, sample: bool) -> dict[str, Any]:
-    """One look once payments are overdue, and beside it a sample that ends then."""
+def _looks(case: Case, name: str, *, sample: bool, documents: Path | None) -> dict[str, Any]:
+    """A sample that ends once payments are overdue, and then one look that nothing else disturbs."""
     wait = max((EXPECTED[n].wait_seconds for n in case.names if n in EXPECTED), default=0)
     looks: dict[str, Any] = {}
-    background = None
     started = time.monotonic()
-    if sample:
-        time.sleep(max(0, wait - OVERDUE_SECONDS))
-        background = subprocess.Popen([*_doctor(name), "--sample", "60s"], stdout=subprocess.PIPE, text=True)
-    time.sleep(max(0.0, wait - (time.monotonic() - started)))
-    began = time.monotonic()
-    ran = subprocess.run(_doctor(name), stdout=subprocess.PIPE, text=True, check=False)
-    looks[ONE] = _seen(ran.stdout, ran.returncode, time.monotonic() - began)
-    if background is not None:
-        out, _ = background.communicate(timeout=180)
-        looks[SAMPLE] = _seen(out, background.returncode, 0.0)
+    for look in (SAMPLE, ONE) if sample else (ONE,):
+        begin = wait - SAMPLE_SECONDS if look == SAMPLE else wait
+        time.sleep(max(0.0, begin - (time.monotonic() - started)))
+        into = documents / f"{case.key.replace(':', '-')}.{look.split()[0]}.json" if documents else None
+        looks[look] = asdict(_look(name, *(("--sample", f"{SAMPLE_SECONDS}s") if look == SAMPLE else ()), into=into))
     return looks
 
 
-def _doctor(name: str) -> list[str]:
-    return [sys.executable, "-m", "kcfix", "-C", f"drill:{name}", "doctor", "-o", "json"]
-
-
-def _seen(out: str, code: int, seconds: float) -> dict[str, Any]:
+def _look(name: str, *options: str, into: Path | None = None) -> Seen:
+    asked = [sys.executable, "-m", "kcfix", "-C", f"drill:{name}", "doctor", "-o", "json", *options]
+    began = time.monotonic()
+    ran = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    seconds = round(time.monotonic() - began, 2)
+    if into is not None:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        into.write_text(ran.stdout, encoding="utf-8")
     try:
-        return asdict(Seen.of(json.loads(out), code, round(seconds, 2)))
+        return Seen.of(json.loads(ran.stdout), ran.returncode, seconds)
     except (ValueError, KeyError):
-        return asdict(Seen((), (), (), code, round(seconds, 2), errors=(out[:300],)))
+        return Seen((), (), (), ran.returncode, seconds, errors=((ran.stdout + ran.stderr)[:300],))
 
 
 def _is_right(case: Case, result: dict[str, Any], look: str) -> bool:
