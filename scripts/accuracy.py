@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -79,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     end = time.monotonic() + asked.minutes * 60
     part, parts = (int(number) for number in asked.shard.split("/"))
     wanted = [c for c in cases() if _is_wanted(c, asked)][part - 1 :: parts]
-    known = read(asked.results)
+    known = read(*asked.also, asked.results)
     for case in wanted:
         if case.key in known and not asked.again:
             continue
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results, read and added to")
+    parser.add_argument("--also", type=Path, action="append", default=[], help="another file of results to be read")
     parser.add_argument("--documents", type=Path, help="folder for what the doctor said, word for word")
     parser.add_argument("--again", action="store_true", help="measure also what is in the file")
     parser.add_argument("--no-sample", action="store_true", help="only one look")
@@ -122,12 +124,11 @@ def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
     return (not only or bool(only & set(case.names))) and asked.kind in (None, case.kind)
 
 
-def read(file: Path) -> dict[str, dict[str, Any]]:
+def read(*files: Path) -> dict[str, dict[str, Any]]:
     """Results by case; of one that was measured twice the last."""
-    if not file.is_file():
-        return {}
-    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {one["key"]: one for one in found}
+    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    found = [json.loads(line) for text in texts for line in text.splitlines() if line.strip()]
+    return {one["key"]: one for one in sorted(found, key=lambda one: str(one.get("at", "")))}
 
 
 def measure(case: Case, name: str, *, sample: bool, documents: Path | None = None) -> dict[str, Any]:
@@ -139,6 +140,7 @@ def measure(case: Case, name: str, *, sample: bool, documents: Path | None = Non
             result["left"] = left
         with _state(case, drill):
             result["looks"] = _looks(case, name, sample=sample, documents=documents)
+            result["load"] = round(os.getloadavg()[0], 1)
     except Exception as error:  # noqa: BLE001 - told on the page
         # A drill that can't be broken or mended says nothing about the doctor; the next case gets a new one.
         result["error"] = getattr(error, "message", None) or repr(error)
@@ -193,7 +195,7 @@ def _looks(case: Case, name: str, *, sample: bool, documents: Path | None) -> di
 def _look(name: str, *options: str, into: Path | None = None) -> Seen:
     asked = [sys.executable, "-m", "kcfix", "-C", f"drill:{name}", "doctor", "-o", "json", *options]
     began = time.monotonic()
-    ran = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
     seconds = round(time.monotonic() - began, 2)
     if into is not None:
         into.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +225,7 @@ def _in_three(case: Case, result: dict[str, Any], look: str) -> bool:
 
 
 def _line(case: Case, result: dict[str, Any]) -> str:
-    if "error" in result:
+    if not result["looks"]:
         return f"ERROR {case.key}: {result['error']}"
     seen = result["looks"][ONE]
     word = "right" if _is_right(case, result, ONE) else "WRONG"
@@ -236,11 +238,11 @@ def _line(case: Case, result: dict[str, Any]) -> str:
 
 # the page
 
-INTRO = """Made by `make accuracy`: each fault of the drill is made by its real cause, the doctor looks once, a minute
-later, and by `--sample 60s`; then it is mended. A single fault counts as named if its cause stands first (top-1) or
-among the first three (top-3), a pair if both causes stand among the first three. Advice is left out. A false alarm is
-an error, or an exit code other than 0, on a healthy system. Which codes count as the cause of which fault stands in
-`tests/real/expected.py`."""
+INTRO = """Made by `make accuracy`: each fault of the drill is made by its real cause, the doctor watches with
+`--sample 60s` and then looks once, and the fault is mended. A single fault counts as named if its cause stands first
+(top-1) or among the first three (top-3), a pair if both causes stand among the first three. Advice is left out. A false
+alarm is an error, or an exit code other than 0, on a healthy system. Which codes count as the cause of which fault
+stands in `tests/real/expected.py`."""
 
 
 def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
@@ -255,7 +257,7 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
         "| | cases | one look | 60 s sample |",
         "|---|---:|---:|---:|",
     ]
-    whole = [c for c in measured if "error" not in known[c.key]]
+    whole = [c for c in measured if known[c.key]["looks"]]
     rows = (
         ("single faults, top-1", "single", _is_right),
         ("single faults, top-3", "single", _in_three),
@@ -276,10 +278,11 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
         lines += [
             "",
             f"One look took {statistics.median(seconds):.1f} s in the median, {ordered[int(len(ordered) * 0.95)]:.1f} "
-            f"s in 95 of 100 cases, {ordered[-1]:.1f} s at most, the start of Python included.",
+            f"s in 95 of 100 cases, {ordered[-1]:.1f} s at most, the start of Python included. "
+            f"{_machine(whole, known)}".strip(),
         ]
     lines += _missed(whole, known)
-    broken = [c for c in measured if "error" in known[c.key]]
+    broken = [c for c in measured if not known[c.key]["looks"]]
     if broken:
         lines += ["", "## Not measured", ""]
         lines += [f"- {c.key}: {known[c.key]['error']}" for c in broken]
@@ -299,6 +302,14 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
             f"{one['seconds'] if one else '-'} | {_told(c, known, SAMPLE) if sampled else '-'} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
+    """How busy the machine was meanwhile: other drills may have run beside."""
+    loads = [known[c.key]["load"] for c in whole if "load" in known[c.key]]
+    if not loads:
+        return ""
+    return f"Meanwhile {statistics.median(loads):.1f} processes wanted the machine's {os.cpu_count()} cores (median)."
 
 
 def _told(case: Case, known: dict[str, dict[str, Any]], look: str) -> str:
