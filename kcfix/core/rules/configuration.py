@@ -70,8 +70,9 @@ def brokers_unset(examination: Examination) -> Iterator[Found]:
 
 
 def compose_line(container: Container, name: str, value: str) -> str:
+    """How a variable is set in the Compose file; the value is quoted, for braces mean something there."""
     service = container.service or container.name
-    return f"services: {{ {service}: {{ environment: {{ {name}: {value} }} }} }}   # in the Compose file"
+    return f'services: {{ {service}: {{ environment: {{ {name}: "{value}" }} }} }}   # in the Compose file'
 
 
 def database_unset(examination: Examination) -> Iterator[Found]:

@@ -10,7 +10,16 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.redact import secrets_of
 from kcfix.core.rule import Rule, always, because, same
-from kcfix.core.rules.proof import container_line, event_lines, lately, log_line, required, things_of, trouble_thing
+from kcfix.core.rules.proof import (
+    container_line,
+    event_lines,
+    lately,
+    log_line,
+    psql,
+    required,
+    things_of,
+    trouble_thing,
+)
 from kcfix.core.troubles import Telling, Trouble
 from kcfix.core.workers import ContainerState
 
@@ -164,7 +173,7 @@ def rights_missing(examination: Examination) -> Iterator[Found]:
             symptom=f"the user {name} lacks: {', '.join(rights)}",
             cause="the rights were revoked, or never granted",
             evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-            action=tuple(f'psql -c "GRANT {right} TO {name}"' for right in rights),
+            action=tuple(psql(f"GRANT {right} TO {name}") for right in rights),
             about=(DATABASE, trouble_thing(Trouble.DATABASE_RIGHTS)),
         )
 
@@ -204,11 +213,11 @@ def read_only(examination: Examination) -> Iterator[Found]:
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
         action=(
             *(
-                (f'psql -c "ALTER DATABASE {name} RESET default_transaction_read_only"',)
+                (psql(f"ALTER DATABASE {name} RESET default_transaction_read_only"),)
                 if health and health.read_only_database
                 else ()
             ),
-            *(f'psql -c "ALTER ROLE {r} RESET default_transaction_read_only"' for r in roles),
+            *(psql(f"ALTER ROLE {r} RESET default_transaction_read_only") for r in roles),
             "kcfix config show",
         ),
         about=(DATABASE, trouble_thing(Trouble.DATABASE_READ_ONLY)),

@@ -10,7 +10,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.rule import Rule, because, same, same_trouble
 from kcfix.core.rules.payments import of_kind
-from kcfix.core.rules.proof import log_line, things_of, told, trouble_thing, when
+from kcfix.core.rules.proof import log_line, psql, things_of, told, trouble_thing, when
 from kcfix.core.status import WorkerFacts
 from kcfix.core.troubles import Telling, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
@@ -98,7 +98,7 @@ def approval_failed(examination: Examination) -> Iterator[Found]:
         cause=lines[-1].words[:300],
         evidence=(*(log_line(t.entry) for t in lines[-2:]), *_rows(found)),
         action=(
-            "psql -c \"SELECT id FROM admin_users WHERE id = '00000000-0000-0000-0000-000000000001'\"",
+            psql("SELECT id FROM admin_users WHERE id = '00000000-0000-0000-0000-000000000001'"),
             f"kcfix logs {stage.worker} --errors",
         ),
         about=(*(things_of(worker) if worker else ()), trouble_thing(Trouble.APPROVAL_FAILED)),
@@ -157,7 +157,7 @@ def no_sessions(examination: Examination) -> Iterator[Found]:
         action=(
             f"kcfix logs {stage.worker} --errors",
             *(
-                ('psql -c "SELECT student_id FROM student_profiles WHERE latitude IS NULL OR longitude IS NULL"',)
+                (psql("SELECT student_id FROM student_profiles WHERE latitude IS NULL OR longitude IS NULL"),)
                 if lines
                 else (f"kcfix logs {_session(examination).worker} --errors",)
             ),
@@ -192,8 +192,10 @@ def stuck(examination: Examination) -> Iterator[Found]:
         cause="the customer gave up, or the confirmation from the provider was lost; nothing sweeps them",
         evidence=(Evidence(EvidenceKind.DATABASE, f"{found.count} rows initiated or processing past expires_at"),),
         action=(
-            "psql -c \"SELECT id, status, expires_at FROM payments WHERE status IN ('initiated', 'processing') "
-            "AND expires_at < now() - interval '1 hour' ORDER BY expires_at\"",
+            psql(
+                "SELECT id, status, expires_at FROM payments WHERE status IN ('initiated', 'processing') "
+                "AND expires_at < now() - interval '1 hour' ORDER BY expires_at"
+            ),
         ),
         about=(Thing("table", "payments"),),
         confidence=Confidence.LIKELY,

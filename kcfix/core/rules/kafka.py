@@ -33,6 +33,13 @@ def brokers_of(examination: Examination, service: str | None = None) -> Sequence
     return () if found is None else found.infrastructure.get(service or examination.flow.kafka_service, ())
 
 
+def kafka_tool(examination: Examination, tool: str) -> str:
+    """How one of Kafka's own programs is called: inside the broker's container, where there is one."""
+    boxes = brokers_of(examination)
+    inside = f"docker exec {boxes[0].name} " if boxes else ""
+    return f"{inside}{tool} --bootstrap-server localhost:9092"
+
+
 def cut_off(examination: Examination) -> Iterator[Found]:
     """Kafka answers kcfix, and workers can't reach it.
 

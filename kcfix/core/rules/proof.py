@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ from kcfix.flow import Stage
 
 LONGEST = 300
 """Characters of a log line that are quoted."""
+_STACK = re.compile(r"\s{2,}at \S.*", re.DOTALL)
+"""Where in the program it failed: of no use to an operator, and in the log all the same."""
 LATELY = timedelta(minutes=2)
 """An error line younger than this tells of now."""
 
@@ -58,6 +61,11 @@ def sign(worker: WorkerFacts, name: str) -> Sign:
     return next(s for s in worker.work.signs if s.name == name)
 
 
+def psql(statement: str) -> str:
+    """How a statement is put to the database by hand; it may hold no double quote."""
+    return f'psql "$POSTGRES_URL" -c "{statement}"'
+
+
 def container_line(container: Container, at: datetime) -> Evidence:
     """State, since when, restarts and policy."""
     since = container.started_at if container.running else container.finished_at or container.started_at
@@ -71,7 +79,7 @@ def container_line(container: Container, at: datetime) -> Evidence:
 
 def log_line(entry: LogEntry) -> Evidence:
     """What the container logged, shortened."""
-    words = words_of(entry)
+    words = _STACK.sub("", words_of(entry))
     place = offset_of(entry)
     where = f" ({place[0]} offset {place[1]})" if place is not None else ""
     return Evidence(EvidenceKind.LOG, f"{entry.container}: {words[:LONGEST]}{where}", entry.timestamp)

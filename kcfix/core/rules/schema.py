@@ -10,7 +10,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.ports import IndexState
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, LONG
-from kcfix.core.rules.proof import lately, log_line, required, things_of, told, trouble_thing
+from kcfix.core.rules.proof import lately, log_line, psql, required, things_of, told, trouble_thing
 from kcfix.core.status import WorkerFacts
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Telling, Trouble, trouble_of
@@ -45,7 +45,7 @@ def tables_missing(examination: Examination) -> Iterator[Found]:
         symptom=f"{label} lacks {', '.join(what)}",
         cause="it was renamed or dropped, a migration was not applied, or this is another database",
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-        action=("kcfix config show", f'psql -c "\\d {_first_table(gone, columns)}"'),
+        action=("kcfix config show", psql(f"\\d {_first_table(gone, columns)}")),
         about=(DATABASE, *(Thing("table", t) for t in gone), trouble_thing(Trouble.DATABASE_SCHEMA)),
     )
 
@@ -68,7 +68,7 @@ def index_missing(examination: Examination) -> Iterator[Found]:
     index = facts.schema.unique_active_purchase if facts is not None else IndexState.UNKNOWN
     if facts is None or "purchases" not in facts.schema.tables or index not in (IndexState.MISSING, IndexState.INVALID):
         return
-    drop = ('psql -c "DROP INDEX CONCURRENTLY unique_active_purchase"',) if index is IndexState.INVALID else ()
+    drop = (psql("DROP INDEX CONCURRENTLY unique_active_purchase"),) if index is IndexState.INVALID else ()
     yield Found(
         symptom=f"unique_active_purchase is {index.value.lower()}",
         cause=(
@@ -77,7 +77,7 @@ def index_missing(examination: Examination) -> Iterator[Found]:
             else "migration 002 or 020 was not applied, failed, or the index was dropped"
         ),
         evidence=(Evidence(EvidenceKind.DATABASE, f"pg_index of {facts.identity.label}: {index}"),),
-        action=(*drop, f'psql -c "{MAKE_INDEX}"'),
+        action=(*drop, psql(MAKE_INDEX)),
         about=(Thing("table", "purchases"), DATABASE),
     )
 
@@ -118,7 +118,7 @@ def events_shape(examination: Examination) -> Iterator[Found]:
                 else ()
             ),
         ),
-        action=('psql -c "ALTER TABLE processed_events ALTER COLUMN event_id TYPE text"',),
+        action=(psql("ALTER TABLE processed_events ALTER COLUMN event_id TYPE text"),),
         about=(
             DATABASE,
             *(thing for w in workers.values() for thing in things_of(w)),
@@ -153,7 +153,7 @@ def transactions_open(examination: Examination) -> Iterator[Found]:
                 )
                 for t in old[:5]
             ),
-            action=tuple(f'psql -c "SELECT pg_terminate_backend({t.pid})"' for t in old[:3]),
+            action=tuple(psql(f"SELECT pg_terminate_backend({t.pid})") for t in old[:3]),
             about=(DATABASE,),
         )
 
@@ -186,9 +186,9 @@ def slot_index_missing(examination: Examination) -> Iterator[Found]:
         cause="migration 002 was applied in part, or the index was dropped",
         evidence=tuple(log_line(t.entry) for _, t in hit[-2:]),
         action=(
-            (
-                'psql -c "ALTER TABLE tutoring_sessions ADD CONSTRAINT unique_session_slot UNIQUE '
-                '(allocation_id, scheduled_date, scheduled_time)"'
+            psql(
+                "ALTER TABLE tutoring_sessions ADD CONSTRAINT unique_session_slot UNIQUE "
+                "(allocation_id, scheduled_date, scheduled_time)"
             ),
         )
         if "unique_session_slot" in missing

@@ -8,7 +8,7 @@ from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, FULL, NEARLY_FULL, WAITING, fact, told_of
-from kcfix.core.rules.proof import log_line, trouble_thing
+from kcfix.core.rules.proof import log_line, psql, trouble_thing
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Trouble
 
@@ -55,7 +55,7 @@ def locked(examination: Examination) -> Iterator[Found]:
                 for t in strong[:3]
             ),
         ),
-        action=tuple(f'psql -c "SELECT pg_terminate_backend({pid})"' for pid in sorted(blockers)[:3]),
+        action=tuple(psql(f"SELECT pg_terminate_backend({pid})") for pid in sorted(blockers)[:3]),
         about=(
             DATABASE,
             *(Thing("table", t) for t in tables),
@@ -96,7 +96,7 @@ def connections_full(examination: Examination) -> Iterator[Found]:
         cause="; ".join(causes) or "the services' pools hold them, payment-service's above all",
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
         action=(
-            'psql -c "SELECT application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"',
+            psql("SELECT application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"),
             "docker restart kodingcaravan-payment-service   # drops its pools",
         ),
         about=(DATABASE, trouble_thing(Trouble.DATABASE_FULL)),

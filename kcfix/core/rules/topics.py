@@ -9,7 +9,7 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import Rule, always, because
-from kcfix.core.rules.kafka import KAFKA, brokers_of
+from kcfix.core.rules.kafka import KAFKA, brokers_of, kafka_tool
 from kcfix.core.rules.proof import container_line, partition_thing, required, things_of, trouble_thing
 from kcfix.core.status_findings import missing_topics
 from kcfix.core.troubles import Trouble
@@ -28,8 +28,6 @@ def topics_missing(examination: Examination) -> Iterator[Found]:
     missing = missing_topics(examination.observed)
     if not missing:
         return
-    boxes = brokers_of(examination)
-    inside = f"docker exec {boxes[0].name} " if boxes else ""
     readers = [w for w in examination.workers if set(w.stage.topics) & set(missing)]
     init = brokers_of(examination, examination.flow.kafka_init_service)
     yield Found(
@@ -37,8 +35,7 @@ def topics_missing(examination: Examination) -> Iterator[Found]:
         cause="they were never made, or were deleted; kafka-init ends with 0 even where it failed",
         evidence=tuple(container_line(c, examination.at) for c in init),
         action=tuple(
-            f"{inside}kafka-topics --bootstrap-server localhost:9092 --create --topic {t} --partitions 3 "
-            "--replication-factor 1"
+            f"{kafka_tool(examination, 'kafka-topics')} --create --topic {t} --partitions 3 --replication-factor 1"
             for t in missing
         ),
         about=(
@@ -147,8 +144,7 @@ def retention_short(examination: Examination) -> Iterator[Found]:
                     ),
                 ),
                 action=(
-                    f"kafka-configs --bootstrap-server localhost:9092 --alter --topic {topic} "
-                    "--delete-config retention.ms",
+                    f"{kafka_tool(examination, 'kafka-configs')} --alter --topic {topic} --delete-config retention.ms",
                 ),
                 about=(Thing("topic", topic),),
             )
@@ -178,7 +174,7 @@ def refuses_messages(examination: Examination) -> Iterator[Found]:
             cause=cause,
             evidence=(Evidence(EvidenceKind.SETTING, f"{topic}: {name} {value}"),),
             action=(
-                f"kafka-configs --bootstrap-server localhost:9092 --alter --topic {topic} --delete-config {name}",
+                f"{kafka_tool(examination, 'kafka-configs')} --alter --topic {topic} --delete-config {name}",
                 "kcfix missing",
             ),
             about=(Thing("topic", topic),),
