@@ -407,6 +407,43 @@ def test_each_finding_says_what_to_do_and_on_what_it_rests(case: Case) -> None:
         assert "made-up-password" not in str(finding)
 
 
+def test_the_dead_letters_topic_is_a_finding_of_its_own_that_explains_no_payment() -> None:
+    ward = Ward()
+    ward.kafka.remove_topic(FLOW.dead_letters)
+    ward.pay(1, ago=10 * MINUTE)
+    findings = ward.diagnose().findings
+    letters = next(f for f in findings if f.code == "K004")
+    assert FLOW.dead_letters in letters.symptom
+    assert letters.consequences == ()
+    assert ["K004", "W009"] == [f.code for f in findings][:2]
+    ward.kafka.remove_topic(FLOW.purchase_created)
+    assert [f.code for f in ward.diagnose().findings].count("K004") == 2
+
+
+def test_what_was_paid_after_a_reset_to_the_log_end_is_not_blamed_on_it() -> None:
+    ward = Ward()
+    deleted_and_reset(ward)
+    # That start lies half an hour back, and what is missing was paid ten minutes ago.
+    ward.docker.lines.clear()
+    words = "[ConsumerGroup] Offset out of range, resetting to default offset"
+    for partition in range(3):
+        ward.kafkajs(words, ago=30 * MINUTE, topic=TOPIC, partition=partition)
+    assert "P007" in ward.causes()
+    assert "G004" not in ward.causes()
+
+
+def test_with_its_container_down_the_database_of_kcfix_is_not_called_another_one() -> None:
+    ward = Ward()
+    network = next(iter(ward.box().networks))
+    box = replace(container("postgres"), aliases=("postgres",), networks={network: ""})
+    ward.put(replace(box, state=ContainerState.EXITED, exit_code=0, finished_at=NOW - MINUTE))
+    for stage in FLOW.stages[:4]:
+        settings = {**ward.box(stage.worker).environment, "POSTGRES_URL": "postgresql://app:x@postgres:5432/kc_app"}
+        ward.change(stage.worker, environment=settings)
+    ward.database.down = Unreachable("database 127.0.0.1:24483/kc_app: connection refused")
+    assert ward.causes() == ["D001"]
+
+
 def test_a_healthy_system_has_advice_and_nothing_else() -> None:
     assert Ward().causes() == []
 

@@ -122,6 +122,8 @@ def _elsewhere(examination: Examination, system: str, variable: str, trouble: Tr
         for name in agreeing:
             yield _odd(examination, boxes[name], mine, usual, variable, trouble, misled=Thing("system", system))
         return
+    if apart and not agreeing and _is_down(examination, system):
+        return  # a container that does not run has no published port: whether the two addresses are one is unknown
     if apart and not agreeing:
         yield Found(
             symptom=f"all containers talk to {next(iter(apart.values())).theirs}, and kcfix to {mine}",
@@ -134,6 +136,14 @@ def _elsewhere(examination: Examination, system: str, variable: str, trouble: Tr
         return
     for name, one in apart.items():
         yield _odd(examination, boxes[name], one.theirs, mine, variable, trouble)
+
+
+def _is_down(examination: Examination, system: str) -> bool:
+    """Whether a container of the system is known and does not run."""
+    found, box = examination.discovery.value, examination.database_container
+    if system == "database":
+        return box is not None and not box.running
+    return any(not c.running for c in (found.infrastructure.get(examination.flow.kafka_service, ()) if found else ()))
 
 
 _VARIABLES = {"kafka": BROKER_VARIABLES, "database": DSN_VARIABLES}

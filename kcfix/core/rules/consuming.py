@@ -12,7 +12,7 @@ from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import unanswered_crash
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.rule import Rule, because, same, same_trouble
+from kcfix.core.rule import Rule, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.proof import (
     LATELY,
     backlog,
@@ -194,7 +194,9 @@ SETTINGS = ("K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003")
 
 SYSTEMS = (
     *because(same("worker"), *SETTINGS),
-    *because(same_trouble, "K001", "K002", "K013", "K004", "D001", "D002", "D004", "D005", "D006", "D007", "D008"),
+    *because(same_trouble_told, "K004"),
+    *because(same("worker"), "K004"),
+    *because(same_trouble, "K001", "K002", "K013", "D001", "D002", "D004", "D005", "D006", "D007", "D008"),
     *because(same_trouble, "D010", "D012", "D013", "D014"),
 )
 

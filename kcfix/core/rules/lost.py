@@ -124,11 +124,18 @@ def deleted_unread(examination: Examination) -> Iterator[Found]:
 def _reset_to_the_end(
     examination: Examination, worker: WorkerFacts, known: Collection[TopicPartition]
 ) -> Iterator[Found]:
-    """The same after the worker was started in that state: the offsets are well again, and the messages are gone."""
+    """The same after the worker was started in that state: the offsets are well again, and the messages are gone.
+
+    What was paid after that start is another story.
+    """
     lines = [e for e in examination.entries(worker.containers or ()) if RESET in e.message]
     places = {tp: e for e in lines if (tp := _partition_named(e)) is not None and tp not in known}
     lags = tuple(p for p in examination.lags(worker.stage) if p.partition in places)
-    hurt = [f for f in _unfound(examination) if _expected_on(f, examination) in places]
+    hurt = [
+        f
+        for f in _unfound(examination)
+        if (tp := _expected_on(f, examination)) in places and f.payment.paid_at <= places[tp].timestamp
+    ]
     if lags and (hurt or worker.stage.name != "purchase"):
         symptom = f"{worker.stage.worker} found its offset outside the log on {_names(lags)}, and went to the end"
         severity = None if hurt else Severity.CAUTION

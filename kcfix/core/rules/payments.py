@@ -203,7 +203,9 @@ BEFORE = (
     *because(same("worker"), "G008", "G009"),
     *because(same("partition"), "G007", "G012"),
     *because(same("worker"), "G007", *SETTINGS, *STANDSTILL),
-    *because(always, "K001", "K002", "K004", "D001", "D002", "D005", "D007"),
+    *because(always, "K001", "K002"),
+    *because(same("worker"), "K004"),
+    *because(always, "D001", "D002", "D005", "D007"),
 )
 
 
@@ -272,7 +274,11 @@ RULES = (
         Severity.CAUTION,
         "Payments whose story is unknown",
         unknown,
-        causes=(*because(same_trouble, "K001", "K002", "K003"), *because(always, "K001", "K002", "K004")),
+        causes=(
+            *because(same_trouble, "K001", "K002", "K003"),
+            *because(always, "K001", "K002"),
+            *because(same("worker"), "K004"),
+        ),
         modes=(),
     ),
 )
