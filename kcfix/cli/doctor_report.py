@@ -79,8 +79,6 @@ def _timeline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | Non
                 moments[piece.at, piece.text] = None
     looked = examination.payments.value
     owed = [f.payment for f in looked.found] if looked is not None else []
-    if looked is not None and looked.newest_settled is not None:
-        moments[looked.newest_settled, "the newest purchase of a payment of the last 24 hours was made"] = None
     for payment in (*owed[:1], *owed[-1:]):
         which = "oldest" if payment is owed[0] else "newest"
         moments[payment.paid_at, f"payment {payment.id} succeeded, the {which} of {len(owed)} that are not well"] = None
