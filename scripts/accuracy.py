@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -188,8 +189,16 @@ def _looks(case: Case, name: str, *, sample: bool, documents: Path | None) -> di
         begin = wait - SAMPLE_SECONDS if look == SAMPLE else wait
         time.sleep(max(0.0, begin - (time.monotonic() - started)))
         into = documents / f"{case.key.replace(':', '-')}.{look.split()[0]}.json" if documents else None
+        used = _used()
         looks[look] = asdict(_look(name, *(("--sample", f"{SAMPLE_SECONDS}s") if look == SAMPLE else ()), into=into))
+        looks[look]["cpu_seconds"] = round(_used() - used, 2)
     return looks
+
+
+def _used() -> float:
+    """Seconds of a core that ended children have used so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _look(name: str, *options: str, into: Path | None = None) -> Seen:
@@ -307,9 +316,11 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
 def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
     """How busy the machine was meanwhile: other drills may have run beside."""
     loads = [known[c.key]["load"] for c in whole if "load" in known[c.key]]
-    if not loads:
-        return ""
-    return f"Meanwhile {statistics.median(loads):.1f} processes wanted the machine's {os.cpu_count()} cores (median)."
+    used = [look["cpu_seconds"] for c in whole if "cpu_seconds" in (look := known[c.key]["looks"].get(ONE, {}))]
+    words = f"It used {statistics.median(used):.1f} s of a core (median). " if used else ""
+    if loads:
+        words += f"Meanwhile {statistics.median(loads):.1f} processes wanted the {os.cpu_count()} cores (median)."
+    return words.strip()
 
 
 def _told(case: Case, known: dict[str, dict[str, Any]], look: str) -> str:
