@@ -39,7 +39,8 @@ def sections(
 def _headline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> Section:
     at = format_time(examination.at, zone)
     errors = [f for f in diagnosis.findings if f.severity is Severity.ERROR]
-    cautions = sum(1 for f in diagnosis.findings if f.severity is Severity.CAUTION)
+    number = sum(1 for f in diagnosis.findings if f.severity is Severity.CAUTION)
+    cautions = "" if not number else ", 1 caution" if number == 1 else f", {number} cautions"
     looked = f"{len(diagnosis.checked)} checks at {at}"
     if examination.sample is not None:
         looked += f", two looks {format_duration(examination.sample)} apart"
@@ -49,10 +50,11 @@ def _headline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | Non
     if examination.observed.could_say_nothing:
         return Text((Cell(f"UNKNOWN: no system answers ({looked})", Tone.WARN),), wrap=True)
     if diagnosis.unchecked:
-        word = Cell(f"nothing found, and {len(diagnosis.unchecked)} checks could not be made ({looked})", Tone.WARN)
+        word = Cell(
+            f"no cause found{cautions}, and {len(diagnosis.unchecked)} checks could not be made ({looked})", Tone.WARN
+        )
         return Text((word,), wrap=True)
-    more = f", {cautions} cautions" if cautions else ""
-    return Text((Cell(f"well{more} ({looked})", Tone.WARN if cautions else Tone.GOOD),), wrap=True)
+    return Text((Cell(f"well{cautions} ({looked})", Tone.WARN if cautions else Tone.GOOD),), wrap=True)
 
 
 def _advice(advice: Sequence[Finding]) -> Iterator[Section]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -24,8 +23,6 @@ from kcfix.flow import Stage
 
 LONGEST = 300
 """Characters of a log line that are quoted."""
-_STACK = re.compile(r"\s{2,}at \S.*", re.DOTALL)
-"""Where in the program it failed: of no use to an operator, and in the log all the same."""
 LATELY = timedelta(minutes=2)
 """An error line younger than this tells of now."""
 
@@ -79,7 +76,7 @@ def container_line(container: Container, at: datetime) -> Evidence:
 
 def log_line(entry: LogEntry) -> Evidence:
     """What the container logged, shortened."""
-    words = _STACK.sub("", words_of(entry))
+    words = words_of(entry)
     place = offset_of(entry)
     where = f" ({place[0]} offset {place[1]})" if place is not None else ""
     return Evidence(EvidenceKind.LOG, f"{entry.container}: {words[:LONGEST]}{where}", entry.timestamp)
