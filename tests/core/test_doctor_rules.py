@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kcfix.cli.examining import examine
 from kcfix.core.diagnosis import Confidence, Severity
+from kcfix.core.doctor import diagnose
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import IndexState, LockWait, OpenTransaction, RoleFacts
+from kcfix.core.rules import RULES
 from kcfix.core.status_findings import all_well
 from kcfix.core.workers import ContainerState
+from kcfix.core.working import Sign, Sure, WorkState
 from kcfix.errors import AccessDenied, Unreachable
 from tests.fakes_docker import container
 from tests.ward import FLOW, HEALTH, MINUTE, NOW, START, WORKER, Breaking, Ward
@@ -493,10 +497,6 @@ def test_a_sample_settles_what_one_look_leaves_open() -> None:
     services = ward.services()
     services.now = lambda: clock[0]
     services.sleep = later
-    from kcfix.cli.examining import examine
-    from kcfix.core.doctor import diagnose
-    from kcfix.core.rules import RULES
-
     first = diagnose(examine(services, timedelta(seconds=60))[0], RULES).findings[0]
     assert (first.code, first.confidence) == ("W008", Confidence.PROVEN)
 
@@ -513,3 +513,22 @@ def test_what_is_not_well_by_status_has_a_finding(case: Case) -> None:
     case.breaking(ward)
     if not all_well(ward.examine().observed):
         assert ward.causes(), case.name
+
+
+def test_a_worker_that_takes_seconds_for_a_message_is_slow_and_not_hung() -> None:
+    ward = Ward()
+    slow(ward)
+    # What stands still between two looks is another partition, whose turn has not come.
+    examination = ward.examine()
+    workers = tuple(
+        replace(w, work=replace(w.work, state=WorkState.UNPROVEN, signs=tuple(_unclear(s) for s in w.work.signs)))
+        for w in examination.observed.workers
+    )
+    examination = replace(examination, observed=replace(examination.observed, workers=workers))
+    codes = [f.code for f in diagnose(examination, RULES).every]
+    assert codes[0] == "W014"
+    assert "W009" not in codes
+
+
+def _unclear(sign: Sign) -> Sign:
+    return replace(sign, sure=Sure.UNCLEAR) if sign.name == "consumed" else sign

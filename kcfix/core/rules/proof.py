@@ -9,6 +9,7 @@ from statistics import median
 
 from kcfix.core.diagnosis import Deadline, Evidence, EvidenceKind, Thing
 from kcfix.core.examination import Examination
+from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import Milestone, is_milestone
@@ -23,6 +24,8 @@ from kcfix.flow import Stage
 
 LONGEST = 300
 """Characters of a log line that are quoted."""
+BRISK = timedelta(minutes=1)
+"""A worker that has handled a message since then does not stand still."""
 LATELY = timedelta(minutes=2)
 """An error line younger than this tells of now."""
 
@@ -209,6 +212,33 @@ def catch_up(examination: Examination, worker: WorkerFacts) -> timedelta | None:
     """How long the backlog takes at the rate that was measured; None where nothing waits, or no rate is known."""
     each, left = seconds_each(examination, worker), behind(examination, worker.stage)
     return timedelta(seconds=each * left) if each is not None and left else None
+
+
+def open_message(entries: Iterable[LogEntry]) -> LogEntry | None:
+    """The line of the message that is being handled: received, and neither handled nor failed since."""
+    found: LogEntry | None = None
+    for entry in entries:
+        if is_milestone(entry, Milestone.RECEIVED):
+            found = entry
+        elif is_milestone(entry, Milestone.HANDLED) or any(p in entry.message for p in FAILURE_PHRASES):
+            found = None
+    return found
+
+
+def handles(examination: Examination, worker: WorkerFacts) -> bool:
+    """Whether each of its running containers says that it has handled a message within a minute, and hangs on none.
+
+    kafkajs takes one partition after the other: where each message takes seconds, others stand still for long.
+    """
+    running = [c for c in worker.containers or () if c.running]
+    for box in running:
+        log = examination.log(box)
+        last, begun = log.last(Milestone.HANDLED), open_message(log.entries)
+        if last is None or examination.at - last > BRISK:
+            return False
+        if begun is not None and examination.at - begun.timestamp > BRISK:
+            return False
+    return bool(running)
 
 
 def told(examination: Examination, worker: WorkerFacts, *, all_lives: bool = False) -> tuple[Telling, ...]:

@@ -9,7 +9,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.rule import because, same
 from kcfix.core.rules.groups import partition_of
 from kcfix.core.rules.payments import BEFORE, count_of, made, of_kind, payment_rule, shown
-from kcfix.core.rules.proof import catch_up, deadline, partition_thing, things_of
+from kcfix.core.rules.proof import catch_up, deadline, handles, partition_thing, things_of
 from kcfix.core.times import format_duration
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.working import WorkState
@@ -27,7 +27,7 @@ def pending(examination: Examination) -> Iterator[Found]:
         return
     stage = examination.flow.stages[0]
     worker = examination.worker(stage)
-    works = worker is not None and worker.work.state is WorkState.WORKING
+    works = worker is not None and (worker.work.state is WorkState.WORKING or handles(examination, worker))
     takes = catch_up(examination, worker) if worker is not None else None
     partitions = {tp for f in found if (tp := partition_of(f)) is not None}
     yield Found(
