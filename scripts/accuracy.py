@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -132,9 +133,19 @@ def read(*files: Path) -> dict[str, dict[str, Any]]:
     return {one["key"]: one for one in sorted(found, key=lambda one: str(one.get("at", "")))}
 
 
+def code() -> str:
+    """What tells one state of the doctor from another: all that it is made of, the drill left out."""
+    digest = hashlib.sha256()
+    for file in sorted((ROOT / "kcfix").rglob("*.py")):
+        if "drill" not in file.parts:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def measure(case: Case, name: str, *, sample: bool, documents: Path | None = None) -> dict[str, Any]:
     """Bring the drill into the state, look, and bring it back."""
-    result: dict[str, Any] = {"key": case.key, "at": datetime.now(UTC).isoformat(timespec="seconds"), "looks": {}}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    result: dict[str, Any] = {"key": case.key, "at": at, "code": code(), "looks": {}}
     try:
         drill, left = _well(name)
         if left:
@@ -290,6 +301,7 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
             f"s in 95 of 100 cases, {ordered[-1]:.1f} s at most, the start of Python included. "
             f"{_machine(whole, known)}".strip(),
         ]
+    lines += _again(whole, known)
     lines += _missed(whole, known)
     broken = [c for c in measured if not known[c.key]["looks"]]
     if broken:
@@ -311,6 +323,17 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
             f"{one['seconds'] if one else '-'} | {_told(c, known, SAMPLE) if sampled else '-'} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _again(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]:
+    """How many cases were measured before the last change of the program."""
+    now = code()
+    old = [c for c in whole if known[c.key].get("code") != now]
+    if not old:
+        return ["", "All of it was measured with the program as it is."]
+    names = ", ".join(" + ".join(c.names) for c in old)
+    kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the program exactly as it is"
+    return ["", f"{kept}, these with earlier states of it: {names}."]
 
 
 def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
