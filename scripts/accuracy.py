@@ -1,14 +1,15 @@
 """Measure how often the doctor names the cause: each fault of the drill, each pair, each healthy state.
 
 Break, watch by `--sample 60s`, look once, compare with tests/real/expected.py, mend. Each case is written to a file as
-it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped, or into shards on drills of
-their own (`--shard 1/3 --drill a --results a.jsonl`); docs/accuracy.md is made from these files.
+it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped, and several runs, each with
+a drill of its own (`--drill a`), can share the work; docs/accuracy.md is made from that file.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -80,23 +81,25 @@ def main(argv: Sequence[str]) -> int:
     """Measure what is left to be measured, then write the page. 0: all that was measured is right."""
     asked = _parser().parse_args(argv)
     end = time.monotonic() + asked.minutes * 60
-    part, parts = (int(number) for number in asked.shard.split("/"))
-    wanted = [c for c in cases() if _is_wanted(c, asked)][part - 1 :: parts]
-    known = read(*asked.also, asked.results)
+    # What was measured before this counts as done, too, unless it is to be measured again.
+    since = datetime.now(UTC).isoformat(timespec="seconds") if asked.again else ""
+    asked.results.parent.mkdir(parents=True, exist_ok=True)
+    wanted = [c for c in cases() if _is_wanted(c, asked)]
     for case in wanted:
-        if case.key in known and not asked.again:
-            continue
         if time.monotonic() > end:
-            print(f"out of time; {sum(1 for c in wanted if c.key not in known)} cases are left", flush=True)
+            print("out of time", flush=True)
             break
-        result = measure(case, asked.drill, sample=not asked.no_sample, documents=asked.documents)
-        known[case.key] = result
-        asked.results.parent.mkdir(parents=True, exist_ok=True)
-        with asked.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(result) + "\n")
+        with _taken(case, asked.results) as mine:
+            known = read(asked.results)
+            if not mine or (case.key in known and known[case.key]["at"] >= since):
+                continue
+            result = measure(case, asked.drill, sample=not asked.no_sample, documents=asked.documents)
+            with asked.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
         print(_line(case, result), flush=True)
     if not asked.keep:
         down(asked.drill)
+    known = read(asked.results)
     if asked.write:
         PAGE.write_text(page([c for c in cases() if c.key in known], known), encoding="utf-8")
     return 0 if all(_is_right(c, known[c.key], ONE) for c in wanted if c.key in known) else 1
@@ -107,12 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drill", default="accuracy", help="name of the drill")
     parser.add_argument("--only", default="", help="names of faults or states, separated by commas")
     parser.add_argument("--kind", choices=("healthy", "single", "pair"), help="only these cases")
-    parser.add_argument(
-        "--shard", default="1/1", help="2/3: of these cases the second third, each on a drill of its own"
-    )
     parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file of results, read and added to")
-    parser.add_argument("--also", type=Path, action="append", default=[], help="another file of results to be read")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file of results, read and added to; several runs may share it"
+    )
     parser.add_argument("--documents", type=Path, help="folder for what the doctor said, word for word")
     parser.add_argument("--again", action="store_true", help="measure also what is in the file")
     parser.add_argument("--no-sample", action="store_true", help="only one look")
@@ -126,11 +127,25 @@ def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
     return (not only or bool(only & set(case.names))) and asked.kind in (None, case.kind)
 
 
-def read(*files: Path) -> dict[str, dict[str, Any]]:
+@contextlib.contextmanager
+def _taken(case: Case, results: Path) -> Iterator[bool]:
+    """Whether the case is this run's to measure; False while another run that shares the file is at it."""
+    with (results.parent / f"{results.name}.{case.key.replace(':', '-')}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        Path(file.name).unlink()
+
+
+def read(file: Path) -> dict[str, dict[str, Any]]:
     """Results by case; of one that was measured twice the last."""
-    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    found = [json.loads(line) for text in texts for line in text.splitlines() if line.strip()]
-    return {one["key"]: one for one in sorted(found, key=lambda one: str(one.get("at", "")))}
+    if not file.is_file():
+        return {}
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return {one["key"]: one for one in found}
 
 
 def code() -> str:
