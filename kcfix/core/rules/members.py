@@ -50,6 +50,12 @@ def _reads_other(member: Member, worker: WorkerFacts) -> bool:
     return bool(member.subscription) and not set(worker.stage.topics) <= set(member.subscription)
 
 
+def _who_has(address: str) -> str:
+    """How the container with this address is found, if it is one."""
+    names = "{{.Name}}{{range .NetworkSettings.Networks}} {{.IPAddress}}{{end}}"
+    return f"docker ps -q | xargs docker inspect -f '{names}' | grep -w {address.lstrip('/')}   # the one to be stopped"
+
+
 def stranger(examination: Examination) -> Iterator[Found]:
     """A consumer that is none of the worker's is a member of its group.
 
@@ -82,7 +88,11 @@ def stranger(examination: Examination) -> Iterator[Found]:
                     for m in worker.lag.group.members
                 ),
             ),
-            action=(f"kcfix lag --group {worker.stage.group}", "kcfix missing -q | kcfix repair -"),
+            action=(
+                *(_who_has(m.host) for m in foreign[:1] if m.host),
+                f"kcfix lag --group {worker.stage.group}",
+                "kcfix missing -q | kcfix repair -",
+            ),
             about=(
                 *things_of(worker),
                 *(partition_thing(tp) for tp in held),
