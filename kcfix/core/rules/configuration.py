@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.discovery import BROKER_VARIABLES, DSN_VARIABLES, service_of
+from kcfix.core.dsn import database_address
 from kcfix.core.examination import Examination
 from kcfix.core.restart import up_line
 from kcfix.core.rule import Rule, because, same
@@ -134,8 +135,21 @@ def _elsewhere(examination: Examination, system: str, variable: str, trouble: Tr
             severity=Severity.CAUTION,
         )
         return
+    usual = _address_of(examination, system, agreeing) or mine
     for name, one in apart.items():
-        yield _odd(examination, boxes[name], one.theirs, mine, variable, trouble)
+        yield _odd(examination, boxes[name], one.theirs, usual, variable, trouble)
+
+
+def _address_of(examination: Examination, system: str, names: Collection[str]) -> str | None:
+    """What these containers are configured with, as one of them says it."""
+    found = examination.discovery.value
+    for one in found.configured if found is not None else ():
+        if one.container in names:
+            address = database_address(one.dsn) if system == "database" and one.dsn else None
+            told = ", ".join(one.brokers or ()) if system == "kafka" else str(address or "")
+            if told:
+                return told
+    return None
 
 
 def _is_down(examination: Examination, system: str) -> bool:

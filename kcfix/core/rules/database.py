@@ -11,6 +11,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.redact import secrets_of
 from kcfix.core.rule import Rule, always, because, same
 from kcfix.core.rules.proof import (
+    anew_after,
     container_line,
     event_lines,
     lately,
@@ -143,7 +144,15 @@ def database_login(examination: Examination) -> Iterator[Found]:
         ),
         cause="; ".join(causes),
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-        action=("kcfix config show", "docker compose up -d   # after the environment was set right"),
+        action=(
+            "kcfix config show",
+            *(
+                line
+                for w in required(examination)
+                if {c.name for c in w.containers or ()} & tellers
+                for line in anew_after(w, "its POSTGRES_URL was set right")
+            ),
+        ),
         about=(DATABASE, *_tellers(examination, Trouble.DATABASE_LOGIN), trouble_thing(Trouble.DATABASE_LOGIN)),
         since=lines[0].entry.timestamp if lines else None,
     )

@@ -9,9 +9,9 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import is_error
-from kcfix.core.restart import up_line
 from kcfix.core.rule import Rule, always, because, same
 from kcfix.core.rules.proof import (
+    anew_after,
     container_line,
     event_lines,
     lately,
@@ -224,11 +224,7 @@ def kafka_login(examination: Examination) -> Iterator[Found]:
             evidence=(log_line(lines[-1].entry),),
             action=(
                 f"kcfix logs {worker.stage.worker} --errors",
-                *(
-                    f"{line}   # after its SASL user and password were set right"
-                    for box in (worker.containers or ())[:1]
-                    if (line := up_line(worker.stage.worker, [box])) is not None
-                ),
+                *anew_after(worker, "its SASL user and password were set right"),
             ),
             about=(*things_of(worker), trouble_thing(Trouble.KAFKA_LOGIN)),
             since=lines[0].entry.timestamp,

@@ -14,7 +14,7 @@ from kcfix.core.remedy import PERSON_ADVICE
 from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.groups import partition_of, place_of
 from kcfix.core.rules.proof import log_line, partition_thing, things_of, trouble_thing
-from kcfix.core.troubles import Trouble, trouble_of
+from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
 
 NAMED = 20
@@ -169,11 +169,15 @@ def poisoned(examination: Examination) -> Iterator[Found]:
     A replay would fail in the same way, and is refused. Once the cause is gone, or a person has named course or tier,
     `kcfix repair` inserts the purchase; the group still has to be moved past the message (G001).
     """
+    found = of_kind(examination, VerdictKind.POISON)
+    outside = all(trouble_of(f.verdict.reason) in OF_DATABASE | OF_KAFKA for f in found)
     yield from made(
         examination,
         VerdictKind.POISON,
         "with a message that the worker fails on",
-        "what the message holds can't become a purchase as it is",
+        "the worker fails for a reason that is not in the message"
+        if outside
+        else "what the message holds can't become a purchase as it is",
     )
 
 

@@ -14,6 +14,7 @@ from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.offsets import GroupLag, LagState, PartitionLag, TopicPartition
+from kcfix.core.restart import up_line
 from kcfix.core.status import WorkerFacts
 from kcfix.core.status_findings import container_words
 from kcfix.core.times import format_duration, format_time
@@ -64,6 +65,12 @@ def sign(worker: WorkerFacts, name: str) -> Sign:
 def psql(statement: str) -> str:
     """How a statement is put to the database by hand; it may hold no double quote."""
     return f'psql "$POSTGRES_URL" -c "{statement}"'
+
+
+def anew_after(worker: WorkerFacts, after: str) -> tuple[str, ...]:
+    """How the worker's container is made anew once something was set right; nothing where there is no Compose label."""
+    line = up_line(worker.stage.worker, worker.containers or ())
+    return (f"{line}   # after {after}",) if line is not None else ()
 
 
 def container_line(container: Container, at: datetime) -> Evidence:

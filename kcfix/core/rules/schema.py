@@ -10,13 +10,14 @@ from kcfix.core.examination import Examination
 from kcfix.core.ports import IndexState
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, LONG
-from kcfix.core.rules.proof import lately, log_line, psql, required, things_of, told, trouble_thing
+from kcfix.core.rules.proof import anew_after, lately, log_line, psql, required, things_of, told, trouble_thing
 from kcfix.core.status import WorkerFacts
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Telling, Trouble, trouble_of
 
 TABLES = ("payments", "purchases", "events", "allocations", "sessions")
 _LACKING = re.compile(r'(?:relation|column) "[^"]+"(?: of relation "[^"]+")?|column [\w.]+(?= does not exist)')
+_RELATION = re.compile(r'relation "([^"]+)"')
 MAKE_INDEX = (
     "CREATE UNIQUE INDEX CONCURRENTLY unique_active_purchase ON student_course_purchases (student_id, course_id) "
     "WHERE is_active"
@@ -43,15 +44,18 @@ def tables_missing(examination: Examination) -> Iterator[Found]:
         return
     yield Found(
         symptom=f"{label} lacks {', '.join(what)}",
-        cause="it was renamed or dropped, a migration was not applied, or this is another database",
+        cause="a migration was not applied, or the program is ahead of it; else it was renamed or dropped, or this is "
+        "another database",
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-        action=("kcfix config show", psql(f"\\d {_first_table(gone, columns)}")),
+        action=("kcfix config show", psql(f"\\d {_first_table(gone, columns, lines)}")),
         about=(DATABASE, *(Thing("table", t) for t in gone), trouble_thing(Trouble.DATABASE_SCHEMA)),
     )
 
 
-def _first_table(gone: Sequence[str], columns: Sequence[str]) -> str:
-    return gone[0] if gone else columns[0].rpartition(".")[0] if columns else ""
+def _first_table(gone: Sequence[str], columns: Sequence[str], lines: Sequence[Telling]) -> str:
+    """The table to be looked at; empty, which lists all, where none is named."""
+    told = next((m[1] for t in lines if (m := _RELATION.search(t.words)) is not None), "")
+    return gone[0] if gone else columns[0].rpartition(".")[0] if columns else told
 
 
 def index_missing(examination: Examination) -> Iterator[Found]:
@@ -217,7 +221,7 @@ def tls_wrong(examination: Examination) -> Iterator[Found]:
                 symptom=f"{worker.stage.worker} and the database do not agree on TLS",
                 cause=f"POSTGRES_SSL is {', '.join(sorted(setting))}; {lines[-1].words[:200]}",
                 evidence=(log_line(lines[-1].entry),),
-                action=("docker compose up -d   # after POSTGRES_SSL was set right",),
+                action=anew_after(worker, "POSTGRES_SSL was set right"),
                 about=(*things_of(worker), trouble_thing(Trouble.DATABASE_TLS)),
                 since=lines[0].entry.timestamp,
             )
