@@ -13,10 +13,10 @@ from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import unanswered_crash
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import Rule, because, same, same_trouble, same_trouble_told
+from kcfix.core.rules.pace import catch_up
 from kcfix.core.rules.proof import (
     LATELY,
     backlog,
-    catch_up,
     container_line,
     deadline,
     group_line,

@@ -10,7 +10,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.rule import Rule, because, same, same_trouble
 from kcfix.core.rules.payments import of_kind
-from kcfix.core.rules.proof import log_line, psql, things_of, told, trouble_thing, when
+from kcfix.core.rules.proof import counted, log_line, psql, things_of, told, trouble_thing, when
 from kcfix.core.status import WorkerFacts
 from kcfix.core.troubles import Telling, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
@@ -62,7 +62,7 @@ def no_trainer(examination: Examination) -> Iterator[Found]:
         return
     count = len({d.payment_id for d in letters} | {f.payment.id for f in found}) or 1
     yield Found(
-        symptom=f"{count} purchases get no trainer",
+        symptom=f"no trainer for {counted(count, 'purchase')}",
         cause="no eligible trainer is free, or all are full; each try leaves another pending row",
         evidence=(
             *(log_line(t.entry) for t in lines[-2:]),
@@ -119,7 +119,7 @@ def no_allocation(examination: Examination) -> Iterator[Found]:
     stage = _allocation(examination)
     worker = examination.worker(stage)
     yield Found(
-        symptom=f"{len(found)} purchases have no trainer",
+        symptom=f"{counted(len(found), 'purchase')} without a trainer",
         cause="the allocation-worker has not handled their event, or failed on it and went on",
         evidence=_rows(found),
         action=(
@@ -147,7 +147,7 @@ def no_sessions(examination: Examination) -> Iterator[Found]:
     if not found and not lines:
         return
     yield Found(
-        symptom=f"{max(len(found), 1)} allocations were made without the sessions that belong to them",
+        symptom=f"{counted(max(len(found), 1), 'allocation')} without the sessions that belong to it",
         cause=(
             "the student's profile has no coordinates, without which no session is planned"
             if lines
@@ -188,9 +188,9 @@ def stuck(examination: Examination) -> Iterator[Found]:
     if found is None or not found.count:
         return
     yield Found(
-        symptom=f"{found.count} payments never came to an end, the oldest since {when(found.oldest)}",
+        symptom=f"{counted(found.count, 'payment')} never came to an end, the oldest since {when(found.oldest)}",
         cause="the customer gave up, or the confirmation from the provider was lost; nothing sweeps them",
-        evidence=(Evidence(EvidenceKind.DATABASE, f"{found.count} rows initiated or processing past expires_at"),),
+        evidence=(Evidence(EvidenceKind.DATABASE, f"initiated or processing past expires_at: {found.count}"),),
         action=(
             psql(
                 "SELECT id, status, expires_at FROM payments WHERE status IN ('initiated', 'processing') "

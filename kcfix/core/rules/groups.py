@@ -12,16 +12,8 @@ from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.offsets import LagState, TopicPartition
 from kcfix.core.rule import Rule
 from kcfix.core.rules.consuming import skip_line
-from kcfix.core.rules.proof import (
-    catch_up,
-    deadline,
-    lag_line,
-    partition_thing,
-    required,
-    sign,
-    things_of,
-    trouble_thing,
-)
+from kcfix.core.rules.pace import catch_up
+from kcfix.core.rules.proof import deadline, lag_line, partition_thing, required, sign, things_of, trouble_thing
 from kcfix.core.snapshot import Head
 from kcfix.core.status import WorkerFacts
 from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, trouble_of

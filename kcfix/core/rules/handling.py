@@ -11,19 +11,15 @@ from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logentry import LogEntry
 from kcfix.core.rule import Rule, because, same, same_trouble
 from kcfix.core.rules.consuming import LOGGED, SLOW_SECONDS, SYSTEMS, TOO_LONG
+from kcfix.core.rules.pace import catch_up, durations, handles, open_message, seconds_each
 from kcfix.core.rules.proof import (
     backlog,
     behind,
-    catch_up,
     deadline,
-    durations,
     group_line,
-    handles,
     lately,
     log_line,
-    open_message,
     required,
-    seconds_each,
     sign,
     things_of,
     trouble_thing,

@@ -13,7 +13,7 @@ from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.remedy import PERSON_ADVICE
 from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.groups import partition_of, place_of
-from kcfix.core.rules.proof import log_line, partition_thing, things_of, trouble_thing
+from kcfix.core.rules.proof import counted, log_line, partition_thing, things_of, trouble_thing
 from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
 
@@ -66,9 +66,9 @@ def made(
     troubles = {t for f in found if kind in FAILED and (t := trouble_of(f.verdict.reason)) is not None}
     yield Found(
         symptom=f"{count_of(found)} {symptom}",
-        cause=cause,
+        cause=f"{cause}; {PERSON_ADVICE[kind]}" if person else cause,
         evidence=shown(found),
-        action=(repair(found),),
+        action=_decided(kind, found) if person else (repair(found),),
         about=(
             *(about or mine),
             *(partition_thing(tp) for tp in sorted(partitions)),
@@ -76,7 +76,24 @@ def made(
         ),
         confidence=Confidence.PROVEN,
         payments=found,
-        heals=PERSON_ADVICE.get(kind) if person else None,
+    )
+
+
+_SAID = {
+    VerdictKind.NO_COURSE: "--course COURSE",
+    VerdictKind.UNKNOWN_COURSE: "--course COURSE",
+    VerdictKind.BAD_TIER: "--tier TIER",
+}
+
+
+def _decided(kind: VerdictKind, found: tuple[PaymentFinding, ...]) -> tuple[str, ...]:
+    """The commands for the oldest payment, for a person decides about one at a time."""
+    first = found[0].payment.id
+    if kind in _SAID:
+        return (f"kcfix trace {first}", f"kcfix repair {first} {_SAID[kind]} --reason WHY")
+    return (
+        f"kcfix trace {first}",
+        f"kcfix missing --ack {first} --reason WHY   # once it is settled with the customer",
     )
 
 
@@ -86,7 +103,8 @@ FAILED = (VerdictKind.DEAD_LETTERED, VerdictKind.POISON)
 
 
 def count_of(found: tuple[PaymentFinding, ...]) -> str:
-    return "1 payment" if len(found) == 1 else f"{len(found)} payments"
+    """How many payments they are, in words."""
+    return counted(len(found), "payment")
 
 
 def skipped(examination: Examination) -> Iterator[Found]:
@@ -270,7 +288,7 @@ RULES = (
         Severity.ERROR,
         "Payments that the worker fails on",
         poisoned,
-        causes=_FAILED,
+        causes=(*because(same("partition"), "W006"), *_FAILED),
         modes=("3",),
     ),
     payment_rule(

@@ -10,7 +10,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.ports import IndexState
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, LONG
-from kcfix.core.rules.proof import anew_after, lately, log_line, psql, required, things_of, told, trouble_thing
+from kcfix.core.rules.proof import anew_after, counted, lately, log_line, psql, required, things_of, told, trouble_thing
 from kcfix.core.status import WorkerFacts
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Telling, Trouble, trouble_of
@@ -147,7 +147,7 @@ def transactions_open(examination: Examination) -> Iterator[Found]:
     ]
     if old:
         yield Found(
-            symptom=f"{len(old)} transactions stay open, the longest for {format_duration(old[0].open_for)}",
+            symptom=f"{counted(len(old), 'transaction')} open for long, at most for {format_duration(old[0].open_for)}",
             cause="a console or a pooled connection did not end its transaction",
             evidence=tuple(
                 Evidence(

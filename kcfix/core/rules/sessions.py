@@ -8,7 +8,7 @@ from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, FULL, NEARLY_FULL, WAITING, fact, told_of
-from kcfix.core.rules.proof import log_line, psql, trouble_thing
+from kcfix.core.rules.proof import counted, log_line, psql, trouble_thing
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Trouble
 
@@ -36,7 +36,7 @@ def locked(examination: Examination) -> Iterator[Found]:
         who = f"session {chief.pid} ({chief.application or 'no name'}, {chief.state or 'state hidden'}"
         who += f", open for {format_duration(chief.open_for)})" if chief.open_for is not None else ")"
     yield Found(
-        symptom=f"{len(waits)} sessions wait for a lock on {', '.join(tables) or 'rows of the flow'}",
+        symptom=f"{counted(len(waits), 'session')} waiting for a lock on {', '.join(tables) or 'rows of the flow'}",
         cause=f"{who} holds it",
         evidence=(
             *(

@@ -8,8 +8,9 @@ from kcfix.core.diagnosis import Found, Severity
 from kcfix.core.examination import Examination
 from kcfix.core.rule import because, same
 from kcfix.core.rules.groups import partition_of
+from kcfix.core.rules.pace import catch_up, handles
 from kcfix.core.rules.payments import BEFORE, count_of, made, of_kind, payment_rule, shown
-from kcfix.core.rules.proof import catch_up, deadline, handles, partition_thing, things_of
+from kcfix.core.rules.proof import deadline, partition_thing, things_of
 from kcfix.core.times import format_duration
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.working import WorkState

@@ -9,15 +9,8 @@ from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.restart import up_line
 from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
-from kcfix.core.rules.proof import (
-    backlog,
-    catch_up,
-    container_line,
-    deadline,
-    event_lines,
-    required,
-    things_of,
-)
+from kcfix.core.rules.pace import catch_up
+from kcfix.core.rules.proof import backlog, container_line, deadline, event_lines, required, things_of
 from kcfix.core.status import WorkerFacts
 from kcfix.core.workers import Container, ContainerState
 
