@@ -452,6 +452,18 @@ def test_a_healthy_system_has_advice_and_nothing_else() -> None:
     assert Ward().causes() == []
 
 
+@pytest.mark.parametrize(("breaking", "code"), [(no_trainer, "P018"), (approval, "P021")])
+def test_a_message_that_waits_for_a_trainer_is_not_called_poison(breaking: Breaking, code: str) -> None:
+    ward = Ward()
+    breaking(ward)
+    ward.kafka.put(FLOW.purchase_created, partition=0, at=NOW - 5 * MINUTE)
+    ward.kafka.commit_as_worker(FLOW.allocation_group, {TopicPartition(FLOW.purchase_created, 0): 0})
+    text = "Allocation service returned allocation without trainerId"
+    ward.dead_letter(0, 0, text, topic=FLOW.purchase_created)
+    first = ward.diagnose().findings[0]
+    assert (first.code, [f.code for f in first.consequences]) == (code, ["G001"])
+
+
 def test_a_busy_system_is_healthy() -> None:
     ward = Ward()
     for n in range(1, 6):

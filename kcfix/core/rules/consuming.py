@@ -10,7 +10,7 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logparse import offset_of
-from kcfix.core.milestones import unanswered_crash
+from kcfix.core.milestones import Milestone, unanswered_crash
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import Rule, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.pace import catch_up
@@ -123,7 +123,11 @@ def not_in_group(examination: Examination) -> Iterator[Found]:
             continue
         settled = joined.sure is Sure.NO
         starting = all(_age(examination, c) < SETTLED for c in running)
-        tellings = told(examination, worker)
+        before = max(
+            (at for c in running if (at := examination.log(c).last(Milestone.JOINED)) is not None), default=None
+        )
+        # What it said before it joined last did not keep it from joining.
+        tellings = [t for t in told(examination, worker) if before is None or t.entry.timestamp > before]
         recent = [t for t in tellings if t.trouble in OF_KAFKA | OF_DATABASE][-1:]
         yield Found(
             symptom=f"{worker.stage.worker} runs, and its group {worker.stage.group} has no member",

@@ -101,7 +101,11 @@ def approval_failed(examination: Examination) -> Iterator[Found]:
             psql("SELECT id FROM admin_users WHERE id = '00000000-0000-0000-0000-000000000001'"),
             f"kcfix logs {stage.worker} --errors",
         ),
-        about=(*(things_of(worker) if worker else ()), trouble_thing(Trouble.APPROVAL_FAILED)),
+        about=(
+            *(things_of(worker) if worker else ()),
+            trouble_thing(Trouble.APPROVAL_FAILED),
+            trouble_thing(Trouble.NO_TRAINER),  # so the worker itself words it
+        ),
         since=lines[0].entry.timestamp,
         payments=found,
     )
