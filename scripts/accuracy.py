@@ -34,7 +34,7 @@ from kcfix.drill import faults as catalogue  # noqa: E402
 from kcfix.drill.down import down  # noqa: E402
 from kcfix.drill.state import Drill, Options, find  # noqa: E402
 from kcfix.drill.up import up  # noqa: E402
-from tests.real.expected import EXPECTED, Seen, among_three, first_right  # noqa: E402
+from tests.real.expected import EXPECTED, WHY_MISSED, Seen, among_three, first_right  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = ROOT / "build" / "accuracy.jsonl"
@@ -370,14 +370,19 @@ def _told(case: Case, known: dict[str, dict[str, Any]], look: str) -> str:
     return codes if _is_right(case, known[case.key], look) else f"**{codes}**"
 
 
+def _why(case: Case) -> str:
+    reason = WHY_MISSED.get(case.names)
+    return f". Why: {reason}." if reason else ""
+
+
 def _missed(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]:
     missed = [
-        f"- {' + '.join(c.names)} ({look}): {_told(c, known, look).strip('*')}"
+        f"- {' + '.join(c.names)} ({look}): {_told(c, known, look).strip('*')}{_why(c)}"
         for c in whole
         for look in (ONE, SAMPLE)
         if look in known[c.key]["looks"] and not _is_right(c, known[c.key], look)
     ]
-    return ["", "## What it misses", "", *(missed or ["Nothing of what was measured."])]
+    return ["", "## What it misses, with what it says instead", "", *(missed or ["Nothing of what was measured."])]
 
 
 if __name__ == "__main__":
