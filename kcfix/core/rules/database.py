@@ -127,6 +127,10 @@ def database_login(examination: Examination) -> Iterator[Found]:
     causes = []
     if refused:
         causes.append(f"kcfix itself is refused: {error}")
+        if lines:
+            causes.append(
+                "so are workers: the password was changed at the database, or the user may not log in any more"
+            )
     for role in roles:
         what = "does not exist" if not role.exists else "may not log in" if not role.may_log_in else "has expired"
         causes.append(f"the user {role.name} {what}")
@@ -255,7 +259,7 @@ RULES = (
         "The database does not answer",
         database_silent,
         frozenset(),
-        because(same("system"), "C004"),
+        because(same("system"), "C004", "D005"),
         ("53",),
     ),
     Rule("D003", Severity.ERROR, "The database refuses a login", database_login, frozenset()),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.ports import IndexState
-from kcfix.core.rule import Rule
+from kcfix.core.rule import Rule, because, same_trouble_told
 from kcfix.core.rules.database import DATABASE, LONG
 from kcfix.core.rules.proof import anew_after, counted, lately, log_line, psql, required, things_of, told, trouble_thing
 from kcfix.core.status import WorkerFacts
@@ -290,6 +290,7 @@ RULES = (
         "Statements run into their time-out",
         statements_slow,
         frozenset({Need.LOGS}),
+        because(same_trouble_told, "D005"),
         modes=("55",),
     ),
 )

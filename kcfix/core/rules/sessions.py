@@ -79,6 +79,7 @@ def connections_full(examination: Examination) -> Iterator[Found]:
     error = examination.observed.database.error
     full = error is not None and bool(FULL.search(error))
     lines = told_of(examination, Trouble.DATABASE_FULL)
+    found = examination.discovery.value
     used = health.connections / max(1, health.max_connections) if health is not None else 0.0
     limited = [
         r
@@ -93,11 +94,11 @@ def connections_full(examination: Examination) -> Iterator[Found]:
     causes = [f"the user {r.name} may have {r.connection_limit} connections and has {r.connections}" for r in limited]
     yield Found(
         symptom=words,
-        cause="; ".join(causes) or "the services' pools hold them, payment-service's above all",
+        cause="; ".join(causes) or "somebody holds them: most often the services' pools, payment-service's above all",
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
         action=(
             psql("SELECT application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"),
-            "docker restart kodingcaravan-payment-service   # drops its pools",
+            *(f"docker restart {c.name}   # drops its pools" for c in (found.producers if found is not None else ())),
         ),
         about=(DATABASE, trouble_thing(Trouble.DATABASE_FULL)),
         severity=None if full or lines or limited or used >= 1 else Severity.CAUTION,
