@@ -464,6 +464,21 @@ def test_a_message_that_waits_for_a_trainer_is_not_called_poison(breaking: Break
     assert (first.code, [f.code for f in first.consequences]) == (code, ["G001"])
 
 
+def test_what_was_written_before_a_stranger_came_is_not_blamed_on_it() -> None:
+    ward = Ward()
+    words = "[ConsumerGroup] Consumer has joined the group"
+    for ago, held in ((6 * MINUTE, [0, 1, 2]), (4 * MINUTE, [2])):
+        ward.log(words, ago=ago, level="INFO", logger="kafkajs", memberAssignment={TOPIC: held})
+    ward.join_stranger("debug", TOPIC, held=(0, 1))
+    for n, ago in ((1, 10 * MINUTE), (2, 2 * MINUTE)):
+        partition, offset = ward.offset_of(ward.pay(n, ago=ago))
+        ward.commit(partition, offset + 1)
+    findings = {f.code: f for f in ward.diagnose().findings if f.severity is Severity.ERROR}
+    assert sorted(findings) == ["G007", "P004"]
+    assert [(f.code, f.impact.payments) for f in findings["G007"].consequences] == [("P004", 1)]
+    assert findings["P004"].impact.payments == 1
+
+
 def test_a_busy_system_is_healthy() -> None:
     ward = Ward()
     for n in range(1, 6):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kcfix.core.corroborate import client_started_at
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
@@ -48,6 +48,24 @@ def _strangers(examination: Examination, worker: WorkerFacts) -> tuple[Member, .
 
 def _reads_other(member: Member, worker: WorkerFacts) -> bool:
     return bool(member.subscription) and not set(worker.stage.topics) <= set(member.subscription)
+
+
+def shared_since(examination: Examination, worker: WorkerFacts) -> datetime | None:
+    """When somebody else came into the group: the worker's join that left it a part, after one that gave it all.
+
+    None: that was not seen.
+    """
+    count, whole, since = len(examination.lags(worker.stage)), False, None
+    for entry in examination.entries([c for c in worker.containers or () if c.running]):
+        given = entry.fields.get("memberAssignment")
+        if not is_milestone(entry, Milestone.JOINED) or not isinstance(given, dict):
+            continue
+        held = sum(len(given.get(t) or ()) for t in worker.stage.topics)
+        if held >= count:
+            whole, since = True, None
+        elif whole and since is None:
+            since = entry.timestamp
+    return since
 
 
 def _who_has(address: str) -> str:
@@ -98,6 +116,7 @@ def stranger(examination: Examination) -> Iterator[Found]:
                 *(partition_thing(tp) for tp in held),
                 *(Thing("member", m.client_id) for m in foreign),
             ),
+            since=shared_since(examination, worker),
             deadline=deadline(examination, worker.stage),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
@@ -11,8 +12,9 @@ from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.remedy import PERSON_ADVICE
-from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
+from kcfix.core.rule import Link, Rule, always, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.groups import partition_of, place_of
+from kcfix.core.rules.members import shared_since
 from kcfix.core.rules.proof import counted, log_line, partition_thing, things_of, trouble_thing
 from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
@@ -52,12 +54,13 @@ def made(
     *,
     person: bool = False,
     about: tuple[Thing, ...] = (),
+    only: tuple[PaymentFinding, ...] | None = None,
 ) -> Iterator[Found]:
     """One finding for all payments of a verdict, about the purchase-worker and the partitions of their messages.
 
-    `about`: what it is about instead of the worker.
+    `about`: what it is about instead of the worker. `only`: the payments, where it is not about all of the verdict.
     """
-    found = of_kind(examination, kind)
+    found = of_kind(examination, kind) if only is None else only
     if not found:
         return
     worker = examination.worker(examination.flow.stages[0])
@@ -114,13 +117,42 @@ def skipped(examination: Examination) -> Iterator[Found]:
     else in the group swallowed it, or the worker committed before its write and the write was lost. Nobody will ever
     read it again.
     """
-    yield from made(
-        examination,
-        VerdictKind.SKIPPED,
-        "passed over: the message lies behind the group, and there is no purchase",
-        "the group went past their message without handling it: a start at the log end, an offset that was reset "
-        "forward, or another program in the group",
-    )
+    worker = examination.worker(examination.flow.stages[0])
+    since = shared_since(examination, worker) if worker is not None else None
+    every = of_kind(examination, VerdictKind.SKIPPED)
+    # What was written before somebody else came into the group was passed over by other means.
+    before = tuple(f for f in every if since is not None and _written_before(f, since))
+    for part, how in (
+        (before, "a start at the log end, or an offset that was reset forward"),
+        (
+            tuple(f for f in every if f not in before),
+            "a start at the log end, an offset that was reset forward, or another program in the group",
+        ),
+    ):
+        yield from made(
+            examination,
+            VerdictKind.SKIPPED,
+            "passed over: the message lies behind the group, and there is no purchase",
+            f"the group went past their message without handling it: {how}",
+            only=part,
+        )
+
+
+def _written_before(finding: PaymentFinding, moment: datetime) -> bool:
+    message = finding.verdict.message
+    written = message.record.timestamp if message is not None else None
+    return written is not None and written < moment
+
+
+def _not_older(link: Link) -> Link:
+    """The cause explains it as well, unless all of it was written before the cause began."""
+
+    def linked(effect: Found, cause: Found) -> bool:
+        since = cause.since
+        older = since is not None and bool(effect.payments) and all(_written_before(f, since) for f in effect.payments)
+        return not older and link(effect, cause)
+
+    return linked
 
 
 def unwritten(examination: Examination) -> Iterator[Found]:
@@ -232,8 +264,10 @@ BEFORE = (
 
 
 _PASSED = (
-    *because(same("partition"), "G002", "G004", "G005", "G006", "G003", "G007"),
-    *because(same("worker"), "G007", "G008", "C004", "G005"),
+    *because(same("partition"), "G002", "G004", "G005", "G006", "G003"),
+    *because(_not_older(same("partition")), "G007"),
+    *because(_not_older(same("worker")), "G007"),
+    *because(same("worker"), "G008", "C004", "G005"),
 )
 
 
