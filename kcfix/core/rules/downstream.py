@@ -9,7 +9,7 @@ from kcfix.core.events import DeadLetter
 from kcfix.core.examination import Examination
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.rule import Rule, because, same, same_trouble
-from kcfix.core.rules.payments import of_kind
+from kcfix.core.rules.paid import of_kind
 from kcfix.core.rules.proof import counted, log_line, psql, things_of, told, trouble_thing, when
 from kcfix.core.status import WorkerFacts
 from kcfix.core.troubles import Telling, Trouble, trouble_of

@@ -9,7 +9,8 @@ from kcfix.core.examination import Examination
 from kcfix.core.rule import because, same
 from kcfix.core.rules.groups import partition_of
 from kcfix.core.rules.pace import catch_up, handles
-from kcfix.core.rules.payments import BEFORE, count_of, made, of_kind, payment_rule, shown
+from kcfix.core.rules.paid import count_of, made, of_kind, shown
+from kcfix.core.rules.payments import BEFORE, payment_rule
 from kcfix.core.rules.proof import deadline, partition_thing, things_of
 from kcfix.core.times import format_duration
 from kcfix.core.verdict import VerdictKind
