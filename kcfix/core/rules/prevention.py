@@ -271,7 +271,11 @@ RULES = (
         "Something will be deleted soon",
         retention_near,
         frozenset({Need.BROKER}),
-        because(same("worker"), "W001", "W002", "W005"),
+        because(
+            same("worker"),
+            *("W001", "W002", "W005", "K003", "K013", "C001", "C002", "C003", "C004", "C005", "C013", "D003"),
+            *("G008", "G009", "G001", "W006", "W004", "W007", "W003", "W013", "W009", "W008"),
+        ),
         ("7",),
     ),
     Rule(
