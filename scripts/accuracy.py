@@ -91,7 +91,9 @@ def main(argv: Sequence[str]) -> int:
             break
         with _taken(case, asked.results) as mine:
             known = read(asked.results)
-            if not mine or (case.key in known and known[case.key]["at"] >= since):
+            there = known.get(case.key)
+            fresh = there is not None and there["at"] >= since and not (asked.stale and there.get("code") != code())
+            if not mine or fresh:
                 continue
             result = measure(case, asked.drill, sample=not asked.no_sample, documents=asked.documents)
             with asked.results.open("a", encoding="utf-8") as file:
@@ -108,7 +110,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--drill", default="accuracy", help="name of the drill")
-    parser.add_argument("--only", default="", help="names of faults or states, separated by commas")
+    parser.add_argument("--only", default="", help="names of faults or states, or pairs as a+b, separated by commas")
     parser.add_argument("--kind", choices=("healthy", "single", "pair"), help="only these cases")
     parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
     parser.add_argument(
@@ -116,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--documents", type=Path, help="folder for what the doctor said, word for word")
     parser.add_argument("--again", action="store_true", help="measure also what is in the file")
+    parser.add_argument("--stale", action="store_true", help="measure also what was measured with another program")
     parser.add_argument("--no-sample", action="store_true", help="only one look")
     parser.add_argument("--keep", action="store_true", help="keep the drill")
     parser.add_argument("--write", action="store_true", help="write docs/accuracy.md")
@@ -124,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
     only = {name for name in asked.only.split(",") if name}
-    return (not only or bool(only & set(case.names))) and asked.kind in (None, case.kind)
+    named = not only or bool(only & {*case.names, "+".join(case.names)})
+    return named and asked.kind in (None, case.kind)
 
 
 @contextlib.contextmanager
