@@ -40,6 +40,8 @@ PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 ONE, SAMPLE = "one look", "60 s sample"
 SAMPLE_SECONDS = 60
+BENEATH = ("doctor", "doctor_read", "rule", "troubles", "heads", "milestones", "container_log", "working", "worksigns")
+"""Modules of core on which the doctor's rules stand."""
 SETTLING_LOOKS = 3
 """Five seconds apart: an alarm that is still there after them is none that ends by itself."""
 
@@ -153,11 +155,10 @@ def read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def code() -> str:
-    """What tells one state of the doctor from another: what reads and what concludes; how it is shown is left out."""
+    """What tells one state of the doctor from another: its rules, and what they stand on."""
     digest = hashlib.sha256()
-    package = ROOT / "kcfix"
-    parts = [*(package / "core").rglob("*.py"), *(package / "adapters").rglob("*.py"), package / "cli" / "examining.py"]
-    for file in sorted(parts):
+    core = ROOT / "kcfix" / "core"
+    for file in [*sorted((core / "rules").glob("*.py")), *(core / f"{name}.py" for name in BENEATH)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -350,9 +351,9 @@ def _again(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]
     now = code()
     old = [c for c in whole if known[c.key].get("code") != now]
     if not old:
-        return ["", "All of it was measured with the program as it is."]
+        return ["", "All of it was measured with the rules as they are."]
     names = ", ".join(" + ".join(c.names) for c in old)
-    kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the program exactly as it is"
+    kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the rules exactly as they are"
     return ["", f"{kept}, these with earlier states of it: {names}."]
 
 
