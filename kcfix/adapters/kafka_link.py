@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_addresses
 from kcfix.adapters.kafka_errors import LinkError, Trouble, unreachable
 from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
+from kcfix.adapters.kafka_security import Security
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import Broker, PartitionInfo, Topic
 from kcfix.errors import UsageError
@@ -57,12 +59,21 @@ class Link:
         self._map = AddressMap(address_map)
         self._timeout = timeout
         self._client_id = client_id
-        self._security = dict(security)
+        self._options = dict(security)
         self._connections: dict[Address, Connection] = {}
         self._open_addresses: dict[Address, Address] = {}
         self._metadata: Metadata | None = None
         self._closed_requests = 0
         self.lock = threading.RLock()
+
+    @cached_property
+    def security(self) -> Security:
+        """How to come to the brokers.
+
+        Raises:
+            UsageError: the settings of it do not fit together. Nothing was asked.
+        """
+        return Security(self._options)
 
     @property
     def place(self) -> str:
@@ -220,7 +231,7 @@ class Link:
         if found is not None and not found.closed:
             return found
         self._drop(target)
-        made = connect(address, self._map, self._security, self._client_id, deadline)
+        made = connect(address, self._map, self.security, self._client_id, deadline)
         self._connections[target] = made
         self._open_addresses[target] = address
         return made

@@ -98,7 +98,7 @@ class Systems:
         settings = self.settings_if_loaded
         if settings is None:
             return frozenset(self._secrets)
-        named = {str(value) for key, value in settings.kafka.items() if is_secret(key)}
+        named = {str(value) for key, value in self._kafka_security.items() if is_secret(key)}
         return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
 
     @property
@@ -251,9 +251,14 @@ class Systems:
                 address_map=self.address_map,
                 timeout=self.settings.timeout.total_seconds(),
                 client_id=f"kcfix/{__version__}",
-                security=self.settings.kafka,
+                security=self._kafka_security,
             )
         )
+
+    @property
+    def _kafka_security(self) -> Mapping[str, object]:
+        key_password = self.settings.kafka_key_password
+        return {**self.settings.kafka, **({"ssl_password": key_password} if key_password else {})}
 
     def _open_docker(self) -> DockerPort:
         if self._given_docker is not None:
