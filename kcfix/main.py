@@ -144,8 +144,10 @@ class _Run:
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
         if self._services is not None:
+            said = " ".join(str(problem.hint) for problem in view.errors)
+            rights = self._services.missing_rights.told(said)
             warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
-            view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
+            view = replace(view, warnings=tuple(dict.fromkeys((*warnings, *rights))))
         if self._services is not None:
             from kcfix.cli.invocation import view_as_called
 
@@ -185,6 +187,8 @@ class _Run:
 
             known.hint = as_called(known.hint, self._services)
         self._say(known.message, known.hint)
+        for told in self._services.missing_rights.told(str(known.hint)) if self._services is not None else ():
+            self._say(f"warning: {told}")
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback
 

@@ -6,7 +6,7 @@ import enum
 import re
 
 from kcfix.adapters.kafka_protocol import for_code
-from kcfix.errors import AccessDenied, KcfixError, Unreachable
+from kcfix.errors import AccessDenied, Unreachable
 
 OFFSET_OUT_OF_RANGE = 1
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -109,10 +109,3 @@ def unreachable(doing: str, failures: list[LinkError]) -> Unreachable:
     hint = next((_HINTS[f.trouble] for f in failures if f.trouble in _HINTS), None)
     kind = AccessDenied if failures and all(f.trouble in _REFUSALS for f in failures) else Unreachable
     return kind(f"{doing}: {told}", system="kafka", hint=hint)
-
-
-def refused_by_broker(doing: str, code: int) -> KcfixError:
-    """The error for a whole request that a broker answered with an error code."""
-    if code in DENIED:
-        return AccessDenied(f"{doing}: the broker denies it ({error_name(code)})", system="kafka")
-    return Unreachable(f"{doing}: the broker answered {error_name(code)}", system="kafka")

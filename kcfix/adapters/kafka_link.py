@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_addresses
-from kcfix.adapters.kafka_errors import LinkError, Trouble, unreachable
+from kcfix.adapters.kafka_errors import TOPIC_AUTHORIZATION_FAILED, LinkError, Trouble, unreachable
 from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
+from kcfix.adapters.kafka_rights import Rights, describe_topic
 from kcfix.adapters.kafka_security import Security
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import Broker, PartitionInfo, Topic
+from kcfix.core.rights import Missing, unnoted
 from kcfix.errors import UsageError
 
 NO_NODE = -1
@@ -52,6 +54,8 @@ class Link:
         timeout: float,
         client_id: str,
         security: Mapping[str, Any],
+        expected: Collection[str] = (),
+        missing: Missing = unnoted,
     ) -> None:
         self._bootstrap = parse_addresses(brokers)
         if not self._bootstrap:
@@ -60,6 +64,8 @@ class Link:
         self._timeout = timeout
         self._client_id = client_id
         self._options = dict(security)
+        self._expected = tuple(expected)
+        self._missing = missing
         self._connections: dict[Address, Connection] = {}
         self._open_addresses: dict[Address, Address] = {}
         self._metadata: Metadata | None = None
@@ -74,6 +80,11 @@ class Link:
             UsageError: the settings of it do not fit together. Nothing was asked.
         """
         return Security(self._options)
+
+    @cached_property
+    def rights(self) -> Rights:
+        """How a refusal is told."""
+        return Rights(self.security, str(self._bootstrap[0]), self._missing)
 
     @property
     def place(self) -> str:
@@ -106,8 +117,25 @@ class Link:
             if self._metadata is None or fresh:
                 # None means all topics; never let a question make a topic.
                 request = MetadataRequest(topics=None, allow_auto_topic_creation=False, max_version=12)
-                self._metadata = _metadata(self.ask_any(request, deadline, "asking Kafka for its topics"))
+                found = _metadata(self.ask_any(request, deadline, "asking Kafka for its topics"))
+                self._refuse_hidden(found, deadline)
+                self._metadata = found
             return self._metadata
+
+    def _refuse_hidden(self, found: Metadata, deadline: Deadline) -> None:
+        """A topic without the right to see it is just not listed, nor what a group committed on it: as if it were gone.
+
+        Raises:
+            AccessDenied: one of those that were expected is hidden.
+        """
+        gone = [name for name in self._expected if name not in found.topics]
+        hidden = [name for name in gone if self.topic_error(name, deadline) == TOPIC_AUTHORIZATION_FAILED]
+        errors = [
+            self.rights.error("asking Kafka for its topics", TOPIC_AUTHORIZATION_FAILED, describe_topic(name))
+            for name in hidden
+        ]
+        if errors:
+            raise errors[0]
 
     def topic_error(self, name: str, deadline: Deadline) -> int:
         """Error code for one topic asked by name, where an unreadable topic says so; 0 if it is there."""

@@ -19,6 +19,7 @@ from kcfix import __version__
 from kcfix.core.dsn import database_address
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.rights import MissingRights
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
@@ -71,6 +72,8 @@ class Systems:
         self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
         self._secrets: set[str] = set()
         self._kept: dict[str, object] = {}
+        self.missing_rights = MissingRights()
+        """What kcfix was refused for want of a right in this run."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -252,6 +255,8 @@ class Systems:
                 timeout=self.settings.timeout.total_seconds(),
                 client_id=f"kcfix/{__version__}",
                 security=self._kafka_security,
+                expected=self.flow.topics,
+                missing=self.missing_rights.note,
             )
         )
 
@@ -288,6 +293,7 @@ class Systems:
                 timeout=self.settings.timeout.total_seconds(),
                 address_map=self.address_map,
                 application_name="kcfix",
+                missing=self.missing_rights.note,
             )
         )
 

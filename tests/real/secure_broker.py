@@ -52,11 +52,11 @@ class Broker:
     authority: Authority
     listeners: Mapping[str, Listener]
 
-    def open(self, listener: str, *, timeout: float = 10, **security: object) -> KafkaPort:
+    def open(self, listener: str, **security: str | bool | None) -> KafkaPort:
         """Kafka through one of the listeners, with the security options that are given."""
         way = self.listeners[listener]
         options = {"security_protocol": way.protocol, **security}
-        return open_kafka([way.address], timeout=timeout, security={k: v for k, v in options.items() if v is not None})
+        return open_kafka([way.address], security={k: v for k, v in options.items() if v is not None})
 
     def admin(self) -> KafkaAdminClient:
         """The library's admin client, as a user who may do everything."""

@@ -117,8 +117,8 @@ def test_a_certificate_of_another_name_where_that_was_asked_for(secure: Broker) 
 
 
 def test_an_authority_that_is_not_known_here(secure: Broker, stranger: Authority) -> None:
-    for options in ({}, {"ssl_cafile": str(stranger.certificate)}):
-        error = failure(secure.open("tls", **options))
+    for authority in (None, str(stranger.certificate)):
+        error = failure(secure.open("tls", ssl_cafile=authority))
         assert isinstance(error, Unreachable)
         assert "the broker's certificate is not trusted: its authority is not known here" in error.message
         assert "ssl_cafile" in str(error.hint)
@@ -198,17 +198,21 @@ def test_a_listener_of_another_protocol(secure: Broker) -> None:
     assert "security_protocol" in str(error.hint)
 
 
-def _mutual(secure: Broker, certificate: Path | None, key: Path | None, **more: object) -> KafkaPort:
-    shown = {
-        "ssl_cafile": str(secure.authority.certificate),
-        "ssl_certfile": str(certificate) if certificate else None,
-        "ssl_keyfile": str(key) if key else None,
-    }
-    return secure.open("mutual", **shown, **more)
+def _mutual(secure: Broker, certificate: Path | None, key: Path | None, **more: str) -> KafkaPort:
+    return secure.open(
+        "mutual",
+        ssl_cafile=str(secure.authority.certificate),
+        ssl_certfile=str(certificate) if certificate else None,
+        ssl_keyfile=str(key) if key else None,
+        **more,
+    )
 
 
 def _login(secure: Broker, listener: str, mechanism: str, *, user: str = USER, password: str = PASSWORD) -> KafkaPort:
-    tls = {"ssl_cafile": str(secure.authority.certificate)} if listener == "scram" else {}
     return secure.open(
-        listener, sasl_mechanism=mechanism, sasl_plain_username=user, sasl_plain_password=password, **tls
+        listener,
+        sasl_mechanism=mechanism,
+        sasl_plain_username=user,
+        sasl_plain_password=password,
+        ssl_cafile=str(secure.authority.certificate) if listener == "scram" else None,
     )
