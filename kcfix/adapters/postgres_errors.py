@@ -26,12 +26,18 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (r"connection reset|server closed the connection", Unreachable, "it closed the connection", None),
     (r"password authentication failed", AccessDenied, "it refused the user or the password", None),
     (r"no password supplied", AccessDenied, "it asks for a password and the DSN has none", None),
+    (
+        r"no pg_hba\.conf entry[^\n]*no encryption|FATAL:\s+SSL required",
+        AccessDenied,
+        "it admits no such user from this host without TLS",
+        "sslmode=verify-full (or require) in the DSN",
+    ),
     (r"no pg_hba\.conf entry", AccessDenied, "its pg_hba.conf admits no such user from this host", None),
     (r'role "[^"]*" (does not exist|is not permitted)', AccessDenied, "it does not let this user in", None),
-    (r'database "[^"]*" does not exist', Unreachable, "it has no database of that name", None),
+    (r'database "[^"]*" does not exist|no such database', Unreachable, "it has no database of that name", None),
     (r"permission denied for database", AccessDenied, "the user may not connect to that database", None),
     (
-        r"too many (clients|connections)|remaining connection slots|connection limit",
+        r"too many (clients|connections)|remaining connection slots|connection limit|no more connections allowed",
         Unreachable,
         "it has no free connection (53300)",
         "the services' pools have used them up; try again, or close idle ones",
@@ -44,6 +50,56 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
         "it does not speak TLS and the DSN demands it",
         "sslmode=prefer in the DSN",
     ),
+    (
+        r"unsupported startup parameter: options",
+        Unreachable,
+        "a pooler stands before it and takes no start-up options",
+        "leave options= out of the DSN",
+    ),
+    (
+        r"query_wait_timeout|server login (has been|failed)|pgbouncer cannot connect to server",
+        Unreachable,
+        "a pooler stands before it and has no connection to it to give",
+        "try again; if it lasts, look at the pooler (SHOW POOLS) and the server behind it",
+    ),
+    (
+        r'server certificate for "[^"]*"[^\n]*does not match host name',
+        Unreachable,
+        "its certificate is for another name",
+        "use a name that the certificate is for; sslmode=verify-ca would take any",
+    ),
+    (
+        r"root certificate file [^\n]*does not exist",
+        Unreachable,
+        "sslmode asks to check its certificate, and the file of authorities (sslrootcert) is not there",
+        "sslrootcert=FILE in the DSN; sslrootcert=system means those of this host",
+    ),
+    (
+        r"could not read root certificate file",
+        Unreachable,
+        "the file of authorities (sslrootcert) can't be read as certificates in PEM form",
+        None,
+    ),
+    (
+        r"requires a valid client certificate|certificate authentication failed|alert certificate required",
+        AccessDenied,
+        "it demands a client certificate for this user",
+        "sslcert=FILE and sslkey=FILE in the DSN; its CN is mostly the user's name",
+    ),
+    (
+        r"alert unknown ca|alert (bad certificate|certificate (unknown|expired|revoked))",
+        AccessDenied,
+        "it does not take the client certificate",
+        "sslcert and sslkey in the DSN",
+    ),
+    (
+        r"private key file [^\n]*(group or world access|does not exist)|could not load private key file",
+        Unreachable,
+        "the client's private key (sslkey) can't be used: it is not there, others may read it, or its password"
+        " (sslpassword) is wrong",
+        "chmod 600, and openssl pkey -in FILE -noout",
+    ),
+    (r"certificate verify failed", Unreachable, "its certificate is not trusted", "sslrootcert=FILE in the DSN"),
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 

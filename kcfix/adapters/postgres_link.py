@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import set_json_loads
 
-from kcfix.adapters.postgres_address import Address
+from kcfix.adapters.postgres_address import ELSEWHERE, Address
 from kcfix.adapters.postgres_errors import connect_error, statement_error, timed_out
 from kcfix.adapters.postgres_json import loads
 
@@ -180,10 +180,23 @@ def connect(address: Address, timeout_seconds: float) -> Connection:
 
 
 def _connect(address: Address) -> Connection:
+    parameters = dict(address.parameters)
+    elsewhere = parameters.pop(ELSEWHERE, None)
+    if elsewhere is not None:
+        parameters["hostaddr"] = _resolved(elsewhere)
     # libpq's own words go into the message only after `connect_error` has sorted them.
-    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **address.parameters)  # type: ignore[arg-type]
+    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **parameters)  # type: ignore[arg-type]
     set_json_loads(loads, connection)
     return connection
+
+
+def _resolved(host: str) -> str:
+    """The first address of a host."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise psycopg.OperationalError(f'could not translate host name "{host}"') from error
+    return str(found[0][4][0])
 
 
 def _in_thread(call: Callable[[], Connection]) -> Future[Connection]:
