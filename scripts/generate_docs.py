@@ -114,8 +114,46 @@ def settings() -> str:
             what += f" Discovered from {', '.join(f'`{name}`' for name in setting.generic)}."
         flag = f"`{setting.flag}`" if setting.flag else ""
         lines.append(f"| `{setting.name}` | {flag} | `{setting.variable}` | {shown} | {what} |")
-    return "\n".join(lines) + "\n" + SETTINGS_END
+    return "\n".join([*lines, _kafka_security()]) + "\n" + SETTINGS_END
 
+
+def _kafka_security() -> str:
+    from kcfix.core.security import OPTIONS
+
+    rows = [f"| `{name}` | {what} |" for name, what in OPTIONS.items()]
+    return "\n".join([KAFKA_SECURITY, "| Option of `kafka` | What |", "|---|---|", *rows, POSTGRES_SECURITY])
+
+
+KAFKA_SECURITY = """
+## TLS and login at Kafka
+
+```toml
+[contexts.production.kafka]
+security_protocol = "SASL_SSL"
+sasl_mechanism = "SCRAM-SHA-512"
+sasl_plain_username = "kcfix"
+sasl_plain_password = "…"
+ssl_cafile = "/etc/kcfix/ca.pem"
+```
+
+As a variable it is one inline table: `KCFIX_KAFKA='{ security_protocol = "SSL", ssl_cafile = "ca.pem" }'`. Options that
+don't go together are refused (2): a certificate without TLS in `security_protocol` would be a connection in the clear.
+"""
+
+POSTGRES_SECURITY = """
+## TLS at PostgreSQL, and poolers
+
+TLS is a matter of the DSN, as with every program that is made with libpq:
+`postgresql://kcfix@db.example.com/kc_app?sslmode=verify-full&sslrootcert=/etc/kcfix/ca.pem`. A client certificate is
+`sslcert` and `sslkey` (not readable for others), the key's password `sslpassword`. `sslmode=require` encrypts and
+checks nothing; `sslrootcert=system` trusts the authorities of this host. What is checked is the name in the DSN, also
+where an address map leads elsewhere. `payments_dsn` has its own.
+
+PgBouncer in transaction mode will do, for every command. kcfix sends no start-up options (`PGOPTIONS` of the shell is
+not passed on; `options=` in a DSN is, and PgBouncer refuses it), prepares nothing, and keeps nothing in a session:
+settings, cursors and advisory locks live in one transaction each. A run holds two or three connections at a time.
+Statement mode will not do: there are no transactions in it.
+"""
 
 SETTINGS_INTRO = """# Settings
 

@@ -12,6 +12,7 @@ from kcfix.core.rights import Right, grant
 from kcfix.errors import AccessDenied, KcfixError, Unreachable
 
 SYSTEM = "database"
+NOT_VERIFIED = "certificate verify failed"
 
 _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (
@@ -24,15 +25,25 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (r"no such file or directory.*socket|socket.*no such file", Unreachable, "no server on that socket", None),
     (r"no route to host|network is unreachable", Unreachable, "no route to it", None),
     (r"connection reset|server closed the connection", Unreachable, "it closed the connection", None),
-    (r"password authentication failed", AccessDenied, "it refused the user or the password", None),
+    (
+        r"password authentication failed|SASL authentication failed",
+        AccessDenied,
+        "it refused the user or the password",
+        None,
+    ),
     (r"no password supplied", AccessDenied, "it asks for a password and the DSN has none", None),
     (
-        r"no pg_hba\.conf entry[^\n]*no encryption|FATAL:\s+SSL required",
+        r"pg_hba\.conf (entry|rejects)[^\n]*no encryption|FATAL:\s+SSL required",
         AccessDenied,
         "it admits no such user from this host without TLS",
         "sslmode=verify-full (or require) in the DSN",
     ),
-    (r"no pg_hba\.conf entry", AccessDenied, "its pg_hba.conf admits no such user from this host", None),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        AccessDenied,
+        "its pg_hba.conf admits no such user from this host",
+        None,
+    ),
     (r'role "[^"]*" (does not exist|is not permitted)', AccessDenied, "it does not let this user in", None),
     (r'database "[^"]*" does not exist|no such database', Unreachable, "it has no database of that name", None),
     (r"permission denied for database", AccessDenied, "the user may not connect to that database", None),
@@ -99,7 +110,6 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
         " (sslpassword) is wrong",
         "chmod 600, and openssl pkey -in FILE -noout",
     ),
-    (r"certificate verify failed", Unreachable, "its certificate is not trusted", "sslrootcert=FILE in the DSN"),
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 
@@ -128,6 +138,11 @@ def connect_error(error: psycopg.Error, address: Address, timeout_seconds: float
     text = str(error)
     if isinstance(error, errors.ConnectionTimeout) or re.search(r"timeout expired|timed out", text, re.IGNORECASE):
         return timed_out(address, "connecting", timeout_seconds)
+    if NOT_VERIFIED in text:
+        why = text.partition(NOT_VERIFIED)[2].strip(": \n")
+        told = f"its certificate is not trusted: {why}" if why else "its certificate is not trusted"
+        hint = "sslrootcert=FILE in the DSN names the authority" if "authority" in why else None
+        return Unreachable(f"database {address.label}: {told}", system=SYSTEM, hint=hint)
     for pattern, kind, words, hint in _CONNECT:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
             return kind(f"database {address.label}: {words}", system=SYSTEM, hint=hint)

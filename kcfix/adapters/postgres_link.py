@@ -21,8 +21,9 @@ import psycopg
 from psycopg.types.json import set_json_loads
 
 from kcfix.adapters.postgres_address import ELSEWHERE, Address
-from kcfix.adapters.postgres_errors import connect_error, statement_error, timed_out
+from kcfix.adapters.postgres_errors import NOT_VERIFIED, connect_error, statement_error, timed_out
 from kcfix.adapters.postgres_json import loads
+from kcfix.adapters.postgres_tls import distrust
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -185,7 +186,12 @@ def _connect(address: Address) -> Connection:
     if elsewhere is not None:
         parameters["hostaddr"] = _resolved(elsewhere)
     # libpq's own words go into the message only after `connect_error` has sorted them.
-    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **parameters)  # type: ignore[arg-type]
+    try:
+        connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **parameters)  # type: ignore[arg-type]
+    except psycopg.OperationalError as error:
+        if NOT_VERIFIED not in str(error):
+            raise
+        raise psycopg.OperationalError(f"{NOT_VERIFIED}: {distrust(parameters)}") from error
     set_json_loads(loads, connection)
     return connection
 

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 from kcfix.drill.network import free_ports
+from tests.fakes_database import FakeDatabase
 from tests.real.certificates import Pair
 from tests.real.postgres_server import PASSWORD, SUPERUSER, Server, as_normal_user, handed_over
 from tests.real.postgres_world import PostgresWorld
@@ -60,6 +61,13 @@ class PooledWorld(PostgresWorld):
 
     def dsn(self) -> str:
         return self._pooler.dsn(self.name)
+
+    def fill(self, seed: FakeDatabase) -> None:
+        super().fill(seed)
+        with ExitStack() as stack:
+            # While all of them are in a transaction each has a connection of the pool's for itself.
+            for _ in range(POOL):
+                stack.enter_context(psycopg.connect(self.dsn(), connect_timeout=5)).execute("SELECT 1")
 
 
 @contextmanager

@@ -30,7 +30,11 @@ from tests.real.secure_broker import Broker, broker
 FLOW = Flow()
 PASSWORD = "right-pass-word"  # noqa: S105 - of servers that live for one test run
 USERS = 300
-ACLS = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users": "User:admin"}
+ACLS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:admin;User:ANONYMOUS",
+}
+"""The controller, which only this broker speaks to, is reached without a login."""
 _OPERATIONS = {
     "Describe": ACLOperation.DESCRIBE,
     "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from kcfix.errors import AccessDenied, KcfixError, Unreachable
 from tests.fakes_database import FakeDatabase, payment_id
 from tests.real.certificates import KEY_PASSWORD, Authority, Pair
 from tests.real.pooler import pooler
-from tests.real.postgres_server import PASSWORD, SUPERUSER, Server, handed_over
+from tests.real.postgres_server import PASSWORD, SUPERUSER, Server
 from tests.real.postgres_world import PostgresWorld, server_with_shapes
 from tests.real.secure_broker import server_certificates
 
@@ -22,7 +22,6 @@ ADMITS = (
     "hostssl all shown all cert",
     "hostnossl all walled all reject",
     "hostssl all walled all scram-sha-256",
-    "hostnossl all tlsonly all reject",
 )
 
 
@@ -165,7 +164,7 @@ def test_a_certificate_of_another_name(world: PostgresWorld, authority: Authorit
 def test_a_certificate_that_has_expired(world: PostgresWorld, authority: Authority, shown: dict[str, Pair]) -> None:
     with _shows(world.server, shown["expired"]):
         error = failure(world, dsn(world, sslmode="verify-full", sslrootcert=authority.certificate))
-    assert "its certificate has expired" in error.message
+    assert "its certificate is not trusted: it has expired" in error.message
 
 
 def test_a_client_certificate_that_is_demanded(world: PostgresWorld, authority: Authority) -> None:
@@ -214,19 +213,20 @@ def _client(world: PostgresWorld, authority: Authority) -> dict[str, Path]:
 @contextmanager
 def _shows(server: Server, pair: Pair) -> Iterator[None]:
     """The server shows another certificate meanwhile."""
-    files = {"ssl_cert_file": pair.certificate, "ssl_key_file": pair.key}
-    with server.connect() as connection:
-        before = {n: connection.execute(f"SHOW {n}".encode()).fetchone() for n in files}
-
-    def set_to(values: dict[str, object]) -> None:
-        with server.connect() as connection:
-            for name, value in values.items():
-                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
-            connection.execute("SELECT pg_reload_conf()")
-        time.sleep(0.3)
-
-    set_to({name: handed_over(path, server.folder) for name, path in files.items()})
+    files = {"server.pem": pair.certificate, "server.key": pair.key}
+    before = {name: (server.folder / name).read_bytes() for name in files}
+    _reload(server, {name: path.read_bytes() for name, path in files.items()})
     try:
         yield
     finally:
-        set_to({name: row[0] for name, row in before.items() if row is not None})
+        _reload(server, before)
+
+
+def _reload(server: Server, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (server.folder / name).write_bytes(content)
+    with server.connect() as connection:
+        before = connection.execute("SELECT pg_conf_load_time()").fetchone()
+        connection.execute("SELECT pg_reload_conf()")
+        while connection.execute("SELECT pg_conf_load_time()").fetchone() == before:
+            time.sleep(0.05)
