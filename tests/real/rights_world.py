@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, 
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as LibraryPartition
 
-from kcfix.core.rights import Right
+from kcfix.core.payments import Payment
+from kcfix.core.rights import Right, acl
 from kcfix.core.workers import ContainerState
 from kcfix.flow import Flow
 from kcfix.main import main
@@ -29,7 +31,8 @@ from tests.real.secure_broker import Broker, broker
 
 FLOW = Flow()
 PASSWORD = "right-pass-word"  # noqa: S105 - of servers that live for one test run
-USERS = 300
+LETTER = f"{FLOW.dead_letters}-0@0"
+USERS = 600
 ACLS = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "super.users": "User:admin;User:ANONYMOUS",
@@ -54,6 +57,9 @@ class RightsWorld:
     folder: Path
     _admin: KafkaAdminClient
     _producer: KafkaProducer
+    settled: str = ""
+    lost_before: str = ""
+    """A payment without purchase and message that commands which only look may look at."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
     _users: Iterator[int] = field(default_factory=itertools.count)
 
@@ -64,17 +70,21 @@ class RightsWorld:
         self.postgres.pay(paid)
         return paid.id
 
-    def kafka_user(self, rights: Iterable[Right]) -> str:
-        """A user with these rights and no others."""
-        user = f"user{next(self._users)}"
-        self.allow(user, rights)
-        return user
+    def kafka_users(self, wanted: Iterable[Iterable[Right]]) -> list[str]:
+        """A user for each of these collections of rights, who has those and no others."""
+        users: list[str] = []
+        acls: list[ACL] = []
+        for rights in wanted:
+            users.append(f"user{next(self._users)}")
+            acls += [_acl(users[-1], right) for right in rights]
+        done = self._admin.create_acls(acls)
+        assert not done["failed"], done
+        time.sleep(0.2)  # until the broker has them from its controller
+        return users
 
-    def allow(self, user: str, rights: Iterable[Right]) -> None:
-        acls = [_acl(user, right) for right in rights]
-        if acls:
-            done = self._admin.create_acls(acls)
-            assert not done["failed"], done
+    def line(self, right: Right, user: str) -> str:
+        """The call that gives a user a right."""
+        return acl(right, f"User:{user}", self.broker.listeners["password"].address)
 
     def table_user(self, rights: Iterable[Right]) -> str:
         """The DSN of a role with these rights and no others."""
@@ -107,8 +117,8 @@ class RightsWorld:
         )
         return Ran(main(argv, services), out.getvalue(), err.getvalue())
 
-    def send(self, topic: str, key: str, value: object) -> None:
-        self._producer.send(topic, key=key.encode(), value=json.dumps(value).encode()).get(10)
+    def send(self, topic: str, key: str, value: object, partition: int | None = None) -> None:
+        self._producer.send(topic, key=key.encode(), value=json.dumps(value).encode(), partition=partition).get(10)
 
     def commit(self, group: str, topics: Collection[str]) -> None:
         """The group has read all there is."""
@@ -151,33 +161,38 @@ def rights_world(folder: Path, *options: str) -> Iterator[RightsWorld]:
 
 
 def _fill(world: RightsWorld) -> None:
+    """Payments in several states, with something read and something waiting in every topic."""
     now = datetime.now(UTC)
     seed = FakeDatabase(now=now)
-    settled = seed.payment(1, paid_at=now - timedelta(minutes=10))
-    seed.event(settled)
+    settled, waiting, dead, unannounced, lost = (
+        seed.payment(n, paid_at=now - timedelta(minutes=10 + n)) for n in range(1, 6)
+    )
+    for paid in (settled, waiting, dead, unannounced):
+        seed.event(paid)
     bought = seed.purchase(settled)
     seed.allocation(bought, sessions=2)
-    waiting = seed.payment(2, paid_at=now - timedelta(minutes=9))
-    seed.event(waiting)
-    dead = seed.payment(3, paid_at=now - timedelta(minutes=8))
-    seed.event(dead)
+    seed.purchase(unannounced)
     world.postgres.fill(seed)
+    world.settled, world.lost_before = settled.id, lost.id
 
-    def said(paid: object) -> dict[str, object]:
-        row = next(e for e in seed.events if e.correlation_id == paid.id)  # type: ignore[attr-defined]
+    def said(paid: Payment) -> dict[str, object]:
+        row = next(e for e in seed.events if e.correlation_id == paid.id)
         stamp = int(now.timestamp() * 1000)
         meta = {"eventId": row.event_id, "correlationId": row.correlation_id, "source": row.source, "timestamp": stamp}
-        return {**row.payload, "_metadata": {**meta, "version": row.version}}  # type: ignore[dict-item]
+        body = row.payload if isinstance(row.payload, dict) else {}
+        return {**body, "_metadata": {**meta, "version": row.version}}
 
-    world.send(FLOW.purchase_confirmed, settled.id, said(settled))
     made = {"type": "PURCHASE_CREATED", "purchaseId": bought.id, "paymentId": settled.id}
-    world.send(
-        FLOW.purchase_created, settled.id, {**made, "studentId": bought.student_id, "courseId": bought.course_id}
-    )
-    for topic in set(FLOW.topics) - {FLOW.purchase_confirmed, FLOW.purchase_created, FLOW.dead_letters}:
-        world.send(topic, settled.id, {"type": "MADE_UP", "paymentId": settled.id})
-    for stage in FLOW.stages:
-        world.commit(stage.group, stage.topics)
+    created = {**made, "studentId": bought.student_id, "courseId": bought.course_id}
+    later = set(FLOW.topics) - {FLOW.purchase_confirmed, FLOW.purchase_created, FLOW.dead_letters}
+    world.send(FLOW.purchase_confirmed, settled.id, said(settled))
+    for again in ("read", "waiting"):
+        world.send(FLOW.purchase_created, settled.id, created)
+        for topic in later:
+            world.send(topic, settled.id, {"type": "MADE_UP", "paymentId": settled.id})
+        if again == "read":
+            for stage in FLOW.stages:
+                world.commit(stage.group, stage.topics)
     world.send(FLOW.purchase_confirmed, waiting.id, said(waiting))
     letter = {
         "originalTopic": FLOW.purchase_confirmed,
@@ -185,8 +200,7 @@ def _fill(world: RightsWorld) -> None:
         "originalOffset": "0",
         "originalEvent": said(dead),
         "failureReason": "made up",
-        "failureCount": 3,
         "failedAt": now.isoformat(),
         "workerName": FLOW.purchase_worker,
     }
-    world.send(FLOW.dead_letters, dead.id, letter)
+    world.send(FLOW.dead_letters, dead.id, letter, partition=0)

@@ -73,8 +73,9 @@ def test_each_transaction_meets_another_session(pooled: Pooler, pooled_world: Po
 
 
 def test_options_of_the_shell_are_not_sent(pooled_world: PooledWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    pooled_world.fill(FakeDatabase())
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1")
-    assert pooled_world.open(FakeDatabase()).identity().name == pooled_world.name
+    assert pooled_world.again().identity().name == pooled_world.name
 
 
 def test_options_in_the_dsn_are_said_to_be_none_for_a_pooler(pooled_world: PooledWorld) -> None:
@@ -139,7 +140,7 @@ def test_looking_repairing_and_taking_back(
     ran = run("undo", made["run"], "--apply", "--yes", **fakes)
     assert ran.code == 0, ran.err
     assert len(pooled_world.purchases()) == 1
-    ran = run("repair", lost.id, "--apply", "--yes", **fakes)
+    ran = run("repair", lost.id, "--strategy", "insert", "--apply", "--yes", **fakes)
     assert ran.code == 0, ran.err
     assert len(pooled_world.purchases()) == 2
     assert len(system.kafka.sent) == 1, "announced under the worker's lock"
