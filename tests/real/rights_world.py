@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
+import subprocess
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +21,9 @@ from kafka.structs import TopicPartition as LibraryPartition
 
 from kcfix.core.payments import Payment
 from kcfix.core.rights import Right, acl
-from kcfix.core.workers import ContainerState
+from kcfix.core.workers import Container, ContainerState
+from kcfix.drill.cache import broker_jars
+from kcfix.drill.network import free_ports
 from kcfix.flow import Flow
 from kcfix.main import main
 from kcfix.services import Services
@@ -27,10 +32,11 @@ from tests.fakes_database import FakeDatabase
 from tests.fakes_docker import FakeDocker, container
 from tests.real.certificates import Authority
 from tests.real.postgres_world import PostgresWorld, server_with_shapes
-from tests.real.secure_broker import Broker, broker
+from tests.real.secure_broker import ADMIN, ADMIN_PASSWORD, Broker, broker
 
 FLOW = Flow()
 PASSWORD = "right-pass-word"  # noqa: S105 - of servers that live for one test run
+APPLY = ("--apply", "--yes")
 LETTER = f"{FLOW.dead_letters}-0@0"
 USERS = 600
 ACLS = {
@@ -58,6 +64,7 @@ class RightsWorld:
     _admin: KafkaAdminClient
     _producer: KafkaProducer
     settled: str = ""
+    waiting: str = ""
     lost_before: str = ""
     """A payment without purchase and message that commands which only look may look at."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
@@ -92,19 +99,106 @@ class RightsWorld:
         grants = [f"GRANT {r.operation} ON {r.name} TO {user}" for r in rights]
         return self.postgres.add_user(user, *grants, reads=False)
 
-    def run(self, *argv: str, user: str, dsn: str, docker: FakeDocker | None = None) -> Ran:
+    def inserted(self) -> str:
+        """A run whose purchase was inserted and not announced, because Kafka was away."""
+        done = self._as_owner("repair", self.lost(), "--strategy", "insert", "--announce-later", *APPLY, away=True)
+        assert "INSERTED" in done.out, done.err
+        return self._newest()
+
+    def moved(self) -> str:
+        """A run that put the purchase group back to the beginning."""
+        where = ("--group", FLOW.purchase_group, "--to")
+        self._as_owner("offsets", "reset", *where, "latest", "--skip", self.waiting, *APPLY)
+        done = self._as_owner("offsets", "reset", *where, "earliest", *APPLY)
+        assert "MOVED" in done.out, done.out + done.err
+        return self._newest()
+
+    def unpin(self, group: str, topic: str, partition: int) -> None:
+        """Nothing is committed there any more."""
+        self._admin.delete_group_offsets(group, [LibraryPartition(topic, partition)])
+
+    def committed(self, group: str, topic: str, partition: int) -> int | None:
+        """What a group has committed there."""
+        with closing(KafkaConsumer(group_id=group, enable_auto_commit=False, **self.broker.settings())) as consumer:
+            found = consumer.committed(LibraryPartition(topic, partition))
+            return None if found is None else int(found)
+
+    def run_kafka_acls(self, line: str) -> None:
+        """Run such a line as the admin, with the class that Kafka's script starts."""
+        (self.folder / "admin.properties").write_text(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
+            "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required"
+            f' username="{ADMIN}" password="{ADMIN_PASSWORD}";\n'
+        )
+        program, *words = shlex.split(line)
+        assert program == "kafka-acls"
+        java = ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{broker_jars('3.5.2', lambda _: None)}/*")
+        done = subprocess.run(
+            [*java, "kafka.admin.AclCommand", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    @contextmanager
+    def working(self) -> Iterator[FakeDocker]:
+        """The purchase-worker has joined and read all there is; gives the engine on which it runs."""
+        started = datetime.now(UTC)
+        client = f"{FLOW.purchase_worker}-{int(started.timestamp() * 1000) + 1}"
+        with closing(
+            KafkaConsumer(
+                FLOW.purchase_confirmed,
+                group_id=FLOW.purchase_group,
+                client_id=client,
+                enable_auto_commit=False,
+                **self.broker.settings(),
+            )
+        ) as consumer:
+            end = time.monotonic() + 30
+            while not consumer.assignment() and time.monotonic() < end:
+                consumer.poll(timeout_ms=100)
+            for partition in consumer.assignment():
+                consumer.seek_to_end(partition)
+                consumer.position(partition)
+            consumer.commit()
+            leave = threading.Event()
+
+            def stay() -> None:
+                while not leave.is_set():
+                    consumer.poll(timeout_ms=100)
+
+            thread = threading.Thread(target=stay)
+            thread.start()
+            try:
+                yield engine(container(FLOW.purchase_worker, started_at=started, address="127.0.0.1"))
+            finally:
+                leave.set()
+                thread.join(30)
+
+    def _as_owner(self, *argv: str, away: bool = False) -> Ran:
+        nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+        return self.run(*argv, user=ADMIN, dsn=self.postgres.dsn(), brokers=nowhere if away else None)
+
+    def _newest(self) -> str:
+        [run, *_] = self._as_owner("history", "-o", "json").document["data"]
+        return str(run["run"])
+
+    def run(self, *argv: str, user: str, dsn: str, docker: FakeDocker | None = None, brokers: str | None = None) -> Ran:
         """Kcfix in this process as that user of Kafka and that one of the database."""
         out, err = Terminal(), Terminal()
         login = {
             "security_protocol": "SASL_PLAINTEXT",
             "sasl_mechanism": "PLAIN",
             "sasl_plain_username": user,
-            "sasl_plain_password": PASSWORD,
+            "sasl_plain_password": ADMIN_PASSWORD if user == ADMIN else PASSWORD,
         }
         services = Services(
             environ={
                 "HOME": str(self.folder),
-                "KCFIX_BROKERS": self.broker.listeners["password"].address,
+                "KCFIX_BROKERS": brokers or self.broker.listeners["password"].address,
                 "KCFIX_KAFKA": "{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in login.items()) + " }",
                 "KCFIX_DSN": dsn,
                 "KCFIX_ALLOW_OTHER_SYSTEM": "true",
@@ -131,7 +225,14 @@ class RightsWorld:
 
 def stopped_workers() -> FakeDocker:
     """An engine on which every worker is stopped, so that offsets may be moved."""
-    return FakeDocker.of([container(s.worker, state=ContainerState.EXITED) for s in FLOW.stages])
+    return engine(*(container(s.worker, state=ContainerState.EXITED) for s in FLOW.stages))
+
+
+def engine(*containers: Container) -> FakeDocker:
+    """An engine with these containers and this host's clock."""
+    made = FakeDocker.of(containers)
+    made.clock = lambda: datetime.now(UTC)
+    return made
 
 
 def _acl(user: str, right: Right) -> ACL:
@@ -173,7 +274,7 @@ def _fill(world: RightsWorld) -> None:
     seed.allocation(bought, sessions=2)
     seed.purchase(unannounced)
     world.postgres.fill(seed)
-    world.settled, world.lost_before = settled.id, lost.id
+    world.settled, world.waiting, world.lost_before = settled.id, waiting.id, lost.id
 
     def said(paid: Payment) -> dict[str, object]:
         row = next(e for e in seed.events if e.correlation_id == paid.id)
