@@ -394,9 +394,9 @@ PERMISSIONS_MORE = """What is better with more, and does without:
 - `GRANT pg_read_all_stats TO kcfix;`: `doctor` sees who holds a lock, and for how long; it says where it can't.
 - `GRANT EXECUTE ON FUNCTION pg_control_system() TO kcfix;`: a database is known again under another address.
 - `GRANT UPDATE ON payments TO kcfix;`: `repair` locks the payment against a refund between its check and its commit.
-- Describe on the cluster: `lag --all`, `topics` and `doctor` see every group, else those that kcfix may describe. A topic
-  that it may not describe is not there for it, nor what groups committed on it. The topics of the flow it asks for
-  by name, so that a hidden one is an error and not a missing one.
+- Describe on the cluster: `lag --all`, `topics` and `doctor` see every group, else those that kcfix may describe. A
+  topic that it may not describe is not there for it, nor what groups committed on it. The topics of the flow it asks
+  for by name, so that a hidden one is an error and not a missing one.
 """
 
 
