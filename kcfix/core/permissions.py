@@ -93,7 +93,7 @@ class Needs:
 
 _FOR_PAYMENTS = (_SEE, _SEE_GROUPS, _MESSAGES, _READ_LETTERS, _RETENTION)
 _TWO = ("purchase", "allocation")
-_MOVING = Needs((_SEE, _SEE_GROUPS, _AGES, _READ_LETTERS, _MEMORY), _READ_TABLES, kafka_to_change=(_COMMIT, _COMMIT_ON))
+_MOVING = Needs((_SEE, _SEE_GROUPS, _AGES, _MEMORY), _READ_TABLES, kafka_to_change=(_COMMIT, _COMMIT_ON))
 
 PERMISSIONS: Mapping[str, Needs] = {
     "status": Needs((_SEE, _SEE_GROUPS, _AGES, _READ_LETTERS, _RETENTION), _READ_TABLES),
@@ -109,7 +109,7 @@ PERMISSIONS: Mapping[str, Needs] = {
         tables_to_change=(("INSERT", "purchases"),),
         stages=_TWO,
     ),
-    "restart": _MOVING,
+    "restart": Needs((_SEE, _SEE_GROUPS, _AGES), _READ_TABLES, kafka_to_change=(_COMMIT, _COMMIT_ON)),
     "offsets show": Needs((_SEE, _SEE_GROUPS, _AGES, _READ_LETTERS), _READ_TABLES),
     "offsets reset": _MOVING,
     "offsets pin": _MOVING,

@@ -19,6 +19,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, 
 from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as LibraryPartition
 
+from kcfix.core.events import murmur2_partition
 from kcfix.core.payments import Payment
 from kcfix.core.rights import Right, acl
 from kcfix.core.workers import Container, ContainerState
@@ -107,15 +108,20 @@ class RightsWorld:
 
     def moved(self) -> str:
         """A run that put the purchase group back to the beginning."""
-        where = ("--group", FLOW.purchase_group, "--to")
-        self._as_owner("offsets", "reset", *where, "latest", "--skip", self.waiting, *APPLY)
-        done = self._as_owner("offsets", "reset", *where, "earliest", *APPLY)
-        assert "MOVED" in done.out, done.out + done.err
+        self.commit(FLOW.purchase_group, (FLOW.purchase_confirmed,))
+        done = self._as_owner("offsets", "reset", "--group", FLOW.purchase_group, "--to", "earliest", *APPLY)
+        assert done.code == 0, done.out + done.err
         return self._newest()
 
-    def unpin(self, group: str, topic: str, partition: int) -> None:
-        """Nothing is committed there any more."""
-        self._admin.delete_group_offsets(group, [LibraryPartition(topic, partition)])
+    def unparked(self) -> None:
+        """No dead letter is set aside."""
+        (self.folder / ".local" / "state" / "kcfix" / "parked.jsonl").unlink(missing_ok=True)
+
+    def unpin(self) -> int:
+        """Nothing is committed by the session group where a message of trainer-allocated lies; gives the partition."""
+        partition = murmur2_partition(self.settled.encode(), 3)
+        self._admin.delete_group_offsets(FLOW.session_group, [LibraryPartition(FLOW.trainer_allocated, partition)])
+        return partition
 
     def committed(self, group: str, topic: str, partition: int) -> int | None:
         """What a group has committed there."""
@@ -214,11 +220,11 @@ class RightsWorld:
     def send(self, topic: str, key: str, value: object, partition: int | None = None) -> None:
         self._producer.send(topic, key=key.encode(), value=json.dumps(value).encode(), partition=partition).get(10)
 
-    def commit(self, group: str, topics: Collection[str]) -> None:
-        """The group has read all there is."""
+    def commit(self, group: str, topics: Collection[str], *, nothing: bool = False) -> None:
+        """The group has read all there is, or `nothing` of it."""
         with closing(KafkaConsumer(group_id=group, enable_auto_commit=False, **self.broker.settings())) as consumer:
             partitions = [LibraryPartition(t, p) for t in topics for p in range(3)]
-            ends = consumer.end_offsets(partitions)
+            ends = dict.fromkeys(partitions, 0) if nothing else consumer.end_offsets(partitions)
             consumer.assign(partitions)
             consumer.commit({p: OffsetAndMetadata(end, "", -1) for p, end in ends.items()})
 
@@ -305,3 +311,4 @@ def _fill(world: RightsWorld) -> None:
         "workerName": FLOW.purchase_worker,
     }
     world.send(FLOW.dead_letters, dead.id, letter, partition=0)
+    world.unpin()

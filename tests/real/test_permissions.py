@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import pytest
 
 from kcfix.core.events import murmur2_partition
 from kcfix.core.permissions import PERMISSIONS, kafka_rights, table_rights
 from kcfix.core.rights import Right
+from kcfix.flow import Stage
 from tests.conftest import Ran
 from tests.fakes_docker import container
 from tests.real.rights_world import APPLY, FLOW, LETTER, RightsWorld, engine, rights_world
 
-PURCHASE = FLOW.stages[0]
+PURCHASE, ALLOCATION, SESSION, *_ = FLOW.stages
+WRITE_CONFIRMED = Right("Write", "topic", FLOW.purchase_confirmed)
+COMMITS = (Right("Read", "group", PURCHASE.group), Right("Read", "group", ALLOCATION.group))
+DELETE = Right("DELETE", "table", FLOW.tables.purchases)
 GROUP = ("--group", PURCHASE.group)
 Arguments = Callable[[RightsWorld], tuple[str, ...]]
 
@@ -26,7 +30,8 @@ class Case:
     command: str
     arguments: Arguments = lambda _: ()
     change: bool = False
-    only_purchases: bool = False
+    stage: Stage | None = None
+    """The only one that it is about."""
     codes: tuple[int, ...] = (0, 1)
     """How it ends when nothing is missing."""
     unused: tuple[Right, ...] = ()
@@ -34,27 +39,43 @@ class Case:
 
     @property
     def kafka(self) -> Mapping[Right, str]:
-        stages = (PURCHASE,) if self.only_purchases else None
-        return kafka_rights(self.command, FLOW, change=self.change, stages=stages)
+        return kafka_rights(self.command, FLOW, change=self.change, stages=(self.stage,) if self.stage else None)
 
     @property
     def tables(self) -> tuple[Right, ...]:
         return table_rights(self.command, FLOW, change=self.change)
 
+    def look(self) -> Case:
+        """The same without the change."""
+        return replace(self, change=False)
 
-def _lost(*words: str) -> Arguments:
-    return lambda world: (world.lost(), *words)
+    def tried(self, rights: Iterable[Right], looking: Iterable[Right]) -> list[Right]:
+        """Those of the rights that are taken away: to change something, only what is needed besides looking."""
+        kept = {*self.unused, *(looking if self.change else ())}
+        return [right for right in rights if right not in kept]
 
 
 def _exported(world: RightsWorld) -> tuple[str, ...]:
     path = world.folder / "offsets.csv"
-    path.write_text(f"{PURCHASE.group},{PURCHASE.topics[0]},0,0\n")
-    return (*GROUP, str(path))
+    where = murmur2_partition(world.settled.encode(), 3)
+    path.write_text(f"{PURCHASE.group},{FLOW.purchase_confirmed},{where},0\n")
+    return (*_at_the_end(world), str(path))
+
+
+def _at_the_end(world: RightsWorld) -> tuple[str, ...]:
+    world.commit(PURCHASE.group, PURCHASE.topics)
+    return GROUP
 
 
 def _standing(world: RightsWorld) -> tuple[str, ...]:
+    world.commit(PURCHASE.group, PURCHASE.topics, nothing=True)
     where = murmur2_partition(world.waiting.encode(), 3)
     return (*GROUP, "--topic", f"{FLOW.purchase_confirmed}:{where}", "--skip", world.waiting)
+
+
+def _unparked(world: RightsWorld) -> tuple[str, ...]:
+    world.unparked()
+    return LETTER, "--reason", "made up"
 
 
 CASES = (
@@ -65,21 +86,22 @@ CASES = (
     Case("doctor"),
     Case("trace", lambda world: (world.settled, world.lost_before)),
     Case("repair", lambda world: ("--missing",)),
-    Case("repair", _lost(*APPLY), change=True, unused=(Right("Write", "topic", FLOW.purchase_confirmed),)),
-    Case("restart", lambda _: (PURCHASE.worker, "--dry-run"), only_purchases=True),
+    Case("repair", lambda world: (world.lost(), *APPLY), change=True, unused=(WRITE_CONFIRMED,)),
+    Case("restart", lambda _: (SESSION.worker, "--dry-run"), stage=SESSION),
     Case("offsets show"),
-    Case("offsets reset", lambda _: (*GROUP, "--to", "first-unsettled"), only_purchases=True),
-    Case("offsets reset", lambda _: (*GROUP, "--to", "earliest", *APPLY), only_purchases=True, change=True),
-    Case("offsets skip-one", _standing, only_purchases=True),
-    Case("offsets pin", lambda _: GROUP, only_purchases=True),
-    Case("offsets export", lambda world: (*GROUP, str(world.folder / "out.json")), only_purchases=True),
-    Case("offsets import", _exported, only_purchases=True),
-    Case("dlq list", only_purchases=True),
-    Case("dlq show", lambda _: (LETTER,), only_purchases=True),
-    Case("dlq replay", lambda _: (LETTER,), only_purchases=True),
-    Case("dlq park", lambda _: (LETTER, "--reason", "made up"), only_purchases=True),
-    Case("undo", lambda world: (world.inserted(), *APPLY), change=True),
-    Case("undo", lambda world: (world.moved(), *APPLY), change=True),
+    Case("offsets reset", lambda w: (*_at_the_end(w), "--to", "first-unsettled"), stage=PURCHASE),
+    Case("offsets reset", lambda w: (*_at_the_end(w), "--to", "earliest", *APPLY), stage=PURCHASE, change=True),
+    Case("offsets pin", lambda _: ("--group", SESSION.group), stage=SESSION),
+    Case("offsets skip-one", _standing, stage=PURCHASE),
+    Case("offsets export", lambda world: (*GROUP, str(world.folder / "out.json")), stage=PURCHASE),
+    Case("offsets import", _exported, stage=PURCHASE),
+    Case("dlq list", stage=PURCHASE),
+    Case("dlq show", lambda _: (LETTER,), stage=PURCHASE),
+    Case("dlq replay", lambda _: (LETTER,), stage=PURCHASE),
+    Case("dlq park", _unparked, stage=PURCHASE),
+    Case("undo", lambda world: (world.inserted(), "--dry-run")),
+    Case("undo", lambda world: (world.inserted(), *APPLY), change=True, unused=COMMITS),
+    Case("undo", lambda world: (world.moved(), *APPLY), change=True, unused=(DELETE, COMMITS[1])),
 )
 IDS = [f"{case.command}{' --apply' if case.change else ''}" for case in CASES]
 
@@ -95,17 +117,19 @@ def test_a_command_works_with_exactly_its_rights_and_names_each_that_is_taken_aw
     case: Case, world: RightsWorld
 ) -> None:
     wrong: list[str] = []
-    users = world.kafka_users([case.kafka, *({r: "" for r in case.kafka if r != gone} for gone in case.kafka)])
+    looking = case.look()
+    tried = case.tried(case.kafka, looking.kafka)
+    users = world.kafka_users([case.kafka, *(_without(gone, case.kafka) for gone in tried)])
     dsn = world.table_user(case.tables)
     argv = case.command.split()
     ran = world.run(*argv, *case.arguments(world), user=users[0], dsn=dsn)
     if ran.code not in case.codes or "no right" in ran.err + ran.out or "missing right" in ran.err:
         wrong.append(f"with all rights: {_told(ran)}")
-    for gone, user in zip(case.kafka, users[1:], strict=True):
+    for gone, user in zip(tried, users[1:], strict=True):
         ran = world.run(*argv, *case.arguments(world), user=user, dsn=dsn)
-        if gone not in case.unused and world.line(gone, user) not in ran.err:
+        if world.line(gone, user) not in ran.err:
             wrong.append(f"without {gone}: {_told(ran)}")
-    for lacking in case.tables:
+    for lacking in case.tried(case.tables, looking.tables):
         role = world.table_user(r for r in case.tables if r != lacking)
         ran = world.run(*argv, *case.arguments(world), user=users[0], dsn=role)
         if f"GRANT {lacking.operation} ON {lacking.name} TO" not in ran.err:
@@ -113,30 +137,35 @@ def test_a_command_works_with_exactly_its_rights_and_names_each_that_is_taken_aw
     assert not wrong, "\n".join(wrong)
 
 
+def _without(gone: Right, rights: Iterable[Right]) -> list[Right]:
+    """The rights but that one, of which only what it includes is left."""
+    kept = [right for right in rights if right != gone]
+    if gone.operation in ("Read", "Write"):
+        kept.append(Right("Describe", gone.kind, gone.name))
+    return kept
+
+
 def test_a_restart_needs_to_commit_where_a_start_would_skip(world: RightsWorld) -> None:
-    session = FLOW.stages[2]
-    world.unpin(session.group, FLOW.trainer_allocated, 0)
-    rights = kafka_rights("restart", FLOW, change=True, stages=(session,))
-    gone = Right("Read", "group", session.group)
-    kept = {r: "" for r in rights if r != gone}
-    without, whole = world.kafka_users([[*kept, Right("Describe", "group", session.group)], rights])
-    argv, dsn = (
-        ("restart", session.worker, "--yes", "--wait", "1s"),
-        world.table_user(table_rights("restart", FLOW, change=True)),
-    )
-    ran = world.run(*argv, user=without, dsn=dsn, docker=engine(container(session.worker)))
+    partition = world.unpin()
+    rights = kafka_rights("restart", FLOW, change=True, stages=(SESSION,))
+    gone = Right("Read", "group", SESSION.group)
+    without, whole = world.kafka_users([_without(gone, rights), rights])
+    argv = ("restart", SESSION.worker, "--yes", "--wait", "1s")
+    dsn = world.table_user(table_rights("restart", FLOW, change=True))
+    ran = world.run(*argv, user=without, dsn=dsn, docker=engine(container(SESSION.worker)))
     assert (ran.code, world.line(gone, without) in ran.err) == (6, True), ran.err
-    ran = world.run(*argv, user=whole, dsn=dsn, docker=engine(container(session.worker)))
+    ran = world.run(*argv, user=whole, dsn=dsn, docker=engine(container(SESSION.worker)))
+    # That no worker of flesh joins is another matter.
     assert "missing right" not in ran.err
-    assert f"{FLOW.trainer_allocated}-0" in ran.out, "it was pinned; that no worker of flesh joins is another matter"
-    assert world.committed(session.group, FLOW.trainer_allocated, 0) is not None
+    assert world.committed(SESSION.group, FLOW.trainer_allocated, partition) is not None
 
 
 @pytest.mark.parametrize("command", ["repair", "dlq replay"])
 def test_sending_an_event_again_needs_to_write_its_topic(world: RightsWorld, command: str) -> None:
+    world.unparked()
     rights = kafka_rights(command, FLOW, change=True, stages=(PURCHASE,) if command != "repair" else None)
-    gone = Right("Write", "topic", FLOW.purchase_confirmed)
-    without, whole = world.kafka_users([[r for r in rights if r != gone], rights])
+    gone = WRITE_CONFIRMED
+    without, whole = world.kafka_users([_without(gone, rights), rights])
     dsn = world.table_user(table_rights(command, FLOW, change=True))
     with world.working() as docker:
         for user in (without, whole):
@@ -151,7 +180,7 @@ def test_sending_an_event_again_needs_to_write_its_topic(world: RightsWorld, com
 def test_the_line_that_is_printed_gives_the_right(world: RightsWorld) -> None:
     rights = kafka_rights("topics", FLOW, change=False)
     gone = Right("Read", "topic", FLOW.dead_letters)
-    [user] = world.kafka_users([[*(r for r in rights if r != gone), Right("Describe", "topic", gone.name)]])
+    [user] = world.kafka_users([_without(gone, rights)])
     dsn = world.table_user([Right("SELECT", "table", "payments")])
     ran = world.run("topics", user=user, dsn=dsn)
     line = ran.err.strip().rpartition("this gives it: ")[2]
