@@ -125,7 +125,6 @@ PERMISSIONS: Mapping[str, Needs] = {
         _READ_TABLES,
         kafka_to_change=(_COMMIT, _COMMIT_ON),
         tables_to_change=(("DELETE", "purchases"),),
-        stages=_TWO,
     ),
 }
 

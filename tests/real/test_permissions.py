@@ -15,9 +15,15 @@ from tests.conftest import Ran
 from tests.fakes_docker import container
 from tests.real.rights_world import APPLY, FLOW, LETTER, RightsWorld, engine, rights_world
 
-PURCHASE, ALLOCATION, SESSION, *_ = FLOW.stages
+
+def _committed_by(stage: Stage) -> list[tuple[str, str]]:
+    return [("group", stage.group), *(("topic", topic) for topic in stage.topics)]
+
+
+PURCHASE, _, SESSION, *_ = FLOW.stages
 WRITE_CONFIRMED = Right("Write", "topic", FLOW.purchase_confirmed)
-COMMITS = (Right("Read", "group", PURCHASE.group), Right("Read", "group", ALLOCATION.group))
+COMMITS = tuple(Right("Read", kind, name) for s in FLOW.stages for kind, name in _committed_by(s))
+OTHER_GROUPS = tuple(Right("Describe", "group", s.group) for s in FLOW.stages[2:])
 DELETE = Right("DELETE", "table", FLOW.tables.purchases)
 GROUP = ("--group", PURCHASE.group)
 Arguments = Callable[[RightsWorld], tuple[str, ...]]
@@ -99,9 +105,14 @@ CASES = (
     Case("dlq show", lambda _: (LETTER,), stage=PURCHASE),
     Case("dlq replay", lambda _: (LETTER,), stage=PURCHASE),
     Case("dlq park", _unparked, stage=PURCHASE),
-    Case("undo", lambda world: (world.inserted(), "--dry-run")),
+    Case("undo", lambda world: (world.inserted(), "--dry-run"), unused=OTHER_GROUPS),
     Case("undo", lambda world: (world.inserted(), *APPLY), change=True, unused=COMMITS),
-    Case("undo", lambda world: (world.moved(), *APPLY), change=True, unused=(DELETE, COMMITS[1])),
+    Case(
+        "undo",
+        lambda world: (world.moved(), *APPLY),
+        change=True,
+        unused=(DELETE, *(r for r in COMMITS if r.name != PURCHASE.group)),
+    ),
 )
 IDS = [f"{case.command}{' --apply' if case.change else ''}" for case in CASES]
 
