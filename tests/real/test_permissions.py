@@ -20,9 +20,10 @@ def _committed_by(stage: Stage) -> list[tuple[str, str]]:
     return [("group", stage.group), *(("topic", topic) for topic in stage.topics)]
 
 
-PURCHASE, _, SESSION, *_ = FLOW.stages
+PURCHASE, SESSION = FLOW.stages[0], FLOW.stages[2]
 WRITE_CONFIRMED = Right("Write", "topic", FLOW.purchase_confirmed)
 COMMITS = tuple(Right("Read", kind, name) for s in FLOW.stages for kind, name in _committed_by(s))
+OTHER_COMMITS = tuple(right for right in COMMITS if right.name != PURCHASE.group)
 OTHER_GROUPS = tuple(Right("Describe", "group", s.group) for s in FLOW.stages[2:])
 DELETE = Right("DELETE", "table", FLOW.tables.purchases)
 GROUP = ("--group", PURCHASE.group)
@@ -107,12 +108,7 @@ CASES = (
     Case("dlq park", _unparked, stage=PURCHASE),
     Case("undo", lambda world: (world.inserted(), "--dry-run"), unused=OTHER_GROUPS),
     Case("undo", lambda world: (world.inserted(), *APPLY), change=True, unused=COMMITS),
-    Case(
-        "undo",
-        lambda world: (world.moved(), *APPLY),
-        change=True,
-        unused=(DELETE, *(r for r in COMMITS if r.name != PURCHASE.group)),
-    ),
+    Case("undo", lambda world: (world.moved(), *APPLY), change=True, unused=(DELETE, *OTHER_COMMITS)),
 )
 IDS = [f"{case.command}{' --apply' if case.change else ''}" for case in CASES]
 
