@@ -27,12 +27,12 @@ _TABLES = ("payments", "student_course_purchases", "trainer_allocations", "tutor
 _EMPTY = """
 TRUNCATE payments, student_course_purchases, trainer_allocations, tutoring_sessions CASCADE;
 CREATE TABLE IF NOT EXISTS bench_definitions AS
-SELECT 1 AS place, format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS gone,
-       format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS back
+SELECT 1 AS place, format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname) AS gone,
+       format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS back
 FROM pg_constraint AS c WHERE contype IN ('p', 'u') AND conrelid::regclass::text = ANY (%(tables)s)
   AND NOT EXISTS (SELECT FROM pg_constraint AS f WHERE f.contype = 'f' AND f.conindid = c.conindid)
 UNION ALL
-SELECT 2, format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+SELECT 2, format('DROP INDEX %%s', indexrelid::regclass), pg_get_indexdef(indexrelid)
 FROM pg_index i WHERE indrelid::regclass::text = ANY (%(tables)s)
   AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid);
 """
