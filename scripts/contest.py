@@ -55,7 +55,7 @@ class Outcome:
 
 
 def run(contest: Contest) -> Outcome:
-    """Alternating pairs, the first one for warmth."""
+    """Alternating pairs; the one before the first is for warmth, and counts only where there is no other."""
     ours: list[float] = []
     theirs: list[float] = []
     mebibytes = 0.0
@@ -65,7 +65,7 @@ def run(contest: Contest) -> Outcome:
         mebibytes = max(mebibytes, memory)
         *first, last = contest.theirs
         other = sum(measured(argv)[0] for argv in first) + measured(last, contest.rival_shows)[0]
-        if number:
+        if number or not contest.pairs:
             ours.append(mine)
             theirs.append(other)
     return Outcome(contest, statistics.median(ours), statistics.median(theirs), mebibytes)
