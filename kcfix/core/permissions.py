@@ -64,6 +64,8 @@ _RETENTION = Need("DescribeConfigs", "topic", _payments, "whether the log still 
 _MEMORY = Need("DescribeConfigs", "cluster", _cluster, "how long an empty group keeps its offsets")
 _AGES = Need("Read", "topic", _theirs, "the age of what waits, and what it is about")
 _MESSAGES = Need("Read", "topic", _payments, "the messages of a payment")
+_EVENTS = Need("Read", "topic", _confirmed, "the messages of a payment")
+_KEPT = Need("DescribeConfigs", "topic", _confirmed, "whether the log still holds what was sent")
 _READ_LETTERS = Need("Read", "topic", _letters, "the dead letters")
 _COMMIT = Need("Read", "group", _groups, "commit offsets (Kafka wants Read for that)")
 _COMMIT_ON = Need("Read", "topic", _theirs, "commit offsets on it")
@@ -96,7 +98,7 @@ _TWO = ("purchase", "allocation")
 _MOVING = Needs((_SEE, _SEE_GROUPS, _AGES, _MEMORY), _READ_TABLES, kafka_to_change=(_COMMIT, _COMMIT_ON))
 
 PERMISSIONS: Mapping[str, Needs] = {
-    "status": Needs((_SEE, _SEE_GROUPS, _AGES, _READ_LETTERS, _RETENTION), _READ_TABLES),
+    "status": Needs((_SEE, _SEE_GROUPS, _EVENTS, _READ_LETTERS, _KEPT), _READ_TABLES),
     "missing": Needs(_FOR_PAYMENTS, _READ_TABLES, stages=_TWO),
     "lag": Needs((_SEE, _SEE_GROUPS, _AGES, _ITS_SETTINGS, _MEMORY)),
     "topics": Needs((_SEE_GROUPS, _EVERYTHING, _SETTINGS)),

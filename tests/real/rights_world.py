@@ -39,6 +39,8 @@ FLOW = Flow()
 PASSWORD = "right-pass-word"  # noqa: S105 - of servers that live for one test run
 APPLY = ("--apply", "--yes")
 LETTER = f"{FLOW.dead_letters}-0@0"
+FIRST = 1
+"""The first offset of purchase-confirmed and purchase-created that is still there."""
 USERS = 600
 ACLS = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -103,24 +105,29 @@ class RightsWorld:
     def inserted(self) -> str:
         """A run whose purchase was inserted and not announced, because Kafka was away."""
         done = self._as_owner("repair", self.lost(), "--strategy", "insert", "--announce-later", *APPLY, away=True)
-        assert "INSERTED" in done.out, done.err
+        assert "UNANNOUNCED" in done.out, done.out + done.err
         return self._newest()
 
     def moved(self) -> str:
-        """A run that put the purchase group back to the beginning."""
-        self.commit(FLOW.purchase_group, (FLOW.purchase_confirmed,))
-        done = self._as_owner("offsets", "reset", "--group", FLOW.purchase_group, "--to", "earliest", *APPLY)
+        """A run that let the purchase group skip what waits for it."""
+        self.commit(FLOW.purchase_group, (FLOW.purchase_confirmed,), nothing=True)
+        where = ("--group", FLOW.purchase_group, "--to", "latest", "--skip", self.waiting)
+        done = self._as_owner("offsets", "reset", *where, *APPLY)
         assert done.code == 0, done.out + done.err
         return self._newest()
+
+    def delete_before(self, offset: int, *topics: str) -> None:
+        """Retention has deleted what lies before that offset of these topics."""
+        self._admin.delete_records({LibraryPartition(t, p): offset for t in topics for p in range(3)})
 
     def unparked(self) -> None:
         """No dead letter is set aside."""
         (self.folder / ".local" / "state" / "kcfix" / "parked.jsonl").unlink(missing_ok=True)
 
     def unpin(self) -> int:
-        """Nothing is committed by the session group where a message of trainer-allocated lies; gives the partition."""
-        partition = murmur2_partition(self.settled.encode(), 3)
-        self._admin.delete_group_offsets(FLOW.session_group, [LibraryPartition(FLOW.trainer_allocated, partition)])
+        """Nothing is committed by the purchase group where a message waits for it; gives the partition."""
+        partition = murmur2_partition(self.waiting.encode(), 3)
+        self._admin.delete_group_offsets(FLOW.purchase_group, [LibraryPartition(FLOW.purchase_confirmed, partition)])
         return partition
 
     def committed(self, group: str, topic: str, partition: int) -> int | None:
@@ -224,7 +231,7 @@ class RightsWorld:
         """The group has read all there is, or `nothing` of it."""
         with closing(KafkaConsumer(group_id=group, enable_auto_commit=False, **self.broker.settings())) as consumer:
             partitions = [LibraryPartition(t, p) for t in topics for p in range(3)]
-            ends = dict.fromkeys(partitions, 0) if nothing else consumer.end_offsets(partitions)
+            ends = dict.fromkeys(partitions, FIRST) if nothing else consumer.end_offsets(partitions)
             consumer.assign(partitions)
             consumer.commit({p: OffsetAndMetadata(end, "", -1) for p, end in ends.items()})
 
@@ -291,6 +298,11 @@ def _fill(world: RightsWorld) -> None:
 
     made = {"type": "PURCHASE_CREATED", "purchaseId": bought.id, "paymentId": settled.id}
     created = {**made, "studentId": bought.student_id, "courseId": bought.course_id}
+    # What was first there is deleted: the logs no longer reach back to when the payments were made.
+    for topic in (FLOW.purchase_confirmed, FLOW.purchase_created):
+        for partition in range(3):
+            world.send(topic, "old", {"type": "OLD"}, partition=partition)
+    world.delete_before(FIRST, FLOW.purchase_confirmed, FLOW.purchase_created)
     later = set(FLOW.topics) - {FLOW.purchase_confirmed, FLOW.purchase_created, FLOW.dead_letters}
     world.send(FLOW.purchase_confirmed, settled.id, said(settled))
     for again in ("read", "waiting"):
@@ -311,4 +323,3 @@ def _fill(world: RightsWorld) -> None:
         "workerName": FLOW.purchase_worker,
     }
     world.send(FLOW.dead_letters, dead.id, letter, partition=0)
-    world.unpin()

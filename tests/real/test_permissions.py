@@ -13,14 +13,14 @@ from kcfix.core.rights import Right
 from kcfix.flow import Stage
 from tests.conftest import Ran
 from tests.fakes_docker import container
-from tests.real.rights_world import APPLY, FLOW, LETTER, RightsWorld, engine, rights_world
+from tests.real.rights_world import APPLY, FIRST, FLOW, LETTER, RightsWorld, engine, rights_world
 
 
 def _committed_by(stage: Stage) -> list[tuple[str, str]]:
     return [("group", stage.group), *(("topic", topic) for topic in stage.topics)]
 
 
-PURCHASE, SESSION = FLOW.stages[0], FLOW.stages[2]
+PURCHASE = FLOW.stages[0]
 WRITE_CONFIRMED = Right("Write", "topic", FLOW.purchase_confirmed)
 COMMITS = tuple(Right("Read", kind, name) for s in FLOW.stages for kind, name in _committed_by(s))
 OTHER_COMMITS = tuple(right for right in COMMITS if right.name != PURCHASE.group)
@@ -65,7 +65,7 @@ class Case:
 def _exported(world: RightsWorld) -> tuple[str, ...]:
     path = world.folder / "offsets.csv"
     where = murmur2_partition(world.settled.encode(), 3)
-    path.write_text(f"{PURCHASE.group},{FLOW.purchase_confirmed},{where},0\n")
+    path.write_text(f"{PURCHASE.group},{FLOW.purchase_confirmed},{where},{FIRST}\n")
     return (*_at_the_end(world), str(path))
 
 
@@ -82,11 +82,28 @@ def _standing(world: RightsWorld) -> tuple[str, ...]:
 
 def _unparked(world: RightsWorld) -> tuple[str, ...]:
     world.unparked()
-    return LETTER, "--reason", "made up"
+    return (*_letter(world), "--reason", "made up")
+
+
+def _letter(world: RightsWorld) -> tuple[str, ...]:
+    return *_waits(world), LETTER
+
+
+def _waits(world: RightsWorld) -> tuple[str, ...]:
+    world.commit(PURCHASE.group, PURCHASE.topics, nothing=True)
+    return ()
+
+
+def _unpinned(*words: str) -> Arguments:
+    def arguments(world: RightsWorld) -> tuple[str, ...]:
+        world.unpin()
+        return words
+
+    return arguments
 
 
 CASES = (
-    Case("status"),
+    Case("status", _waits),
     Case("missing"),
     Case("lag"),
     Case("topics"),
@@ -94,17 +111,17 @@ CASES = (
     Case("trace", lambda world: (world.settled, world.lost_before)),
     Case("repair", lambda world: ("--missing",)),
     Case("repair", lambda world: (world.lost(), *APPLY), change=True, unused=(WRITE_CONFIRMED,)),
-    Case("restart", lambda _: (SESSION.worker, "--dry-run"), stage=SESSION),
+    Case("restart", _unpinned(PURCHASE.worker, "--dry-run"), stage=PURCHASE),
     Case("offsets show"),
     Case("offsets reset", lambda w: (*_at_the_end(w), "--to", "first-unsettled"), stage=PURCHASE),
     Case("offsets reset", lambda w: (*_at_the_end(w), "--to", "earliest", *APPLY), stage=PURCHASE, change=True),
-    Case("offsets pin", lambda _: ("--group", SESSION.group), stage=SESSION),
+    Case("offsets pin", _unpinned(*GROUP), stage=PURCHASE),
     Case("offsets skip-one", _standing, stage=PURCHASE),
     Case("offsets export", lambda world: (*GROUP, str(world.folder / "out.json")), stage=PURCHASE),
     Case("offsets import", _exported, stage=PURCHASE),
-    Case("dlq list", stage=PURCHASE),
-    Case("dlq show", lambda _: (LETTER,), stage=PURCHASE),
-    Case("dlq replay", lambda _: (LETTER,), stage=PURCHASE),
+    Case("dlq list", _waits, stage=PURCHASE),
+    Case("dlq show", _letter, stage=PURCHASE),
+    Case("dlq replay", _letter, stage=PURCHASE),
     Case("dlq park", _unparked, stage=PURCHASE),
     Case("undo", lambda world: (world.inserted(), "--dry-run"), unused=OTHER_GROUPS),
     Case("undo", lambda world: (world.inserted(), *APPLY), change=True, unused=COMMITS),
@@ -154,17 +171,17 @@ def _without(gone: Right, rights: Iterable[Right]) -> list[Right]:
 
 def test_a_restart_needs_to_commit_where_a_start_would_skip(world: RightsWorld) -> None:
     partition = world.unpin()
-    rights = kafka_rights("restart", FLOW, change=True, stages=(SESSION,))
-    gone = Right("Read", "group", SESSION.group)
+    rights = kafka_rights("restart", FLOW, change=True, stages=(PURCHASE,))
+    gone = Right("Read", "group", PURCHASE.group)
     without, whole = world.kafka_users([_without(gone, rights), rights])
-    argv = ("restart", SESSION.worker, "--yes", "--wait", "1s")
+    argv = ("restart", PURCHASE.worker, "--yes", "--wait", "1s")
     dsn = world.table_user(table_rights("restart", FLOW, change=True))
-    ran = world.run(*argv, user=without, dsn=dsn, docker=engine(container(SESSION.worker)))
+    ran = world.run(*argv, user=without, dsn=dsn, docker=engine(container(PURCHASE.worker)))
     assert (ran.code, world.line(gone, without) in ran.err) == (6, True), ran.err
-    ran = world.run(*argv, user=whole, dsn=dsn, docker=engine(container(SESSION.worker)))
+    ran = world.run(*argv, user=whole, dsn=dsn, docker=engine(container(PURCHASE.worker)))
     # That no worker of flesh joins is another matter.
     assert "missing right" not in ran.err
-    assert world.committed(SESSION.group, FLOW.trainer_allocated, partition) is not None
+    assert world.committed(PURCHASE.group, FLOW.purchase_confirmed, partition) is not None
 
 
 @pytest.mark.parametrize("command", ["repair", "dlq replay"])
