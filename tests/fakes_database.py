@@ -22,6 +22,7 @@ from kcfix.core.aftermath import Aftermath, Made
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
+    MOST_AT_ONCE,
     DatabaseHealth,
     DatabaseIdentity,
     DeleteOrder,
@@ -128,6 +129,11 @@ class FakeDatabase(Rows):
         self._called("facts")
         self._need("payments", "purchases", "allocations", "sessions")
         return {id: self._facts(id, courses or {}) for id in ids}
+
+    def unchanged(self, facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        self._called("unchanged")
+        return frozenset(f.payment_id for f in facts if self._stands(f, {}))
 
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """See `DatabasePort`."""
@@ -240,8 +246,9 @@ class FakeDatabase(Rows):
     # how
 
     def _insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
-        if len(orders) > 200 or len({(o.student_id.lower(), o.course_id.lower()) for o in orders}) < len(orders):
-            raise ValueError("at most 200 orders, one per student and course")
+        pairs = {(o.student_id.lower(), o.course_id.lower()) for o in orders}
+        if len(orders) > MOST_AT_ONCE or len(pairs) < len(orders):
+            raise ValueError(f"at most {MOST_AT_ONCE} orders, one per student and course")
         if self.read_only:
             return tuple(InsertResult(o.payment_id, InsertState.FAILED, "the database is read-only") for o in orders)
         if self.held_locks & {key for order in orders for key in order.lock_keys}:
@@ -249,7 +256,10 @@ class FakeDatabase(Rows):
             return tuple(InsertResult(o.payment_id, InsertState.FAILED, reason) for o in orders)
         seen = {o.payment_id: self._facts(o.payment_id, {o.payment_id: o.course_id.lower()}) for o in orders}
         reasons = {
-            o.payment_id: recheck(o, seen[o.payment_id]) for o in orders if not _has(seen[o.payment_id], o.purchase_id)
+            o.payment_id: recheck(o, seen[o.payment_id])
+            for o in orders
+            if not _has(seen[o.payment_id], o.purchase_id)
+            and not (o.as_planned and self._stands(o.planned_on, {o.payment_id: o.course_id.lower()}))
         }
         return tuple(self._insert_one(o, seen[o.payment_id], reasons.get(o.payment_id)) for o in orders)
 
@@ -347,6 +357,12 @@ class FakeDatabase(Rows):
             events=told,
             course_known=course in self.courses if "courses" in self.tables else None,
         )
+
+    def _stands(self, then: PaymentFacts, courses: Mapping[PaymentId, str]) -> bool:
+        """Whether these are the facts now, where they are simple enough for the real port to tell."""
+        now = self._facts(then.payment_id, courses)
+        known = now.course_known is not False and now.siblings == then.siblings == (then.payment,)
+        return known and not now.purchases and not then.purchases and now.payment == then.payment
 
     def _allocations(self, pair: StudentCourse) -> tuple[Allocation, ...]:
         found = (r.allocation for r in self.allocation_rows if (r.student_id, r.course_id) == pair)

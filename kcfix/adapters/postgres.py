@@ -17,6 +17,7 @@ from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
+from kcfix.adapters.postgres_unchanged import unchanged
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
@@ -98,6 +99,13 @@ class Postgres:
         """See `DatabasePort`."""
         with self._places("reading payments") as (here, payments):
             return read_facts(here, payments, ids, courses or {})
+
+    def unchanged(self, facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        if not facts or self._payments_link is not self._link:
+            return frozenset()
+        with self._place(self._link, "reading payments again") as here:
+            return unchanged(here, facts)
 
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """See `DatabasePort`."""
