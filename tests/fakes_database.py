@@ -135,6 +135,14 @@ class FakeDatabase(Rows):
         self._called("unchanged")
         return frozenset(f.payment_id for f in facts if self._stands(f, {}))
 
+    def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        self._called("standing")
+        found = {id: self._facts(id, {}) for id in purchases}
+        active = {id: [p.id for p in facts.purchases if p.is_active] for id, facts in found.items()}
+        paid = {id for id, facts in found.items() if facts.payment is not None and facts.payment.succeeded}
+        return frozenset(id for id, purchase in purchases.items() if id in paid and active[id] == [purchase])
+
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """See `DatabasePort`."""
         self._called("candidates")

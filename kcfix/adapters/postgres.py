@@ -17,7 +17,7 @@ from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
-from kcfix.adapters.postgres_unchanged import unchanged
+from kcfix.adapters.postgres_unchanged import standing, unchanged
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
@@ -106,6 +106,13 @@ class Postgres:
             return frozenset()
         with self._place(self._link, "reading payments again") as here:
             return unchanged(here, facts)
+
+    def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        if not purchases or self._payments_link is not self._link:
+            return frozenset()
+        with self._place(self._link, "reading back") as here:
+            return standing(here, purchases)
 
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """See `DatabasePort`."""

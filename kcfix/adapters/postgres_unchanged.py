@@ -6,7 +6,7 @@ of which no purchase was there. What it does not call unchanged is to be read ag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -26,6 +26,14 @@ WHERE {p_id} = o.payment AND p.xmin = o.version AND {p_status} = 'succeeded'{cou
 _KNOWN = " AND EXISTS (SELECT FROM {courses} AS c WHERE {c_id} = o.course)"
 _SAME = " AND (jsonb_typeof({s}) IS DISTINCT FROM 'object' OR strpos(lower({s}->>'courseId'), o.course::text) > 0)"
 _UUIDS = {"payments": ("id", "student_id"), "purchases": ("id", "student_id", "course_id")}
+
+_STANDING = """SELECT {id}
+FROM unnest(string_to_array(%(payments)s, ',')::uuid[], string_to_array(%(purchases)s, ',')::uuid[])
+     AS o (payment, purchase), {payments} AS p, {purchases} AS u
+WHERE {p_id} = o.payment AND {p_status} = 'succeeded'
+  AND {u_id} = o.purchase AND {u_student} = {p_student} AND {u_active}
+  AND NOT EXISTS (SELECT FROM {purchases} AS v WHERE {v_student} = {u_student} AND {v_course}::text = {u_course}::text
+                  AND {v_active} AND {v_id} <> {u_id})"""
 
 
 def can_tell(schema: Schema) -> bool:
@@ -101,3 +109,28 @@ def unchanged(at: Place, facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
     ).format(id=at.schema.id("payments", "id", "p"), stands=stands(at.schema))
     rows = at.cursor.execute(query, parameters(asked)).fetchall()
     return frozenset(PaymentId(row[0]) for row in rows)
+
+
+def standing(at: Place, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+    """See `DatabasePort.standing`."""
+    s = at.schema
+    if not can_tell(s):
+        return frozenset()
+    query = sql.SQL(_STANDING).format(
+        id=s.id("payments", "id", "p"),
+        payments=s.table("payments"),
+        purchases=s.table("purchases"),
+        p_id=s.column("payments", "id", "p"),
+        p_status=s.column("payments", "status", "p"),
+        p_student=s.column("payments", "student_id", "p"),
+        u_id=s.column("purchases", "id", "u"),
+        u_student=s.column("purchases", "student_id", "u"),
+        u_course=s.column("purchases", "course_id", "u"),
+        u_active=s.column("purchases", "is_active", "u"),
+        v_id=s.column("purchases", "id", "v"),
+        v_student=s.column("purchases", "student_id", "v"),
+        v_course=s.column("purchases", "course_id", "v"),
+        v_active=s.column("purchases", "is_active", "v"),
+    )
+    values = {"payments": ",".join(purchases), "purchases": ",".join(purchases.values())}
+    return frozenset(PaymentId(row[0]) for row in at.cursor.execute(query, values).fetchall())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.payments import PaymentFacts, PaymentId
+from kcfix.core.payments import PaymentId
 from kcfix.core.ports import SendState
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 from tests.cli.night import APPLY, GROUP, Night, outcomes
@@ -104,16 +104,7 @@ def test_a_purchase_that_does_not_read_back_stops_the_run(repair: Repair, night:
 
 
 def test_what_can_not_be_read_back_is_not_called_settled(repair: Repair, night: Night, many: list[str]) -> None:
-    real = night.database.facts
-
-    def facts(
-        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
-    ) -> Mapping[PaymentId, PaymentFacts]:
-        if night.database.purchases:
-            raise Unreachable("the database did not answer within 3 s", system="database")
-        return real(ids, courses=courses)
-
-    night.database.facts = facts  # type: ignore[method-assign]
+    silenced(night)
     ran = repair(*many, *APPLY, "-o", "json")
     assert (ran.code, outcomes(ran)) == (6, ["UNVERIFIED"] + ["LEFT"] * 6)
     assert "could not be read back" in ran.document["data"][0]["outcome_text"]
@@ -206,23 +197,44 @@ def working(night: Night) -> None:
     night.kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", p): 0 for p in range(3)})
 
 
+def silenced(night: Night) -> None:
+    """The database falls silent as soon as there is a purchase."""
+
+    def silent(name: str) -> Callable[..., Any]:
+        real = getattr(night.database, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            if night.database.purchases:
+                raise Unreachable("the database did not answer within 3 s", system="database")
+            return real(*args, **more)
+
+        return call
+
+    for name in ("facts", "standing"):
+        setattr(night.database, name, silent(name))
+
+
 def meanwhile(night: Night, happens: Callable[[], object], *, readings_before: int = 4) -> None:
     """Something happens once the last plan was made, before the next reading.
 
     The run plans twice; a plan reads a payment without purchase twice, before and after the offsets, others once.
     """
-    real = night.database.facts
-    readings: list[Collection[PaymentId]] = []
+    readings = 0
 
-    def facts(
-        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
-    ) -> Mapping[PaymentId, PaymentFacts]:
-        if len(readings) == readings_before:
-            happens()
-        readings.append(ids)
-        return real(ids, courses=courses)
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(night.database, name)
 
-    night.database.facts = facts  # type: ignore[method-assign]
+        def call(*args: Any, **more: Any) -> Any:
+            nonlocal readings
+            if readings == readings_before:
+                happens()
+            readings += 1
+            return real(*args, **more)
+
+        return call
+
+    for name in ("facts", "unchanged"):
+        setattr(night.database, name, counted(name))
 
 
 def test_a_payment_that_was_refunded_since_the_plan_is_not_replayed(repair: Repair, night: Night) -> None:

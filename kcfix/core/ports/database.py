@@ -226,6 +226,15 @@ class DatabasePort(Protocol):
             Unreachable: no answer.
         """
 
+    def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+        """Those of these payments that succeeded and whose purchase of this id is the only active one, in one query.
+
+        The only one of its student and course, that is. It may leave out some of which that is true as well.
+
+        Raises:
+            Unreachable: no answer.
+        """
+
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """Succeeded payments paid in [since, until) that may lack a purchase, oldest first, at most `limit`.
 

@@ -1,0 +1,103 @@
+"""Inserts the purchases of a repair, transaction by transaction, each read back before the next one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kcfix.core.events import own_purchase_id
+from kcfix.core.matching import match_facts
+from kcfix.core.payments import PaymentFacts, Purchase
+from kcfix.core.ports import InsertResult, InsertState
+from kcfix.core.repair_again import MADE_MEANWHILE
+from kcfix.core.repair_back import read_back
+from kcfix.core.repair_journal import insert_entry
+from kcfix.core.repair_means import Made, Means, parts
+from kcfix.core.repair_order import recheck
+from kcfix.core.repair_plan import Step
+from kcfix.core.repair_result import Outcome
+from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
+
+
+def insert(means: Means, steps: Sequence[Step]) -> list[Made]:
+    """Insert, as far as all goes well; gives what is to be announced, which reads back as it should."""
+    made: list[Made] = []
+    for part in parts(steps):
+        means.progress("inserting")
+        new = _insert(means, part)
+        read_back(means, new)
+        made += [(step, purchase) for step, purchase in new if means.outcome(step) is Outcome.UNANNOUNCED]
+        if any(means.outcome(s).stops and means.outcome(s) is not Outcome.UNANNOUNCED for s in part):
+            break
+    return made
+
+
+def _insert(means: Means, steps: Sequence[Step]) -> list[Made]:
+    orders = [s.order for s in steps if s.order is not None]
+    ids = means.journal.intend_all([insert_entry(step, order) for step, order in zip(steps, orders, strict=True)])
+    for step in steps:
+        means.note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
+    try:
+        with means.timed("insert"):
+            outcomes = means.database().insert(orders, recheck)
+    except OutcomeUnknown as error:
+        outcomes = tuple(InsertResult(o.payment_id, InsertState.UNKNOWN, error.message) for o in orders)
+    except KcfixError as error:
+        outcomes = tuple(InsertResult(o.payment_id, InsertState.FAILED, error.message) for o in orders)
+    if any(r.state is InsertState.UNKNOWN for r in outcomes):
+        outcomes = _find_out(means, outcomes)
+    told = [{"state": result.state, "reason": result.reason} for result in outcomes]
+    means.journal.done_all(zip(ids, told, strict=True))
+    made: list[Made] = []
+    for step, result in zip(steps, outcomes, strict=True):
+        purchase = _after_insert(means, step, result)
+        if purchase is not None:
+            made.append((step, purchase))
+    return made
+
+
+def _find_out(means: Means, outcomes: tuple[InsertResult, ...]) -> tuple[InsertResult, ...]:
+    """After a commit without an answer: read what is there. What can't be read stays unknown."""
+    try:
+        facts = means.database().facts([r.payment_id for r in outcomes])
+    except Unreachable:
+        return outcomes
+    return tuple(_found_out(r, facts[r.payment_id]) if r.state is InsertState.UNKNOWN else r for r in outcomes)
+
+
+def _found_out(unknown: InsertResult, facts: PaymentFacts) -> InsertResult:
+    """A purchase that is not kcfix's own proves that the insert was undone: only its own may be announced."""
+    purchase = _purchase_in(facts)
+    if purchase is None:
+        return unknown
+    own = purchase.id == own_purchase_id(unknown.payment_id)
+    return InsertResult(unknown.payment_id, InsertState.EXISTS if own else InsertState.REFUSED, unknown.reason, facts)
+
+
+def _after_insert(means: Means, step: Step, result: InsertResult) -> Purchase | None:
+    """Note how the insert went; gives the purchase that is to be announced, None if there is none."""
+    order = step.order
+    assert order is not None  # noqa: S101  an INSERT step has an order
+    match result.state:
+        case InsertState.INSERTED | InsertState.EXISTS:
+            purchase = Purchase(
+                order.purchase_id, order.student_id, order.course_id, order.tier, True, means.now(), order.metadata
+            )
+            text = "inserted, not yet announced"
+            means.note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
+            return purchase
+        case InsertState.REFUSED:
+            found = _purchase_in(result.facts)
+            if found is not None:  # never kcfix's own: that is EXISTS
+                means.note(step, Outcome.SETTLED, MADE_MEANWHILE, changed=False, purchase=found)
+            else:
+                means.note(step, Outcome.CHANGED, result.reason or "the world changed", changed=False)
+        case InsertState.FAILED:
+            means.note(step, Outcome.FAILED, result.reason or "rolled back", changed=False)
+        case InsertState.UNKNOWN:
+            text = result.reason or "the commit was sent and not answered"
+            means.note(step, Outcome.UNSEEN, text, changed=True)
+    return None
+
+
+def _purchase_in(facts: PaymentFacts | None) -> Purchase | None:
+    return match_facts(facts).purchase_of(facts.payment_id) if facts is not None else None

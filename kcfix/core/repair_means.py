@@ -1,0 +1,74 @@
+"""What a run of repairs has at hand: the systems, the journal, the clock; and what is known of each payment so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from kcfix.core.journal import Recorder
+from kcfix.core.payments import PaymentId, Purchase
+from kcfix.core.ports import MOST_AT_ONCE, DatabasePort, KafkaPort
+from kcfix.core.repair_plan import Step
+from kcfix.core.repair_result import Outcome, Result, Results
+from kcfix.flow import Flow
+
+Item = TypeVar("Item")
+Made = tuple[Step, Purchase]
+"""A step with the purchase that there is for it, which is to be announced."""
+
+
+@dataclass
+class Means:
+    """Of one run."""
+
+    flow: Flow
+    database: Callable[[], DatabasePort]
+    kafka: Callable[[], KafkaPort]
+    journal: Recorder
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    wait: timedelta
+    """How long to watch for the purchases after a replay, from the last one that was seen on."""
+    announce: bool
+    progress: Callable[[str], None]
+    results: Results
+    through: Callable[[int], None] = lambda count: None
+    """Told how many more payments are through."""
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """For each kind of change when the first began and when the last was answered, by `monotonic`."""
+
+    def note(self, step: Step, outcome: Outcome, text: str, *, changed: bool, purchase: Purchase | None = None) -> None:
+        """Say how a payment stands now."""
+        self.results[step.payment_id] = Result(step.payment_id, outcome, text, changed, purchase)
+
+    def outcome(self, step: Step) -> Outcome:
+        """How it stands."""
+        return self.results[step.payment_id].outcome
+
+    def stopper(self, steps: Sequence[Step]) -> PaymentId | None:
+        """The payment after which nothing more is done. An insert that is to be announced later stops nothing."""
+        for step in steps:
+            outcome = self.outcome(step)
+            wanted = outcome is Outcome.UNANNOUNCED and not self.announce
+            if outcome.stops and not wanted:
+                return step.payment_id
+        return None
+
+    @contextmanager
+    def timed(self, kind: str) -> Iterator[None]:
+        """Note when a change of this kind began and when it was answered."""
+        began = self.monotonic()
+        try:
+            yield
+        finally:
+            self.spans[kind] = (self.spans.get(kind, (began, began))[0], self.monotonic())
+
+
+def parts(whole: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """As many at a time as one transaction may lock."""
+    for first in range(0, len(whole), MOST_AT_ONCE):
+        yield whole[first : first + MOST_AT_ONCE]
