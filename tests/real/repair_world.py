@@ -137,7 +137,7 @@ def do(self, steps):
         "before-send": ("kafka", "send", False),
         "after-send": ("kafka", "send", True),
         "before-lock": ("database", "holding", False),
-        "before-reading-back": ("database", "facts", False),
+        "before-reading-back": ("database", "standing", False),
     }[point]
     port = getattr(self, what)()
     setattr(self, what, lambda: Deadly(port, call, after))
