@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 from contest import KCFIX, Contest, Outcome, run
 from contest_scale import PAYMENTS, RECORDS, fill_payments, fill_topic, payment_contest, trace_contest
+from contest_write import write_contests
 
 from kcfix.adapters.kafka import Kafka, open_kafka
 from kcfix.core.events import Message
@@ -111,6 +112,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], pairs: int, only: str) -> 
         yield missing
     if only in "kcfix trace":
         yield trace_contest(drill, java, max(3, pairs // 2), *fill_topic(drill))
+    yield from write_contests(drill, max(3, pairs // 3), only)
 
 
 def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from kcfix.cli.guards import same_system, unguarded
 from kcfix.cli.preview import show_plan
@@ -88,8 +89,10 @@ def change(
             ) from error
         raise
     code = applied_code(plan.steps, tuple(results.values()), unknown_ids=unknown_ids)
-    journal.end(code, {**summary, "outcomes": _counts(results)})
-    return result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+    took = {"change_seconds": applying.seconds}
+    journal.end(code, {**summary, **took, "outcomes": _counts(results)})
+    view = result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+    return replace(view, summary={**(view.summary or {}), **took})
 
 
 def _following(options: Options, services: Services, say: Callable[[str], None]) -> Following:

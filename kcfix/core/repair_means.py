@@ -58,6 +58,11 @@ class Means:
                 return step.payment_id
         return None
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """For each kind of change (insert, announce, replay) the time from the first one begun to the last answered."""
+        return {kind: round(end - began, 3) for kind, (began, end) in self.spans.items()}
+
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
         """Note when a change of this kind began and when it was answered."""

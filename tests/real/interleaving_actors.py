@@ -172,14 +172,14 @@ class StoppingDatabase:
         """See `DatabasePort`."""
         return self._look("unchanged", *args)
 
-    def facts(self, *args: Any) -> Any:
+    def facts(self, *args: Any, **kwargs: Any) -> Any:
         """See `DatabasePort`."""
-        return self._look("facts", *args)
+        return self._look("facts", *args, **kwargs)
 
-    def _look(self, name: str, *args: Any) -> Any:
+    def _look(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if self._doing in ("reading back", "reading again"):
             self._stop(f"before-{self._doing.replace(' ', '-')}")
-        return getattr(self._real, name)(*args)
+        return getattr(self._real, name)(*args, **kwargs)
 
 
 class StoppingKafka:
