@@ -91,5 +91,6 @@ def _held(means: Means, made: Sequence[Made]) -> Iterator[Hold]:
 
 
 def _purchase(step: Step, purchase: Purchase) -> HeldPurchase:
-    keys = {advisory_lock_key(purchase.student_id, purchase.course_id), *(step.order.lock_keys if step.order else ())}
-    return HeldPurchase(purchase.id, tuple(sorted(keys)))
+    if step.order is not None:
+        return HeldPurchase(purchase.id, step.order.lock_keys)
+    return HeldPurchase(purchase.id, (advisory_lock_key(purchase.student_id, purchase.course_id),))

@@ -22,7 +22,7 @@ def read_back(means: Means, made: Sequence[Made]) -> None:
     if not made:
         return
     means.progress("reading back")
-    own = {s.payment_id: p.id for s, p in made if p.id == own_purchase_id(s.payment_id)}
+    own = {s.payment_id: p.id for s, p in made if s.order is not None or p.id == own_purchase_id(s.payment_id)}
     try:
         standing = means.database().standing(own) if own else frozenset()
         doubtful = [step for step, _ in made if step.payment_id not in standing]

@@ -1,5 +1,5 @@
 -- Purchases as the worker writes them (docs/system.md 1.2) for the payments that stand as they were read: whether they
--- do (the FROM item and condition {stands}) and the insert are one statement, so nothing comes between the two.
+-- do (the last FROM item and its condition) and the insert are one statement, so nothing comes between the two.
 INSERT INTO {purchases} ({id}, {student_id}, {course_id}, {purchase_tier}, {expiry_date}, {metadata}, {is_active},
                          {created_at}, {updated_at})
 SELECT o.id, o.student, o.course, o.tier, o.expiry::{expiry_type}, o.metadata::{metadata_type}, true, now(), now()
