@@ -49,7 +49,7 @@ def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-_QUICK = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=plain)
+_QUICK = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, default=plain)
 
 
 def plain_dumps(value: object) -> str:

@@ -214,12 +214,13 @@ class RunInFile:
         """A line for each entry, all of one time. Secrets are looked for in all at once; mostly there are none."""
         from kcfix.jsonable import dumps, plain, plain_dumps
 
-        at, known = plain(self._now()), self._secrets()
-        records = [{"kind": kind, "run": self._id, "at": at, **entry} for entry in entries]
-        text = "\n".join([*map(plain_dumps, records), ""])
+        common, known = {"kind": kind, "run": self._id, "at": plain(self._now())}, self._secrets()
+        head = dumps(common).removesuffix("}") + ", "
+        text = "".join([f"{head}{plain_dumps(entry)[1:]}\n" for entry in entries])
         if may_hold_secret(text, known):
-            masked = (plain(redact_value("", plain(r)), lambda part: redact(part, known)) for r in records)
-            text = "\n".join([*map(dumps, masked), ""])
+            whole = (redact_value("", plain({**common, **entry})) for entry in entries)
+            masked = (plain(record, lambda part: redact(part, known)) for record in whole)
+            text = "".join([f"{dumps(record)}\n" for record in masked])
         return text
 
     def _ends_whole(self) -> bool:

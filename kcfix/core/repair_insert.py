@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.matching import match_facts
@@ -34,8 +35,6 @@ def insert(means: Means, steps: Sequence[Step]) -> list[Made]:
 def _insert(means: Means, steps: Sequence[Step]) -> list[Made]:
     orders = [s.order for s in steps if s.order is not None]
     ids = means.journal.intend_all([insert_entry(step, order) for step, order in zip(steps, orders, strict=True)])
-    for step in steps:
-        means.note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
     try:
         with means.timed("insert"):
             outcomes = means.database().insert(orders, recheck)
@@ -43,13 +42,18 @@ def _insert(means: Means, steps: Sequence[Step]) -> list[Made]:
         outcomes = tuple(InsertResult(o.payment_id, InsertState.UNKNOWN, error.message) for o in orders)
     except KcfixError as error:
         outcomes = tuple(InsertResult(o.payment_id, InsertState.FAILED, error.message) for o in orders)
+    except BaseException:
+        for step in steps:
+            means.note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
+        raise
     if any(r.state is InsertState.UNKNOWN for r in outcomes):
         outcomes = _find_out(means, outcomes)
     told = [{"state": result.state, "reason": result.reason} for result in outcomes]
     means.journal.done_all(zip(ids, told, strict=True))
     made: list[Made] = []
+    now = means.now()
     for step, result in zip(steps, outcomes, strict=True):
-        purchase = _after_insert(means, step, result)
+        purchase = _after_insert(means, step, result, now)
         if purchase is not None:
             made.append((step, purchase))
     return made
@@ -73,14 +77,14 @@ def _found_out(unknown: InsertResult, facts: PaymentFacts) -> InsertResult:
     return InsertResult(unknown.payment_id, InsertState.EXISTS if own else InsertState.REFUSED, unknown.reason, facts)
 
 
-def _after_insert(means: Means, step: Step, result: InsertResult) -> Purchase | None:
+def _after_insert(means: Means, step: Step, result: InsertResult, now: datetime) -> Purchase | None:
     """Note how the insert went; gives the purchase that is to be announced, None if there is none."""
     order = step.order
     assert order is not None  # noqa: S101  an INSERT step has an order
     match result.state:
         case InsertState.INSERTED | InsertState.EXISTS:
             purchase = Purchase(
-                order.purchase_id, order.student_id, order.course_id, order.tier, True, means.now(), order.metadata
+                order.purchase_id, order.student_id, order.course_id, order.tier, True, now, order.metadata
             )
             text = "inserted, not yet announced"
             means.note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
