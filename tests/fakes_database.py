@@ -83,6 +83,8 @@ class FakeDatabase(Rows):
     """Raised by every call."""
     held_locks: set[int] = field(default_factory=set)
     """Advisory locks that another session holds: an insert that needs one times out."""
+    locks: int = MOST_AT_ONCE
+    """How many a transaction may take."""
     lost_commit: str | None = None
     """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
     lost_hold: bool = False
@@ -134,6 +136,11 @@ class FakeDatabase(Rows):
         """See `DatabasePort`."""
         self._called("unchanged")
         return frozenset(f.payment_id for f in facts if self._stands(f, {}))
+
+    def room(self) -> int:
+        """See `DatabasePort`."""
+        self._called("room")
+        return self.locks
 
     def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
         """See `DatabasePort`."""

@@ -15,6 +15,7 @@ from kcfix.adapters.postgres_health import read_health, read_stuck_payments
 from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
+from kcfix.adapters.postgres_locks import room
 from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
 from kcfix.adapters.postgres_unchanged import standing, unchanged
@@ -106,6 +107,11 @@ class Postgres:
             return frozenset()
         with self._place(self._link, "reading payments again") as here:
             return unchanged(here, facts)
+
+    def room(self) -> int:
+        """See `DatabasePort`."""
+        with self._link.reading("asking how many locks it has") as cursor:
+            return room(cursor)
 
     def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
         """See `DatabasePort`."""

@@ -10,7 +10,7 @@ from kcfix.core.events import advisory_lock_key
 from kcfix.core.payments import Purchase
 from kcfix.core.ports import HeldPurchase, Hold, SendState
 from kcfix.core.repair_back import read_back
-from kcfix.core.repair_means import Made, Means, parts
+from kcfix.core.repair_means import Made, Means
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Outcome, Result
 from kcfix.core.repair_send import place, send, still_to_send, where
@@ -19,7 +19,7 @@ from kcfix.errors import KcfixError
 
 def announce_again(means: Means, steps: Sequence[Step]) -> None:
     """Announce what these steps found unannounced, if nothing changed since."""
-    for part in parts(steps):
+    for part in means.parts(steps):
         _announce(means, [(s, s.purchase) for s in still_to_send(means, part) if s.purchase is not None])
         if means.stopper(part) is not None:
             return
@@ -32,7 +32,7 @@ def announce(means: Means, made: Sequence[Made]) -> None:
             text = "inserted; to be announced by a later run (kcfix repair, once Kafka is back)"
             means.note(step, Outcome.UNANNOUNCED, text, changed=True, purchase=purchase)
         return
-    for part in parts(made):
+    for part in means.parts(made):
         _announce(means, part)
         if means.stopper([step for step, _ in part]) is not None:
             return

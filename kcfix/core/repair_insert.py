@@ -12,7 +12,7 @@ from kcfix.core.ports import InsertResult, InsertState
 from kcfix.core.repair_again import MADE_MEANWHILE
 from kcfix.core.repair_back import read_back
 from kcfix.core.repair_journal import insert_entry
-from kcfix.core.repair_means import Made, Means, parts
+from kcfix.core.repair_means import Made, Means
 from kcfix.core.repair_order import recheck
 from kcfix.core.repair_plan import Step
 from kcfix.core.repair_result import Outcome
@@ -22,7 +22,7 @@ from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 def insert(means: Means, steps: Sequence[Step]) -> list[Made]:
     """Insert, as far as all goes well; gives what is to be announced, which reads back as it should."""
     made: list[Made] = []
-    for part in parts(steps):
+    for part in means.parts(steps):
         means.progress("inserting")
         new = _insert(means, part)
         read_back(means, new)

@@ -10,12 +10,15 @@ from typing import TypeVar
 
 from kcfix.core.journal import Recorder
 from kcfix.core.payments import PaymentId, Purchase
-from kcfix.core.ports import MOST_AT_ONCE, DatabasePort, KafkaPort
+from kcfix.core.ports import DatabasePort, KafkaPort
 from kcfix.core.repair_plan import Step
 from kcfix.core.repair_result import Outcome, Result, Results
+from kcfix.errors import KcfixError
 from kcfix.flow import Flow
 
 Item = TypeVar("Item")
+FEW = 100
+"""Payments that may be locked at once wherever that is."""
 Made = tuple[Step, Purchase]
 """A step with the purchase that there is for it, which is to be announced."""
 
@@ -40,6 +43,19 @@ class Means:
     """Told how many more payments are through."""
     spans: dict[str, tuple[float, float]] = field(default_factory=dict)
     """For each kind of change when the first began and when the last was answered, by `monotonic`."""
+
+    _room: int | None = None
+
+    def parts(self, whole: Sequence[Item]) -> Iterator[Sequence[Item]]:
+        """As many at a time as one transaction may lock."""
+        if self._room is None and len(whole) > FEW:
+            try:
+                self._room = self.database().room()
+            except KcfixError:  # what is done next says so
+                self._room = FEW
+        size = self._room or FEW
+        for first in range(0, len(whole), size):
+            yield whole[first : first + size]
 
     def note(self, step: Step, outcome: Outcome, text: str, *, changed: bool, purchase: Purchase | None = None) -> None:
         """Say how a payment stands now."""
@@ -71,9 +87,3 @@ class Means:
             yield
         finally:
             self.spans[kind] = (self.spans.get(kind, (began, began))[0], self.monotonic())
-
-
-def parts(whole: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """As many at a time as one transaction may lock."""
-    for first in range(0, len(whole), MOST_AT_ONCE):
-        yield whole[first : first + MOST_AT_ONCE]

@@ -13,7 +13,7 @@ from kcfix.core.matching import match_facts
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import SendState
 from kcfix.core.repair_back import unverified, wrong
-from kcfix.core.repair_means import Means, parts
+from kcfix.core.repair_means import Means
 from kcfix.core.repair_plan import Step
 from kcfix.core.repair_result import Outcome
 from kcfix.core.repair_send import place, send, still_to_send
@@ -29,7 +29,7 @@ def replay(means: Means, steps: Sequence[Step]) -> None:
     """Send all, unless something fails; then wait until the worker made the purchases, or makes none any more."""
     watch = Watch(means)
     looked = means.monotonic()
-    for part in parts(steps):
+    for part in means.parts(steps):
         waiting, surely = _send(means, part)
         watch.waiting |= waiting
         if not surely or watch.doubtful:

@@ -110,6 +110,34 @@ def test_what_can_not_be_read_back_is_not_called_settled(repair: Repair, night: 
     assert "could not be read back" in ran.document["data"][0]["outcome_text"]
 
 
+def test_a_server_with_few_locks_is_given_small_transactions(repair: Repair, night: Night) -> None:
+    night.database.locks = 150
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 504)]
+    sizes = inserted(night)
+    ran = repair(*night.ids, *APPLY, "--max", "600", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+    assert sizes == [1, 150, 150, 150, 52]
+
+
+def test_a_transaction_that_fails_leaves_those_behind_it_and_announces_those_before(
+    repair: Repair, night: Night
+) -> None:
+    night.database.locks = 100
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 404)]
+    real = night.database.insert
+
+    def insert(orders: Sequence[Any], recheck: Any) -> Any:
+        if len(night.database.purchases) > 200:
+            night.database.read_only = True
+        return real(orders, recheck)
+
+    night.database.insert = insert  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY, "--max", "600", "-o", "json")
+    assert ran.code == 6
+    assert ran.document["summary"]["outcomes"] == {"SETTLED": 201, "FAILED": 100, "LEFT": 102}
+    assert len(night.announced()) == 201
+
+
 def test_a_rate_is_kept_by_pauses(repair: Repair, night: Night, many: list[str]) -> None:
     sizes = inserted(night)
     ran = repair(*many, *APPLY, "--rate", "2", "-o", "json")

@@ -9,7 +9,7 @@ import pytest
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts, Purchase
-from kcfix.core.ports import DatabasePort, InsertOrder, InsertState
+from kcfix.core.ports import MOST_AT_ONCE, DatabasePort, InsertOrder, InsertState
 from kcfix.core.repair_order import changed_since, recheck
 from tests.contract.database_world import World, order
 from tests.fakes_database import NOW, FakeDatabase, course_id, purchase_id
@@ -142,3 +142,6 @@ class StandingContract:
         assert database.standing(own) == {paid[0].id, paid[3].id}
         assert database.standing({paid[0].id: own[paid[1].id]}) == frozenset()
         assert database.standing({}) == frozenset()
+
+    def test_a_transaction_is_told_how_many_locks_it_may_take(self, world: World) -> None:
+        assert 100 <= world.open(FakeDatabase()).room() <= MOST_AT_ONCE

@@ -164,7 +164,7 @@ DeleteRecheck = Callable[[DeleteOrder, PaymentFacts], str | None]
 
 
 MOST_AT_ONCE = 1000
-"""Orders or purchases in one transaction: each holds a lock until its end, of the few thousands that a server has."""
+"""Orders or purchases in one transaction: each holds a lock until its end, of some thousands that a server has."""
 
 StudentCourse = tuple[str, str]
 """Student id and course id, both lower case."""
@@ -224,6 +224,12 @@ class DatabasePort(Protocol):
 
         Raises:
             Unreachable: no answer.
+        """
+
+    def room(self) -> int:
+        """How many payments one transaction may lock so that others find room in the server's table of locks.
+
+        `MOST_AT_ONCE`, or a sixth of a table that holds less than six times that; at least 1.
         """
 
     def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
