@@ -11,7 +11,7 @@ import pytest
 
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.payments import PaymentId
+from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports import SendState
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 from tests.cli.night import APPLY, GROUP, Night, outcomes
@@ -263,6 +263,77 @@ def meanwhile(night: Night, happens: Callable[[], object], *, readings_before: i
 
     for name in ("facts", "unchanged"):
         setattr(night.database, name, counted(name))
+
+
+def worked(night: Night, *, at_once: int, wrongly: str = "") -> list[int]:
+    """A worker that makes so many of the purchases that it was sent before each look; sizes of what is sent to it."""
+    sizes: list[int] = []
+    unchanged, send = night.database.unchanged, night.kafka.send
+    by_id = {paid.id: paid for paid in night.paid}
+
+    def look(facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        bought = {purchase.student_id for purchase in night.database.purchases}
+        sent = [by_id[PaymentId((m.key or b"").decode())] for m in night.kafka.sent]
+        for paid in [p for p in sent if p.student_id not in bought][:at_once]:
+            for _ in range(2 if paid.id == wrongly else 1):
+                night.database.purchase(paid)
+        return unchanged(facts)
+
+    def sending(messages: Any) -> Any:
+        sizes.append(len(messages))
+        return send(messages)
+
+    night.database.unchanged, night.kafka.send = look, sending  # type: ignore[method-assign]
+    return sizes
+
+
+def test_replays_are_all_sent_before_the_first_of_them_is_waited_for(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    working(night)
+    sizes = worked(night, at_once=2)
+    ran = repair(*many, *APPLY, "--wait", "1s", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+    assert sizes == [1, 6]
+    assert set(ran.document["summary"]["change_seconds"]) == {"replay"}
+
+
+def test_a_worker_that_still_makes_purchases_is_waited_for(repair: Repair, night: Night) -> None:
+    working(night)
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 60)]
+    worked(night, at_once=1)  # in all it takes longer than --wait
+    ran = repair(*night.ids, *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+
+
+def test_a_worker_that_stops_making_them_is_waited_for_as_long_as_said(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    working(night)
+    worked(night, at_once=0)
+    ran = repair(*many, *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNSEEN"] + ["LEFT"] * 6)
+    assert "no purchase within 2 s" in ran.document["data"][0]["outcome_text"]
+
+
+def test_a_replay_of_which_two_purchases_are_made_is_not_settled(repair: Repair, night: Night, many: list[str]) -> None:
+    working(night)
+    worked(night, at_once=9, wrongly=many[3])
+    ran = repair(*many, *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["SETTLED"] * 3 + ["UNVERIFIED"] + ["SETTLED"] * 3)
+    assert "2 active purchases" in ran.document["data"][3]["outcome_text"]
+
+
+def test_a_replay_that_is_not_acknowledged_keeps_the_next_lot_from_being_sent(repair: Repair, night: Night) -> None:
+    working(night)
+    night.database.locks = 100
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 304)]
+    sizes = worked(night, at_once=999)
+    night.kafka.send_states = [SendState.ACKNOWLEDGED] * 150 + [SendState.UNKNOWN]
+    ran = repair(*night.ids, *APPLY, "--max", "600", "--wait", "1s", "-o", "json")
+    assert ran.code == 6
+    assert ran.document["summary"]["outcomes"] == {"SETTLED": 200, "UNSEEN": 1, "LEFT": 102}
+    assert sizes == [1, 100, 100]
 
 
 def test_a_payment_that_was_refunded_since_the_plan_is_not_replayed(repair: Repair, night: Night) -> None:
