@@ -8,7 +8,6 @@ all that it checks in between; not its plan before and its proof after.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import psycopg
-from contest import KCFIX, Contest
+from contest import KCFIX, Contest, executed
 from contest_scale import wait_for_purchase
 from kafka import KafkaProducer
 
@@ -75,7 +74,7 @@ def write_contests(drill: Drill, pairs: int, only: str) -> Iterator[Contest]:
     if only in inserting:
         yield Contest(
             inserting,
-            lambda: repaired(drill, "insert", "insert"),
+            lambda: repaired(drill, "insert"),
             [lambda: inserted(drill)],
             "one `INSERT … SELECT` of the same rows under a table lock, by psycopg: BEGIN to COMMIT",
             1 / 3,
@@ -87,7 +86,7 @@ def write_contests(drill: Drill, pairs: int, only: str) -> Iterator[Contest]:
         wake(drill)
         yield Contest(
             replaying,
-            lambda: repaired(drill, "replay", "replay"),
+            lambda: repaired(drill, "replay"),
             [lambda: produced(drill)],
             "kafka-python's `KafkaProducer(acks='all')`, the same messages: first `send` to the end of `flush`",
             1 / 2,
@@ -110,7 +109,7 @@ def pay(drill: Drill) -> tuple[datetime, datetime]:
     return since, since + timedelta(hours=1)
 
 
-def repaired(drill: Drill, strategy: str, kind: str) -> float:
+def repaired(drill: Drill, strategy: str) -> tuple[float, float]:
     """Seconds that kcfix takes to write for a lot of payments, by its own account. All of them must be settled."""
     since, until = pay(drill)
     argv = (
@@ -118,16 +117,16 @@ def repaired(drill: Drill, strategy: str, kind: str) -> float:
         *("--until", f"{until:%Y-%m-%dT%H:%MZ}", "--strategy", strategy, "--max", str(WRITES), "--wait", "60s"),
         *("--apply", "--yes", "--reason", "bench", "-o", "json"),
     )
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=1800, check=False)
-    document = json.loads(done.stdout)
+    whole, mebibytes, code, told = executed(argv, errors_too=False)
+    document = json.loads(told)
     if document["summary"]["outcomes"] != {"SETTLED": WRITES}:
-        raise SystemExit(f"{' '.join(argv)} ({done.returncode}): {document['summary']} {document['errors'][:3]}")
-    took: float = document["summary"]["change_seconds"][kind]
-    print(f"{strategy}: {document['summary']['change_seconds']}", file=sys.stderr)
-    return took
+        raise SystemExit(f"{' '.join(argv)} ({code}): {document['summary']} {document['errors'][:3]}")
+    took = document["summary"]["change_seconds"]
+    print(f"{strategy}: {took}, all of it {whole:.1f} s", file=sys.stderr)
+    return took[strategy], mebibytes
 
 
-def inserted(drill: Drill) -> float:
+def inserted(drill: Drill) -> tuple[float, float]:
     """Seconds that the bare insert takes for a lot of payments."""
     since, until = pay(drill)
     with psycopg.connect(drill.dsn, autocommit=True) as connection:
@@ -137,7 +136,7 @@ def inserted(drill: Drill) -> float:
         took = time.perf_counter() - started
         if _purchases(connection) - before != WRITES:
             raise SystemExit("the bare insert did not make a purchase of each payment")
-    return took
+    return took, 0.0
 
 
 def _purchases(connection: psycopg.Connection[tuple[object, ...]]) -> int:
@@ -145,7 +144,7 @@ def _purchases(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     return int(str(number))
 
 
-def produced(drill: Drill) -> float:
+def produced(drill: Drill) -> tuple[float, float]:
     """Seconds that the bare producer takes for as many messages of that kind, onto a topic that no group reads."""
     messages = [_message(number) for number in range(WRITES)]
     with closing(KafkaProducer(**kafka_settings(drill), acks="all")) as producer:
@@ -158,7 +157,7 @@ def produced(drill: Drill) -> float:
         took = time.perf_counter() - started
         if not all(future.succeeded() for future in sent):
             raise SystemExit("the bare producer did not send all")
-    return took
+    return took, 0.0
 
 
 def _message(number: int) -> Message:
