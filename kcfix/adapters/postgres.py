@@ -131,8 +131,7 @@ class Postgres:
         self, since: datetime, until: datetime, *, everything: bool = False
     ) -> AbstractContextManager[PaymentPass]:
         """See `DatabasePort`."""
-        with self._places("reading the schema") as (here, payments):
-            schemas = here.schema, payments.schema
+        schemas = self._both_schemas()
         purchases = self._link, schemas[0]
         return payment_pass(self._payments_link, schemas[1], purchases, since, until, everything=everything)
 
@@ -166,15 +165,13 @@ class Postgres:
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""
         check_orders(orders)
-        with self._places("reading the schema") as (here, payments):
-            schemas = here.schema, payments.schema
+        schemas = self._both_schemas()
         return Insertion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
 
     def delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
         """See `DatabasePort`."""
         check_deletions(orders)
-        with self._places("reading the schema") as (here, payments):
-            schemas = here.schema, payments.schema
+        schemas = self._both_schemas()
         return Deletion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
 
     def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[Hold]:
@@ -187,6 +184,14 @@ class Postgres:
         """See `DatabasePort`."""
         self._link.close()
         self._payments_link.close()
+
+    def _both_schemas(self) -> tuple[Schema, Schema]:
+        """Of the purchases' database and of the payments'."""
+        known = self._schemas.get(self._link), self._schemas.get(self._payments_link)
+        if known[0] is not None and known[1] is not None:
+            return known[0], known[1]
+        with self._places("reading the schema") as (here, payments):
+            return here.schema, payments.schema
 
     @contextmanager
     def _place(self, link: Link, doing: str) -> Iterator[Place]:
