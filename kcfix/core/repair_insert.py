@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.matching import match_facts
@@ -12,6 +13,7 @@ from kcfix.core.ports import InsertResult, InsertState
 from kcfix.core.repair_again import MADE_MEANWHILE
 from kcfix.core.repair_back import read_back
 from kcfix.core.repair_journal import insert_entry
+from kcfix.core.repair_lines import Lines
 from kcfix.core.repair_means import Made, Means
 from kcfix.core.repair_order import recheck
 from kcfix.core.repair_plan import Step
@@ -22,19 +24,27 @@ from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 def insert(means: Means, steps: Sequence[Step]) -> list[Made]:
     """Insert, as far as all goes well; gives what is to be announced, which reads back as it should."""
     made: list[Made] = []
-    for part in means.parts(steps):
-        means.progress("inserting")
-        new = _insert(means, part)
-        read_back(means, new)
-        made += [(step, purchase) for step, purchase in new if means.outcome(step) is Outcome.UNANNOUNCED]
-        if any(means.outcome(s).stops and means.outcome(s) is not Outcome.UNANNOUNCED for s in part):
-            break
+    parts = list(means.parts(steps))
+    with Lines(means.journal) as lines:
+        for number, part in enumerate(parts):
+            means.progress("inserting")
+            following = partial(_entries, parts[number + 1]) if number + 1 < len(parts) else None
+            outcomes = lines.during(partial(_insert, means, part), partial(_entries, part), following)
+            lines.became([{"state": result.state, "reason": result.reason} for result in outcomes])
+            new = _after(means, part, outcomes)
+            read_back(means, new)
+            made += [(step, purchase) for step, purchase in new if means.outcome(step) is Outcome.UNANNOUNCED]
+            if any(means.outcome(s).stops and means.outcome(s) is not Outcome.UNANNOUNCED for s in part):
+                break
     return made
 
 
-def _insert(means: Means, steps: Sequence[Step]) -> list[Made]:
+def _entries(steps: Sequence[Step]) -> list[dict[str, object]]:
+    return [insert_entry(step, step.order) for step in steps if step.order is not None]
+
+
+def _insert(means: Means, steps: Sequence[Step]) -> tuple[InsertResult, ...]:
     orders = [s.order for s in steps if s.order is not None]
-    ids = means.journal.intend_all([insert_entry(step, order) for step, order in zip(steps, orders, strict=True)])
     try:
         with means.timed("insert"):
             outcomes = means.database().insert(orders, recheck)
@@ -46,10 +56,10 @@ def _insert(means: Means, steps: Sequence[Step]) -> list[Made]:
         for step in steps:
             means.note(step, Outcome.UNSEEN, "the insert was begun; whether it was committed is unknown", changed=True)
         raise
-    if any(r.state is InsertState.UNKNOWN for r in outcomes):
-        outcomes = _find_out(means, outcomes)
-    told = [{"state": result.state, "reason": result.reason} for result in outcomes]
-    means.journal.done_all(zip(ids, told, strict=True))
+    return _find_out(means, outcomes) if any(r.state is InsertState.UNKNOWN for r in outcomes) else outcomes
+
+
+def _after(means: Means, steps: Sequence[Step], outcomes: Sequence[InsertResult]) -> list[Made]:
     made: list[Made] = []
     now = means.now()
     for step, result in zip(steps, outcomes, strict=True):
