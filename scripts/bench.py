@@ -111,7 +111,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], pairs: int, only: str) -> 
         yield from missing_contests(drill)
     if only in "kcfix trace":
         yield trace_contest(drill, java, max(3, pairs // 2), *fill_topic(drill))
-    yield from write_contests(drill, pairs if pairs < 3 else max(3, pairs // 3), only)
+    yield from write_contests(drill, java, pairs if pairs < 3 else max(3, pairs // 3), only)
 
 
 def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, ...]:

@@ -7,20 +7,24 @@ all that it checks in between; not its plan before and its proof after.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from pathlib import Path
 
 import psycopg
-from contest import KCFIX, Contest, executed
+from contest import KCFIX, Argv, Contest, executed
 from contest_scale import wait_for_purchase
 from kafka import KafkaProducer
 
+from kcfix.adapters.kafka import open_kafka
 from kcfix.core.events import Message, build_message
+from kcfix.core.offsets import TopicPartition
 from kcfix.drill import groups
 from kcfix.drill.buy import buy
 from kcfix.drill.checkout import PARTITIONS
@@ -31,7 +35,7 @@ from kcfix.flow import PURCHASE_CONFIRMED, Flow
 
 WRITES = 10_000
 FLOW = Flow()
-_NUMBERS = count()
+_NUMBERS = itertools.count()
 
 # Each lot is paid within one second of an hour of its own, a week to a month ago, by students of its own.
 _PAY = """
@@ -63,7 +67,7 @@ COMMIT
 """
 
 
-def write_contests(drill: Drill, pairs: int, only: str) -> Iterator[Contest]:
+def write_contests(drill: Drill, java: Argv, pairs: int, only: str) -> Iterator[Contest]:
     """Both, if their questions have this text. The allocation-worker is stopped: it would be busy for an hour."""
     inserting = f"kcfix repair --strategy insert ({WRITES:,} payments): first lock to last commit"
     replaying = f"kcfix repair --strategy replay ({WRITES:,} payments): first send to last acknowledgement"
@@ -84,16 +88,14 @@ def write_contests(drill: Drill, pairs: int, only: str) -> Iterator[Contest]:
         )
     if only in replaying:
         wake(drill)
-        yield Contest(
-            replaying,
-            lambda: repaired(drill, "replay"),
-            [lambda: produced(drill)],
-            "kafka-python's `KafkaProducer(acks='all')`, the same messages: first `send` to the end of `flush`",
-            1 / 2,
-            pairs,
-            "",
-            "",
-        )
+        rivals = {
+            "kafka-python's `KafkaProducer(acks='all')`: first `send` to the end of `flush`": lambda: produced(drill),
+            "`kafka-console-producer` with acks=all, less the time that it takes for one message": lambda: typed(
+                drill, java
+            ),
+        }
+        for name, rival in rivals.items():
+            yield Contest(replaying, lambda: repaired(drill, "replay"), [rival], name, 1 / 2, pairs, "", "")
 
 
 def pay(drill: Drill) -> tuple[datetime, datetime]:
@@ -158,6 +160,34 @@ def produced(drill: Drill) -> tuple[float, float]:
         if not all(future.succeeded() for future in sent):
             raise SystemExit("the bare producer did not send all")
     return took, 0.0
+
+
+def typed(drill: Drill, java: Argv) -> tuple[float, float]:
+    """Seconds that Kafka's own console producer takes for as many more messages than one, with keys and headers."""
+    producer = (
+        *(*java, "kafka.tools.ConsoleProducer", "--bootstrap-server", "kafka:9092"),
+        *("--topic", FLOW.course_access_granted, "--producer-property", "acks=all"),
+        *("--property", "parse.key=true", "--property", "parse.headers=true"),
+    )
+    took = []
+    with tempfile.NamedTemporaryFile() as file:
+        for count in (1, WRITES):
+            messages = [_message(number) for number in range(count)]
+            headers = [",".join(f"{name}:{(value or b'').decode()}" for name, value in m.headers) for m in messages]
+            lines = [b"\t".join((h.encode(), m.key or b"", m.value)) for h, m in zip(headers, messages, strict=True)]
+            Path(file.name).write_bytes(b"\n".join(lines) + b"\n")
+            before = _records(drill)
+            seconds, _, code, told = executed(("/bin/sh", "-c", f'"$@" < {file.name}', "sh", *producer))
+            if code or _records(drill) - before != count:
+                raise SystemExit(f"the console producer did not send all: {told[-500:]}")
+            took.append(seconds)
+    return took[1] - took[0], 0.0
+
+
+def _records(drill: Drill) -> int:
+    with closing(open_kafka(drill.brokers, address_map=drill.address_map, timeout=30.0)) as kafka:
+        partitions = [TopicPartition(FLOW.course_access_granted, number) for number in range(PARTITIONS)]
+        return sum(log.log_end_offset or 0 for log in kafka.log_offsets(partitions).values())
 
 
 def _message(number: int) -> Message:
