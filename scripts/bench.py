@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from contest import KCFIX, Contest, Outcome, run
 from contest_missing import missing_contests
 from contest_scale import RECORDS, fill_topic, trace_contest
+from contest_write import write_contests
 
 from kcfix.adapters.kafka import Kafka, open_kafka
 from kcfix.core.events import Message
@@ -110,6 +111,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], pairs: int, only: str) -> 
         yield from missing_contests(drill)
     if only in "kcfix trace":
         yield trace_contest(drill, java, max(3, pairs // 2), *fill_topic(drill))
+    yield from write_contests(drill, java, pairs if pairs < 3 else max(3, pairs // 3), only)
 
 
 def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, ...]:
@@ -199,6 +201,11 @@ one's purchase hides, nor tiers and completed courses. The third finds only paym
 there to compare. `trace` is asked
 about one payment, whose message lies before {RECORDS:,} others; its rival is told how many records there are, so that
 it ends by itself.
+
+Of `repair` only the writing is timed, on both sides: from the first lock to the last commit, from the first send to the
+last acknowledgement. kcfix says itself how long that took (`change_seconds`); its canary, its journal and all that it
+checks between two transactions or sends are in it, its plan before and its proof after are not. The rivals write the
+same rows or as many messages of the same kind, and check nothing.
 
 Kafka's own commands run with the broker's jars on this host's Java, without the shell script around them and without
 `docker exec`: that is to their advantage.

@@ -28,7 +28,7 @@ def fill_topic(drill: Drill) -> tuple[str, int]:
     The purchase-worker is stopped for it.
     """
     [paid] = buy(drill, 1, at=datetime.now(UTC) - timedelta(days=6, hours=2))
-    _wait_for_purchase(drill, paid)
+    wait_for_purchase(drill, paid)
     with connected() as engine:
         engine.stop(drill, FLOW.purchase_worker)
     groups.wait_empty(drill, FLOW.purchase_group)
@@ -46,7 +46,8 @@ def fill_topic(drill: Drill) -> tuple[str, int]:
     return paid, sum(ends.values())
 
 
-def _wait_for_purchase(drill: Drill, paid: str) -> None:
+def wait_for_purchase(drill: Drill, paid: str) -> None:
+    """Until the purchase-worker has made the purchase of this payment."""
     query = """SELECT 1 FROM student_course_purchases u JOIN payments p ON p.student_id = u.student_id
                WHERE p.id = %s"""
     with psycopg.connect(drill.dsn, autocommit=True) as connection:
