@@ -9,7 +9,7 @@ import pytest
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts, Purchase
-from kcfix.core.ports import MOST_AT_ONCE, DatabasePort, InsertOrder, InsertState
+from kcfix.core.ports import MOST_AT_ONCE, DatabasePort, IndexState, InsertOrder, InsertState
 from kcfix.core.repair_order import changed_since, recheck
 from tests.contract.database_world import World, order
 from tests.fakes_database import NOW, FakeDatabase, course_id, purchase_id
@@ -132,7 +132,7 @@ class StandingContract:
         assert len(world.purchases()) == 4
 
     def test_a_purchase_stands_if_it_is_the_only_active_one_of_a_payment_that_succeeded(self, world: World) -> None:
-        seed = FakeDatabase()
+        seed = FakeDatabase(index=IndexState.MISSING)
         paid = [seed.payment(n) for n in range(1, 6)]
         own = {p.id: seed.purchase(p, own=True, is_active=p is not paid[1]).id for p in paid}
         seed.purchase(paid[2])
