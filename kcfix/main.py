@@ -144,7 +144,12 @@ class _Run:
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
         if self._services is not None:
-            warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
+            warnings = (
+                *(settings.warnings if settings else ()),
+                *self._services.password_warnings,
+                *view.warnings,
+                *self._services.journal_problems,
+            )
             view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
         if self._services is not None:
             from kcfix.cli.invocation import view_as_called
@@ -184,6 +189,8 @@ class _Run:
             from kcfix.cli.invocation import as_called
 
             known.hint = as_called(known.hint, self._services)
+        for warning in self._services.password_warnings if self._services is not None else ():
+            self._say(f"warning: {warning}")
         self._say(known.message, known.hint)
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback

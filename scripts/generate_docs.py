@@ -132,7 +132,9 @@ A value is taken from the first of these that has it:
 5. the default.
 
 With a context chosen by name (`-C NAME`, `KCFIX_CONTEXT`, `default_context`) generic variables are not read: a stray
-one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file.
+one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file, nor libpq's
+`PGHOST`, `PGHOSTADDR`, `PGSERVICE` and the like. A `KCFIX_` variable that leads a named context elsewhere than its file
+does is warned of, and changes are refused until it is unset or given as a flag. `kcfix context list` shows them all.
 
 ```toml
 # ./kcfix.toml: keys at the top belong to the default context
@@ -150,6 +152,26 @@ tables = { purchases = "public.student_course_purchases" }
 ```
 
 `-C drill` and `-C drill:NAME` are the contexts of drills; `kcfix drill up` writes their files.
+
+In a context with `protected = true` a change needs `--reason` and the context's name, typed at the terminal or given as
+`--confirm NAME`; `--yes` does not skip it. Any of the files and `KCFIX_PROTECTED` can protect, none can lift it.
+
+## Passwords
+
+A password belongs neither on the command line, where everybody on the host can read it (`--dsn` with one is refused),
+nor into a file that is shared. It comes from the first of these that is set, a variable going before a file:
+
+1. `KCFIX_PASSWORD`;
+2. `password_file`: a file whose first line it is;
+3. `password_command`: a command whose first line of output it is, such as `["pass", "show", "kc/db"]`. It runs without a
+   shell and without input, when the database is first asked, and is ended after `timeout`. In the user's own file or
+   `KCFIX_PASSWORD_COMMAND` only: `./kcfix.toml` may be anybody's.
+
+They go before a password in the DSN of a file (`KCFIX_DSN` with a password keeps its own). The same three exist for
+`payments_dsn` (`payments_password…`) and for Kafka's login (`kafka_password…`). What a file points to is sent only to that
+file's own address, to one given as a flag, or to one that was discovered; never to one from a variable or another file.
+
+## Every setting
 """
 
 SETTINGS_END = """

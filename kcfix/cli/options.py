@@ -53,7 +53,7 @@ def _shared(
     ] = None,
     dsn: Annotated[
         str | None,
-        typer.Option("--dsn", metavar="URL", help="Database. Others see it in the process list: prefer KCFIX_DSN."),
+        typer.Option("--dsn", metavar="URL", help="Database, without a password: that comes from KCFIX_PASSWORD."),
     ] = None,
     project: Annotated[
         str | None, typer.Option("--project", metavar="NAME", help="Compose project of the containers.")
@@ -61,6 +61,12 @@ def _shared(
     docker_host: Annotated[
         str | None,
         typer.Option("--docker-host", metavar="URL", help="Docker Engine, e.g. unix:///var/run/docker.sock."),
+    ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm", metavar="NAME", help="For a change in a protected context: its name, in place of typing it."
+        ),
     ] = None,
 ) -> None: ...
 

@@ -124,7 +124,15 @@ class Services(Systems):
         Raises:
             Refused: there is no terminal to ask at. Nothing was changed.
         """
-        return self._answer(f"{question} Type {count} to go ahead: ") == str(count)
+        return self.ask_word(question, str(count))
+
+    def ask_word(self, question: str, word: str) -> bool:
+        """The same with a word.
+
+        Raises:
+            Refused: there is no terminal to ask at. Nothing was changed.
+        """
+        return self._answer(f"{question} Type {word} to go ahead: ") == word
 
     def _answer(self, prompt: str) -> str:
         if not (self.stdin.isatty() and self.stderr.isatty()):

@@ -1,0 +1,24 @@
+"""Shapes of what sets kcfix up: contexts, `config check`, `config init`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kcfix.cli.shapes import Document
+
+SETUP: Mapping[str, Document] = {
+    "context-list": Document(
+        "A row for each context, with what its files say; addresses never hold a password.",
+        {
+            "name": "string",
+            "in_force": "boolean",
+            "brokers": ["string"],
+            "database": "string?",
+            "project": "string?",
+            "docker_host": "string?",
+            "protected": "boolean?",
+            "where": "string?",
+        },
+        {"in_force": "string", "chosen_by": "string"},
+    ),
+}
