@@ -163,13 +163,14 @@ nor into a file that is shared. It comes from the first of these that is set, a 
 
 1. `KCFIX_PASSWORD`;
 2. `password_file`: a file whose first line it is;
-3. `password_command`: a command whose first line of output it is, such as `["pass", "show", "kc/db"]`. It runs without a
-   shell and without input, when the database is first asked, and is ended after `timeout`. In the user's own file or
-   `KCFIX_PASSWORD_COMMAND` only: `./kcfix.toml` may be anybody's.
+3. `password_command`: a command whose first line of output it is, such as `["pass", "show", "kc/db"]`. It runs
+   without a shell and without input, when the database is first asked, and is ended after `timeout`. In the user's own
+   file or `KCFIX_PASSWORD_COMMAND` only: `./kcfix.toml` may be anybody's.
 
 They go before a password in the DSN of a file (`KCFIX_DSN` with a password keeps its own). The same three exist for
-`payments_dsn` (`payments_password…`) and for Kafka's login (`kafka_password…`). What a file points to is sent only to that
-file's own address, to one given as a flag, or to one that was discovered; never to one from a variable or another file.
+`payments_dsn` (`payments_password…`) and for Kafka's login (`kafka_password…`). What a file points to is sent only to
+that file's own address, to one given as a flag, or to one that was discovered; never to one from a variable or another
+file.
 
 ## Every setting
 """

@@ -303,7 +303,7 @@ class Systems:
         )
 
     def _with_password(self, dsn: str, secret: Secret) -> str:
-        if any(secrets_of(dsn)) and self.settings.origin(secret.address).source is not Source.FILE:
+        if any(secrets_of(dsn)) and self.settings.origin(secret.address).source is Source.ENVIRONMENT:
             return dsn
         password = self._password(secret)
         return dsn if password is None else with_password(dsn, password)
