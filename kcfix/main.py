@@ -144,11 +144,13 @@ class _Run:
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
         if self._services is not None:
+            said = " ".join(str(problem.hint) for problem in view.errors)
             warnings = (
                 *(settings.warnings if settings else ()),
                 *self._services.password_warnings,
                 *view.warnings,
                 *self._services.journal_problems,
+                *self._services.missing_rights.told(said),
             )
             view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
         if self._services is not None:
@@ -192,6 +194,8 @@ class _Run:
         for warning in self._services.password_warnings if self._services is not None else ():
             self._say(f"warning: {warning}")
         self._say(known.message, known.hint)
+        for told in self._services.missing_rights.told(str(known.hint)) if self._services is not None else ():
+            self._say(f"warning: {told}")
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_addresses
-from kcfix.adapters.kafka_errors import LinkError, Trouble, unreachable
+from kcfix.adapters.kafka_errors import TOPIC_AUTHORIZATION_FAILED, LinkError, Trouble, unreachable
 from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
+from kcfix.adapters.kafka_rights import Rights, describe_topic
+from kcfix.adapters.kafka_security import Security
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import Broker, PartitionInfo, Topic
+from kcfix.core.rights import Missing, unnoted
 from kcfix.errors import UsageError
 
 NO_NODE = -1
@@ -50,6 +54,8 @@ class Link:
         timeout: float,
         client_id: str,
         security: Mapping[str, Any],
+        expected: Collection[str] = (),
+        missing: Missing = unnoted,
     ) -> None:
         self._bootstrap = parse_addresses(brokers)
         if not self._bootstrap:
@@ -57,12 +63,28 @@ class Link:
         self._map = AddressMap(address_map)
         self._timeout = timeout
         self._client_id = client_id
-        self._security = dict(security)
+        self._options = dict(security)
+        self._expected = tuple(expected)
+        self._missing = missing
         self._connections: dict[Address, Connection] = {}
         self._open_addresses: dict[Address, Address] = {}
         self._metadata: Metadata | None = None
         self._closed_requests = 0
         self.lock = threading.RLock()
+
+    @cached_property
+    def security(self) -> Security:
+        """How to come to the brokers.
+
+        Raises:
+            UsageError: the settings of it do not fit together. Nothing was asked.
+        """
+        return Security(self._options)
+
+    @cached_property
+    def rights(self) -> Rights:
+        """How a refusal is told."""
+        return Rights(self.security, str(self._bootstrap[0]), self._missing)
 
     @property
     def place(self) -> str:
@@ -95,8 +117,25 @@ class Link:
             if self._metadata is None or fresh:
                 # None means all topics; never let a question make a topic.
                 request = MetadataRequest(topics=None, allow_auto_topic_creation=False, max_version=12)
-                self._metadata = _metadata(self.ask_any(request, deadline, "asking Kafka for its topics"))
+                found = _metadata(self.ask_any(request, deadline, "asking Kafka for its topics"))
+                self._refuse_hidden(found, deadline)
+                self._metadata = found
             return self._metadata
+
+    def _refuse_hidden(self, found: Metadata, deadline: Deadline) -> None:
+        """A topic without the right to see it is just not listed, nor what a group committed on it: as if it were gone.
+
+        Raises:
+            AccessDenied: one of those that were expected is hidden.
+        """
+        gone = [name for name in self._expected if name not in found.topics]
+        hidden = [name for name in gone if self.topic_error(name, deadline) == TOPIC_AUTHORIZATION_FAILED]
+        errors = [
+            self.rights.error("asking Kafka for its topics", TOPIC_AUTHORIZATION_FAILED, describe_topic(name))
+            for name in hidden
+        ]
+        if errors:
+            raise errors[0]
 
     def topic_error(self, name: str, deadline: Deadline) -> int:
         """Error code for one topic asked by name, where an unreadable topic says so; 0 if it is there."""
@@ -220,7 +259,7 @@ class Link:
         if found is not None and not found.closed:
             return found
         self._drop(target)
-        made = connect(address, self._map, self._security, self._client_id, deadline)
+        made = connect(address, self._map, self.security, self._client_id, deadline)
         self._connections[target] = made
         self._open_addresses[target] = address
         return made

@@ -14,6 +14,7 @@ from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_needles import Needles
 from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets, why_no_leader
 from kcfix.adapters.kafka_protocol import FetchRequest
+from kcfix.adapters.kafka_rights import read_topic
 from kcfix.core.events import Record
 from kcfix.core.offsets import RecordTime, TopicPartition
 from kcfix.core.ports import OffsetRange, SearchResult
@@ -121,6 +122,9 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
             if answer.error_code in LEADER_MOVING:
                 link.forget()
                 again[where] = wants[where]
+                continue
+            if answer.error_code:
+                link.rights.words(answer.error_code, read_topic(where.topic))
                 continue
             time, position = _first_time(where, memoryview(answer.records or b""), wants[where])
             if time is not None:
@@ -266,7 +270,7 @@ def _next_batches(
         elif answer.error_code == OFFSET_OUT_OF_RANGE:
             _out_of_range(link, reader, deadline)
         elif answer.error_code:
-            reader.failure = error_name(answer.error_code)
+            reader.failure = link.rights.words(answer.error_code, read_topic(where.topic))
         else:
             _advance(reader, answer, batches[where])
     if moving:

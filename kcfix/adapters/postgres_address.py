@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg import conninfo, pq
 
+from kcfix.core.rights import Missing, unnoted
 from kcfix.errors import UsageError
 
 _NODE_SSLMODES = {"no-verify": "require"}
@@ -28,6 +29,8 @@ class Address:
     user: str
     parameters: Mapping[str, str] = field(repr=False)
     """For libpq: mapped, with time-outs and the application name."""
+    missing: Missing = unnoted
+    """Told of every right that turns out to be missing there."""
 
     @property
     def label(self) -> str:
@@ -41,7 +44,12 @@ class Address:
 
 
 def parse_address(
-    dsn: str, *, timeout_seconds: float, application_name: str, address_map: Mapping[str, str] | None = None
+    dsn: str,
+    *,
+    timeout_seconds: float,
+    application_name: str,
+    address_map: Mapping[str, str] | None = None,
+    missing: Missing = unnoted,
 ) -> Address:
     """The address that a DSN (URL or key=value) names.
 
@@ -75,7 +83,7 @@ def parse_address(
         number = int(port.split(",")[0])
     except ValueError:
         raise UsageError("the port of the database address is no number") from None
-    return Address(host, number, given.get("dbname", user), user, parameters)
+    return Address(host, number, given.get("dbname", user), user, parameters, missing)
 
 
 def _for_libpq(dsn: str) -> str:

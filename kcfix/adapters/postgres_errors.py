@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors
 
 from kcfix.adapters.postgres_address import Address
+from kcfix.core.rights import Right, grant
 from kcfix.errors import AccessDenied, KcfixError, Unreachable
 
 SYSTEM = "database"
@@ -46,7 +47,9 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 
-_DENIED = re.compile(r"permission denied for (?:table|relation|view|materialized view|foreign table) \"?([^\s\"]+)")
+_DENIED = re.compile(
+    r"permission denied for (table|relation|view|materialized view|foreign table|schema|function) \"?([^\s\"]+)"
+)
 
 
 def first_line(error: psycopg.Error, address: Address) -> str:
@@ -106,9 +109,12 @@ def access_denied(words: str, address: Address, right: str) -> AccessDenied:
     user = address.user or "the user"
     if denied is None:
         return AccessDenied(f"database {address.label}: {words} ({user})", system=SYSTEM)
-    table = denied.group(1)
+    kind, name = denied.groups()
+    operation = {"schema": "USAGE", "function": "EXECUTE"}.get(kind, right)
+    lacking = Right(operation, kind if kind in ("schema", "function") else "table", name)
+    line = grant(lacking, user)
+    address.missing(lacking, line)
+    on = name if lacking.kind == "table" else f"{lacking.kind} {name}"
     return AccessDenied(
-        f"database {address.label}: user {user} has no right to {right} on {table}",
-        system=SYSTEM,
-        hint=f"GRANT {right} ON {table} TO {user};",
+        f"database {address.label}: user {user} has no right to {operation} on {on}", system=SYSTEM, hint=line
     )

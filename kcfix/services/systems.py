@@ -19,6 +19,7 @@ from kcfix import __version__
 from kcfix.core.dsn import database_address, with_password
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.rights import MissingRights
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
@@ -73,6 +74,8 @@ class Systems:
         self._secrets: set[str] = set()
         self._withheld: list[str] = []
         self._kept: dict[str, object] = {}
+        self.missing_rights = MissingRights()
+        """What kcfix was refused for want of a right in this run."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -100,7 +103,7 @@ class Systems:
         settings = self.settings_if_loaded
         if settings is None:
             return frozenset(self._secrets)
-        named = {str(value) for key, value in settings.kafka.items() if is_secret(key)}
+        named = {str(value) for key, value in self._kafka_security.items() if is_secret(key)}
         named |= {p for p in (settings.password, settings.payments_password, settings.kafka_password) if p}
         return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
 
@@ -251,7 +254,7 @@ class Systems:
                 system="kafka",
                 hint="give --brokers HOST:PORT, or set brokers in kcfix.toml",
             )
-        security = dict(self.settings.kafka)
+        security = dict(self._kafka_security)
         if (password := self._password(Secret.KAFKA)) is not None:
             security["sasl_plain_password"] = password
         from kcfix.adapters.kafka import open_kafka
@@ -263,8 +266,15 @@ class Systems:
                 timeout=self.settings.timeout.total_seconds(),
                 client_id=f"kcfix/{__version__}",
                 security=security,
+                expected=self.flow.topics,
+                missing=self.missing_rights.note,
             )
         )
+
+    @property
+    def _kafka_security(self) -> Mapping[str, object]:
+        key_password = self.settings.kafka_key_password
+        return {**self.settings.kafka, **({"ssl_password": key_password} if key_password else {})}
 
     def _open_docker(self) -> DockerPort:
         if self._given_docker is not None:
@@ -299,6 +309,7 @@ class Systems:
                 timeout=self.settings.timeout.total_seconds(),
                 address_map=self.address_map,
                 application_name="kcfix",
+                missing=self.missing_rights.note,
             )
         )
 

@@ -124,7 +124,7 @@ def test_tls_to_a_plain_listener_fails_with_a_reason(serve: Serve) -> None:
         line.sendall(b"no TLS here")
 
     error = failure(open_kafka([serve(greet)], timeout=5, security={"security_protocol": "SSL"}))
-    assert "TLS failed" in error.message
+    assert "that listener does not speak TLS" in error.message
 
 
 def test_every_address_is_tried_and_all_are_named(serve: Serve) -> None:
