@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kcfix.core.redact import redact
-from kcfix.errors import Unreachable
+from kcfix.errors import Obstacle, Unreachable
 
 LONGEST = 64 * 1024
 """Bytes that are read: more is no password but the wrong file."""
@@ -26,7 +26,9 @@ def password_in_file(path: Path, *, setting: str, system: str) -> str:
         with path.open("rb") as file:
             return _first_line(file.read(LONGEST), f"{setting} {path}", system)
     except OSError as error:
-        raise Unreachable(f"{setting}: can't read {path}: {error.strerror or error}", system=system) from error
+        raise Unreachable(
+            f"{setting}: can't read {path}: {error.strerror or error}", system=system, obstacle=Obstacle.NOT_GIVEN
+        ) from error
 
 
 def password_of_command(
@@ -50,7 +52,7 @@ def password_of_command(
         )
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it can't be run"
-        raise Unreachable(f"{named} can't be started: {why}", system=system) from error
+        raise _none(f"{named} can't be started: {why}", system) from error
     with running:
         try:
             out, said = running.communicate(timeout=timeout)
@@ -58,14 +60,14 @@ def password_of_command(
             with suppress(OSError):
                 os.killpg(running.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise Unreachable(
-                    f"{named} did not end within {timeout:g} s", system=system, hint="--timeout gives it longer"
-                ) from error
+                raise _none(f"{named} did not end within {timeout:g} s", system, "--timeout gives it longer") from error
             raise
     if running.returncode != 0:
         last = said.decode("utf-8", "replace").strip().splitlines()[-1:]
         words_of_it = f": {redact(last[0])[:200]}" if last else ""
-        raise Unreachable(f"{named} ended with {running.returncode}{words_of_it}", system=system)
+        raise Unreachable(
+            f"{named} ended with {running.returncode}{words_of_it}", system=system, obstacle=Obstacle.NOT_GIVEN
+        )
     return _first_line(out[:LONGEST], named, system)
 
 
@@ -73,7 +75,11 @@ def _first_line(data: bytes, named: str, system: str) -> str:
     try:
         line = data.split(b"\n", 1)[0].removesuffix(b"\r").decode()
     except UnicodeDecodeError:
-        raise Unreachable(f"{named} gives no UTF-8 text", system=system) from None
+        raise _none(f"{named} gives no UTF-8 text", system) from None
     if not line or "\0" in line:
-        raise Unreachable(f"{named} gives no password on its first line", system=system)
+        raise _none(f"{named} gives no password on its first line", system)
     return line
+
+
+def _none(message: str, system: str, hint: str | None = None) -> Unreachable:
+    return Unreachable(message, system=system, hint=hint, obstacle=Obstacle.NOT_GIVEN)

@@ -9,7 +9,7 @@ from psycopg import errors
 
 from kcfix.adapters.postgres_address import Address
 from kcfix.core.rights import Right, grant
-from kcfix.errors import AccessDenied, KcfixError, Unreachable
+from kcfix.errors import AccessDenied, KcfixError, Obstacle, Unreachable
 
 SYSTEM = "database"
 
@@ -47,6 +47,18 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 
+_OBSTACLES = {
+    "its name can't be resolved on this host": Obstacle.NAME,
+    "connection refused": Obstacle.REFUSED,
+    "no server on that socket": Obstacle.ABSENT,
+    "no route to it": Obstacle.NO_ROUTE,
+    "it closed the connection": Obstacle.CLOSED,
+    "the user may not connect to that database": Obstacle.RIGHT,
+    "it does not speak TLS and the DSN demands it": Obstacle.TLS,
+    "TLS failed": Obstacle.TLS,
+}
+"""By the words above; what else an AccessDenied says is about the login."""
+
 _DENIED = re.compile(
     r"permission denied for (table|relation|view|materialized view|foreign table|schema|function) \"?([^\s\"]+)"
 )
@@ -64,6 +76,7 @@ def timed_out(address: Address, doing: str, timeout_seconds: float) -> Unreachab
         f"database {address.label} did not answer within {timeout_seconds:.3g} s ({doing})",
         system=SYSTEM,
         hint="a longer --timeout, if it is only slow",
+        obstacle=Obstacle.TIMEOUT,
     )
 
 
@@ -74,7 +87,9 @@ def connect_error(error: psycopg.Error, address: Address, timeout_seconds: float
         return timed_out(address, "connecting", timeout_seconds)
     for pattern, kind, words, hint in _CONNECT:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
-            return kind(f"database {address.label}: {words}", system=SYSTEM, hint=hint)
+            login = Obstacle.AUTHENTICATION if kind is AccessDenied else None
+            obstacle = _OBSTACLES.get(words, login)
+            return kind(f"database {address.label}: {words}", system=SYSTEM, hint=hint, obstacle=obstacle)
     last = text.strip().splitlines()[-1:] or [type(error).__name__]
     return Unreachable(f"database {address.label}: {address.redacted(last[0].strip())}", system=SYSTEM)
 
@@ -108,7 +123,7 @@ def access_denied(words: str, address: Address, right: str) -> AccessDenied:
     denied = _DENIED.search(words)
     user = address.user or "the user"
     if denied is None:
-        return AccessDenied(f"database {address.label}: {words} ({user})", system=SYSTEM)
+        return AccessDenied(f"database {address.label}: {words} ({user})", system=SYSTEM, obstacle=Obstacle.RIGHT)
     kind, name = denied.groups()
     operation = {"schema": "USAGE", "function": "EXECUTE"}.get(kind, right)
     lacking = Right(operation, kind if kind in ("schema", "function") else "table", name)
@@ -116,5 +131,8 @@ def access_denied(words: str, address: Address, right: str) -> AccessDenied:
     address.missing(lacking, line)
     on = name if lacking.kind == "table" else f"{lacking.kind} {name}"
     return AccessDenied(
-        f"database {address.label}: user {user} has no right to {operation} on {on}", system=SYSTEM, hint=line
+        f"database {address.label}: user {user} has no right to {operation} on {on}",
+        system=SYSTEM,
+        hint=line,
+        obstacle=Obstacle.RIGHT,
     )

@@ -21,7 +21,7 @@ from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import is_secret, secrets_of
 from kcfix.core.rights import MissingRights
 from kcfix.core.workers import Container
-from kcfix.errors import KcfixError, Unreachable
+from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
 from kcfix.settings import Origin, Settings, Source, load
 from kcfix.settings.passwords import Secret, pointer, withheld
@@ -252,6 +252,7 @@ class Systems:
             raise Unreachable(
                 "Kafka: no brokers are known: none are set, and no container of a worker names any",
                 system="kafka",
+                obstacle=Obstacle.NOT_SET,
                 hint="give --brokers HOST:PORT, or set brokers in kcfix.toml",
             )
         security = dict(self._kafka_security)
@@ -292,6 +293,7 @@ class Systems:
             raise Unreachable(
                 "database: no address is known: none is set, and no container of a worker names one",
                 system="database",
+                obstacle=Obstacle.NOT_SET,
                 hint="set KCFIX_DSN, or dsn in kcfix.toml",
             )
         payments_dsn = self.settings.payments_dsn

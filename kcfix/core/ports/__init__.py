@@ -25,9 +25,7 @@ from kcfix.core.ports.database import (
     SchemaFacts,
     StudentCourse,
 )
-from kcfix.core.ports.docker import (
-    DockerPort,
-)
+from kcfix.core.ports.docker import DockerPort, Engine
 from kcfix.core.ports.health import DatabaseHealth, LockWait, OpenTransaction, RoleFacts, StuckPayments
 from kcfix.core.ports.kafka import (
     Broker,
@@ -35,6 +33,7 @@ from kcfix.core.ports.kafka import (
     KafkaPort,
     OffsetRange,
     PartitionInfo,
+    Reach,
     SearchResult,
     SendResult,
     SendState,
@@ -53,6 +52,7 @@ __all__ = [
     "DeleteResult",
     "DeleteState",
     "DockerPort",
+    "Engine",
     "HeldPurchase",
     "Hold",
     "IndexState",
@@ -66,6 +66,7 @@ __all__ = [
     "PaidPayment",
     "PartitionInfo",
     "PaymentPass",
+    "Reach",
     "Recheck",
     "RoleFacts",
     "SchemaFacts",
