@@ -56,6 +56,7 @@ _OBSTACLES = {
     "the user may not connect to that database": Obstacle.RIGHT,
     "it does not speak TLS and the DSN demands it": Obstacle.TLS,
     "TLS failed": Obstacle.TLS,
+    "it has no database of that name": Obstacle.NO_DATABASE,
 }
 """By the words above; what else an AccessDenied says is about the login."""
 

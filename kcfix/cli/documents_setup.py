@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kcfix.cli.shapes import Document
+from kcfix.cli.shapes import Document, Maybe
+from kcfix.core.checkup import Status
+from kcfix.errors import Obstacle
 
 SETUP: Mapping[str, Document] = {
     "context-list": Document(
@@ -20,5 +22,17 @@ SETUP: Mapping[str, Document] = {
             "where": "string?",
         },
         {"in_force": "string", "chosen_by": "string"},
+    ),
+    "config-check": Document(
+        "A row for each thing that was tried. `obstacle` says what stood in the way, where that is known.",
+        {
+            "system": "string",
+            "check": "string",
+            "status": Status,
+            "text": "string",
+            "obstacle": Maybe(Obstacle),
+            "hint": "string?",
+        },
+        {"ok": "integer", "caution": "integer", "failed": "integer"},
     ),
 }

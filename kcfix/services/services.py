@@ -71,6 +71,12 @@ class Services(Systems):
 
         return modified_at(paths)
 
+    def readable_by_others(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Those files of this host that users beside their owner may read."""
+        from kcfix.adapters.files import readable_by_others
+
+        return readable_by_others(paths)
+
     @property
     def zone(self) -> tzinfo | None:
         """Zone in which times are shown to people: UTC with --utc, else None for the local one."""
