@@ -24,10 +24,10 @@ def password_in_file(path: Path, *, setting: str, system: str) -> str:
     """
     try:
         with path.open("rb") as file:
-            return _first_line(file.read(LONGEST), f"{setting} {path}", system)
+            return _first_line(file.read(LONGEST), f"{path} ({setting})", system)
     except OSError as error:
         raise Unreachable(
-            f"{setting}: can't read {path}: {error.strerror or error}", system=system, obstacle=Obstacle.NOT_GIVEN
+            f"can't read {path} ({setting}): {error.strerror or error}", system=system, obstacle=Obstacle.NOT_GIVEN
         ) from error
 
 
@@ -39,7 +39,8 @@ def password_of_command(
     Raises:
         Unreachable: it can't be started, failed, printed nothing or did not end in time.
     """
-    named = f"{setting}: {words[0]}"
+    # Not `name: value`: that is what passwords are masked by.
+    named = f"{words[0]} ({setting})"
     try:
         # Of its own session, so that all that it started can be ended with it.
         running = subprocess.Popen(  # noqa: S603 - the user's own settings name it

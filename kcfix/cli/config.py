@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from kcfix.cli.context import services_of
@@ -37,6 +39,45 @@ def check(ctx: typer.Context) -> View:
     from kcfix.cli.config_check import check_systems
 
     return check_systems(services_of(ctx))
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="FILE", help="Write this file (./kcfix.toml by itself); - only prints."),
+    ] = None,
+    user: Annotated[
+        bool, typer.Option("--user", help="Write the user's own file, kcfix/config.toml in ~/.config.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Write it as the context of this name.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    password_file: Annotated[
+        str | None,
+        typer.Option("--password-file", metavar="FILE", help="Let the settings take the database's password from it."),
+    ] = None,
+    password_command: Annotated[
+        str | None,
+        typer.Option("--password-command", metavar="COMMAND", help="Let them take it from what this prints."),
+    ] = None,
+) -> View:
+    """Write a commented settings file from what was found: project, brokers, address map, database. No password.
+
+    What was found is written as settings, all else as comments. The file is readable by its owner only, and one that
+    is there is not touched without --overwrite.
+
+    Examples:
+        kcfix config init
+        kcfix config init --user --as prod --password-command "pass show kcfix/prod"
+        kcfix config init --file -
+    """
+    from kcfix.cli.config_init import Options, write_first_file
+
+    options = Options(file, user, name, overwrite, password_file, password_command)
+    return write_first_file(options, services_of(ctx))
 
 
 @app.command()

@@ -35,4 +35,9 @@ SETUP: Mapping[str, Document] = {
         },
         {"ok": "integer", "caution": "integer", "failed": "integer"},
     ),
+    "config-init": Document(
+        "A row for each setting that was found, without passwords; what was not found is null or empty.",
+        {"name": "string", "value": None},
+        {"path": "string?", "context": "string", "overwrite": "boolean"},
+    ),
 }

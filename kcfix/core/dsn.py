@@ -96,11 +96,11 @@ def with_password(dsn: str, password: str) -> str:
     >>> with_password("postgresql://u:old@db/kc?sslmode=require", "p@ss word")
     'postgresql://u:p%40ss%20word@db/kc?sslmode=require'
     >>> with_password("host=db user=u", "it's")
-    "host=db user=u password='it\\'s'"
+    "password=it\\'s host=db user=u"
     """
     if "://" not in dsn:
-        escaped = password.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{dsn} password='{escaped}'"
+        # In front: who strips blanks off the end of a DSN would strip those of a password.
+        return f"password={_escaped(password)} {without_password(dsn) or dsn}"
     head, _, rest = without_password(dsn).partition("://")
     end = min((rest.find(sign) for sign in "/?" if sign in rest), default=len(rest))
     user, _, host = rest[:end].rpartition("@")
@@ -135,6 +135,9 @@ def without_password(dsn: str) -> str:
 
 def _word(word: str) -> str:
     key, _, value = word.partition("=")
-    plain = value and not any(c.isspace() or c in "'\\" for c in value)
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}={value}" if plain else f"{key}='{escaped}'"
+    return f"{key}={_escaped(value)}" if value else f"{key}=''"
+
+
+def _escaped(value: str) -> str:
+    """A value as libpq and a shell's words both read it: without quotes, what is special behind a backslash."""
+    return "".join(c if c.isalnum() or ord(c) > 127 or c in "-_.,:/@%+" else f"\\{c}" for c in value)

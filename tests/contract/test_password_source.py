@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kcfix.adapters.password_source import password_in_file, password_of_command
+from kcfix.core.redact import redact
 from kcfix.errors import Unreachable
 
 WORD = "made-up-word"
@@ -47,18 +48,18 @@ def test_no_password_is_an_error_that_quotes_nothing(tmp_path: Path, data: bytes
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable, match=r"can't read .*none: No such file"):
+    with pytest.raises(Unreachable, match=r"can't read .*none .password_file.: No such file"):
         in_file(tmp_path / "none")
 
 
 def test_a_command_that_fails_is_told_with_its_last_words_and_without_its_output() -> None:
     with pytest.raises(Unreachable) as caught:
         of_command("/bin/sh", "-c", f"echo {WORD}; echo 'gpg: no key' >&2; exit 3")
-    assert caught.value.message == "password_command: /bin/sh ended with 3: gpg: no key"
+    assert caught.value.message == "/bin/sh (password_command) ended with 3: gpg: no key"
 
 
 def test_a_command_that_is_not_there_is_told() -> None:
-    with pytest.raises(Unreachable, match="nowhere-at-all can't be started: No such file"):
+    with pytest.raises(Unreachable, match=r"nowhere-at-all .password_command. can't be started: No such file"):
         of_command("nowhere-at-all")
 
 
@@ -76,3 +77,10 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) 
 
 def test_nothing_is_read_from_the_terminal() -> None:
     assert of_command("/bin/sh", "-c", f"cat; echo {WORD}") == WORD
+
+
+def test_masking_leaves_the_words_whole(tmp_path: Path) -> None:
+    for call in (lambda: of_command("nowhere-at-all"), lambda: in_file(tmp_path / "none")):
+        with pytest.raises(Unreachable) as caught:
+            call()
+        assert redact(caught.value.message) == caught.value.message

@@ -198,8 +198,11 @@ def test_the_password_comes_from_a_variable_a_file_or_a_command(check: Any, dril
     assert check(dsn=bare, environ={"KCFIX_PASSWORD": drill.password}).code == 0
     assert check(dsn=bare, password_file=str(word)).code == 0
     assert check(dsn=bare, password_command=["head", "-1", str(word)]).code == 0
-    gone = row(check(dsn=bare, password_command="no-such-program"), "database", "connection")
-    assert (gone["obstacle"], "no-such-program can't be started" in gone["text"]) == ("password_not_given", True)
+    gone = row(check(dsn=bare, password_command=["no-such-program"]), "database", "connection")
+    assert (gone["obstacle"], "no-such-program (password_command) can't be started" in gone["text"]) == (
+        "password_not_given",
+        True,
+    )
 
 
 def test_a_password_on_the_command_line_is_refused(kcfix_anywhere: Kcfix, drill: Drill) -> None:
