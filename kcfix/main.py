@@ -18,7 +18,7 @@ import typer
 from typer import TyperException
 
 from kcfix.clean import clean
-from kcfix.cli.words import command_in, format_in
+from kcfix.cli.words import VARIABLE, command_in, format_in
 from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format, Style, style_of
 from kcfix.render.view import Problem, View
@@ -39,6 +39,10 @@ def main(argv: Sequence[str], services: Services | None = None) -> int:
 
     Without `services` (as the script does) SIGTERM is turned into an exception and real adapters are used.
     """
+    if services is None and (instruction := os.environ.get(VARIABLE)):
+        from kcfix.cli.completing import answer_shell
+
+        return answer_shell(instruction)
     with _sigterm_as_exception() if services is None else contextlib.nullcontext():
         return _Run(tuple(argv), services).code()
 

@@ -56,6 +56,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("history", "Explain", "List the runs that changed something, or show one step by step."),
     Entry("drill", "Rehearse", "Run a throw-away copy of the system, break it and mend it."),
     Entry("config", "Set up", "Check that every system answers, write a settings file, show the settings in force."),
+    Entry("completion", "Set up", "Print the script by which a shell completes commands and live names."),
     Entry("context", "Set up", "List the named contexts: which system each one is.", file="contexts"),
 )
 

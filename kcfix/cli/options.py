@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kcfix.cli.completing import complete_context
 from kcfix.render.style import Format, When
 
 GIVEN = "kcfix.given"
@@ -22,7 +23,14 @@ SHARED = "Options of every command"
 
 def _shared(
     context: Annotated[
-        str | None, typer.Option("-C", "--context", metavar="NAME", help="Use the settings of this context.")
+        str | None,
+        typer.Option(
+            "-C",
+            "--context",
+            metavar="NAME",
+            help="Use the settings of this context.",
+            autocompletion=complete_context,
+        ),
     ] = None,
     output: Annotated[
         Format | None,
