@@ -40,8 +40,11 @@ class Source:
     fetch: Fetch
 
 
-def names(services: Services, source: Source, kind: str) -> tuple[str, ...]:
-    """The names of that kind which the source gives, as far as they can be had now."""
+def names(services: Services, source: Source, kind: str, wait: float = WAIT_SECONDS) -> tuple[str, ...]:
+    """The names of that kind which the source gives, as far as they can be had now.
+
+    Without a sign that the system is there `wait` seconds are waited.
+    """
     key = f"{source.system} {_where(services)}"
     cache = NameCache(xdg(services.environ, "XDG_CACHE_HOME", ".cache") / "kcfix" / "names")
     kept, now = cache.read(key), time.time()
@@ -56,7 +59,7 @@ def names(services: Services, source: Source, kind: str) -> tuple[str, ...]:
         cache.write(key, Kept(found, time.time(), time.time()))
         return json.dumps(found).encode()
 
-    told = errand(work, wait=WAIT_SECONDS, wait_if_up=WAIT_IF_UP_SECONDS)
+    told = errand(work, wait=wait, wait_if_up=max(wait, WAIT_IF_UP_SECONDS))
     if told:
         return _safe(json.loads(told), kind)
     return _safe(kept.usable(now), kind)

@@ -228,3 +228,29 @@ def test_a_stray_variable_leads_a_named_context_nowhere_else(check: Any) -> None
     }
     ran = check(environ=stray)
     assert ran.code == 0, ran.out
+
+
+def test_a_first_file_made_from_a_drill_leads_to_it(kcfix: Kcfix, drill: Drill, tmp_path: Path) -> None:
+    ran = kcfix("config", "init", "--as", "mine", "-o", "json")
+    assert ran.code == 0, ran.err
+    text = (tmp_path / "kcfix.toml").read_text()
+    assert drill.password not in text + ran.out + ran.err
+    assert drill.project in text
+    mine = Kcfix(tmp_path, "mine")
+    refused = mine("config", "check", "-o", "json")
+    assert row(refused, "database", "connection")["obstacle"] == "authentication"
+    tried = mine("config", "check", "-o", "json", environ={"KCFIX_PASSWORD": drill.password})
+    assert tried.code == 0, tried.out
+    assert of(tried, "kafka") == {"OK"}
+    again = kcfix("config", "init", "--as", "other")
+    assert (again.code, (tmp_path / "kcfix.toml").read_text()) == (5, text)
+
+
+def test_a_first_file_is_made_from_the_containers_alone(kcfix_anywhere: Kcfix, drill: Drill, tmp_path: Path) -> None:
+    ran = kcfix_anywhere("config", "init", "--project", drill.project, "-o", "json")
+    assert ran.code == 0, ran.err
+    text = (tmp_path / "kcfix.toml").read_text()
+    assert drill.password not in text + ran.out + ran.err
+    assert "Found: container" in text
+    tried = kcfix_anywhere("config", "check", "-o", "json", environ={"KCFIX_PASSWORD": drill.password})
+    assert tried.code == 0, tried.out
