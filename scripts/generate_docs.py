@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+ROOT_OF_SCRIPTS = Path(__file__).resolve().parent
+CHANGELOG = ROOT / "CHANGELOG.md"
 NOTE = "<!-- Made by scripts/generate_docs.py from the code: change the code, then run `make docs`. -->\n"
 WIDTH = 90
 
@@ -60,8 +63,8 @@ They are in [errors.md](errors.md); which of them a command uses when is decided
 """
 
 
-def errors() -> str:
-    """docs/errors.md."""
+def exit_codes() -> list[tuple[int, str, str]]:
+    """Code, kind and meaning of every exit code; those of signals last."""
     from kcfix import errors as module
 
     plain = [
@@ -77,7 +80,12 @@ def errors() -> str:
         (module.INTERRUPTED, "", "Interrupted by Ctrl-C (SIGINT). `kcfix history` says what was changed before."),
         (module.TERMINATED, "", "Terminated by SIGTERM. `kcfix history` says what was changed before."),
     ]
-    rows = sorted(plain + kinds, key=lambda row: row[0]) + signals
+    rows = sorted(plain + kinds, key=lambda row: row[0])
+    return [*rows, *signals]
+
+
+def errors() -> str:
+    """docs/errors.md."""
     lines = [
         NOTE,
         "# Exit codes and errors\n",
@@ -87,7 +95,7 @@ def errors() -> str:
         "| Code | `kind` | Meaning |",
         "|---:|---|---|",
     ]
-    for code, kind, meaning in rows:
+    for code, kind, meaning in exit_codes():
         lines.append(f"| {code} | {f'`{kind}`' if kind else ''} | {' '.join(meaning.split())} |")
     return "\n".join(lines) + "\n"
 
@@ -286,6 +294,36 @@ Every mode of [system.md](system.md), section 6, with the rules that see it.
 """
 
 
+def manual() -> str:
+    """docs/kcfix.1, which is installed as `man kcfix`."""
+    sys.path.insert(0, str(ROOT_OF_SCRIPTS))
+    try:
+        from man_page import man_page
+    finally:
+        sys.path.remove(str(ROOT_OF_SCRIPTS))
+
+    from kcfix import __version__
+    from kcfix.settings import SETTINGS
+
+    newest = re.search(r"^## \[\S+\] - (\S+)", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    meanings: dict[int, list[str]] = {}
+    for code, _, meaning in exit_codes():
+        meanings.setdefault(code, []).append(" ".join(meaning.split()))
+    variables = [(s.variable, plainly(s.help)) for s in SETTINGS]
+    variables.append(("KCFIX_CONTEXT", "The context, where -C chooses none."))
+    return man_page(
+        version=__version__,
+        date=newest.group(1) if newest else "",
+        exit_codes=[(str(code), " ".join(texts)) for code, texts in meanings.items()],
+        variables=variables,
+    )
+
+
+def plainly(markdown: str) -> str:
+    """The text without the marks of code."""
+    return markdown.replace("`", "")
+
+
 def pages() -> dict[Path, str]:
     """All generated files with their content."""
     from kcfix.cli.documents import DOCUMENTS
@@ -295,6 +333,7 @@ def pages() -> dict[Path, str]:
         DOCS / "commands.md": commands(),
         DOCS / "errors.md": errors(),
         DOCS / "faults.md": faults(),
+        DOCS / "kcfix.1": manual(),
         DOCS / "settings.md": settings(),
         DOCS / "rules.md": rules(),
     }
