@@ -254,3 +254,35 @@ def test_a_first_file_is_made_from_the_containers_alone(kcfix_anywhere: Kcfix, d
     assert "Found: container" in text
     tried = kcfix_anywhere("config", "check", "-o", "json", environ={"KCFIX_PASSWORD": drill.password})
     assert tried.code == 0, tried.out
+
+
+def test_a_broker_of_another_cluster_at_the_advertised_address(check: Any, drill: Drill, newest_drill: Drill) -> None:
+    ran = check(
+        brokers=[f"127.0.0.1:{drill.kafka_port}"], address_map={"kafka:9092": f"127.0.0.1:{newest_drill.kafka_port}"}
+    )
+    found = row(ran, "kafka", "brokers")
+    assert (ran.code, found["obstacle"]) == (4, "wrong_advertised_address")
+    assert "where another cluster answers" in found["text"]
+    newest = check(brokers=[f"127.0.0.1:{newest_drill.kafka_port}"], dsn=newest_drill.dsn, project=newest_drill.project)
+    assert row(newest, "kafka", "cluster")["text"].endswith("Kafka 4.3 or newer")
+
+
+def test_a_protected_context_is_changed_only_by_its_typed_name(
+    kcfix_anywhere: Kcfix, drill: Drill, tmp_path: Path
+) -> None:
+    (tmp_path / "kcfix.toml").write_text(
+        f"[contexts.careful]\nprotected = true\nproject = {_toml(drill.project)}\ndsn = {_toml(drill.dsn)}\n"
+        f"brokers = {_toml(list(drill.brokers))}\naddress_map = {_toml(drill.address_map)}\n"
+    )
+    restart = ("restart", "cache-worker", "--yes")
+    careful = Kcfix(tmp_path, "careful")
+    assert careful(*restart).code == 5
+    unnamed = careful(*restart, "--reason", "a test")
+    assert (unnamed.code, "--confirm careful" in unnamed.err) == (5, True)
+    assert careful(*restart, "--reason", "a test", "--confirm", "drill").code == 5
+    stray = careful(
+        *restart, "--reason", "a test", "--confirm", "careful", environ={"KCFIX_DSN": "postgresql://127.0.0.1:1/x"}
+    )
+    assert (stray.code, "led elsewhere by KCFIX_DSN" in stray.err) == (5, True)
+    done = careful(*restart, "--reason", "a test", "--confirm", "careful", environ={"KCFIX_PROTECTED": "false"})
+    assert done.code == 0, done.err
