@@ -158,3 +158,21 @@ def test_a_password_that_is_not_for_that_address_is_not_used_and_that_is_said(tm
     assert "password_file" in services.password_warnings[0]
     assert "is not used: dsn comes from elsewhere (KCFIX_DSN)" in services.password_warnings[0]
     services.close()
+
+
+@pytest.mark.parametrize(("protocol", "asked"), [("SASL_SSL", True), ("PLAINTEXT", False)])
+def test_a_password_for_kafka_is_asked_for_only_where_there_is_a_login(
+    tmp_path: Path, protocol: str, asked: bool
+) -> None:
+    login = ', sasl_mechanism = "PLAIN", sasl_plain_username = "u"' if asked else ""
+    (tmp_path / "kcfix.toml").write_text(
+        f'brokers = "127.0.0.1:1"\nkafka = {{ security_protocol = "{protocol}"{login} }}\n'
+        'kafka_password_file = "/nowhere/at/all"\n'
+    )
+    services = services_on(CountingDocker([]), tmp_path)
+    if asked:
+        with pytest.raises(Unreachable, match="/nowhere/at/all"):
+            _ = services.kafka
+    else:
+        _ = services.kafka
+    services.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ def answer_shell(instruction: str) -> int:
     from kcfix.cli.app import root
     from kcfix.cli.completing_shells import MACHINERY, adapt
 
+    gc.disable()  # the process ends before it could be of use
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         try:
             MACHINERY.completion_init()

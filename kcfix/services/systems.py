@@ -256,7 +256,8 @@ class Systems:
                 hint="give --brokers HOST:PORT, or set brokers in kcfix.toml",
             )
         security = dict(self._kafka_security)
-        if (password := self._password(Secret.KAFKA)) is not None:
+        logs_in = str(security.get("security_protocol", "")).startswith("SASL")
+        if logs_in and (password := self._password(Secret.KAFKA)) is not None:
             security["sasl_plain_password"] = password
         from kcfix.adapters.kafka import open_kafka
 
