@@ -63,7 +63,7 @@ def init(
         str | None,
         typer.Option("--password-command", metavar="COMMAND", help="Let them take it from what this prints."),
     ] = None,
-) -> View:
+) -> View | int:
     """Write a commented settings file from what was found: project, brokers, address map, database. No password.
 
     What was found is written as settings, all else as comments. The file is readable by its owner only, and one that

@@ -10,6 +10,7 @@ from kcfix.core.first_file import FoundSystem, first_file
 from kcfix.core.redact import redact, secrets_of
 from kcfix.core.times import format_time
 from kcfix.errors import NOT_WELL, OK, KcfixError, UsageError
+from kcfix.render.style import Format
 from kcfix.render.view import Text, View
 from kcfix.services import Services
 from kcfix.services.text_file import write_new, write_text
@@ -34,7 +35,7 @@ class Options:
     password_command: str | None = None
 
 
-def write_first_file(options: Options, services: Services) -> View:
+def write_first_file(options: Options, services: Services) -> View | int:
     """Find the system, write the file, and say what is left to be done.
 
     Raises:
@@ -60,9 +61,15 @@ def write_first_file(options: Options, services: Services) -> View:
     if path is not None and path not in own:
         warnings.append(f"{path} is not read by itself: the files that are read are {' and '.join(map(str, own))}")
     code = max((error.code for error in told), default=NOT_WELL) if lacking else OK
+    if path is None and services.style().format not in (Format.JSON, Format.JSONL):
+        # As it is: a view's text is masked wherever it looks like a password, and this holds none.
+        services.stdout.write(text)
+        for said in (*warnings, *(error.message for error in told if lacking)):
+            services.warn(said)
+        return code
     return View(
         schema="config-init",
-        sections=(_section(path, text, found, options),),
+        sections=() if path is None else (_section(path, found, options),),
         data=[{"name": name, "value": value} for name, value in _values(found).items()],
         summary={"path": path, "context": options.name or DEFAULT, "overwrite": options.overwrite},
         warnings=tuple(warnings),
@@ -162,9 +169,7 @@ def _values(found: FoundSystem) -> dict[str, object]:
     }
 
 
-def _section(path: Path | None, text: str, found: FoundSystem, options: Options) -> Text:
-    if path is None:
-        return Text(tuple(text.splitlines()))
+def _section(path: Path, found: FoundSystem, options: Options) -> Text:
     lines = [f"{path} is written; only you can read it."]
     pointed = options.password_file or options.password_command
     if found.dsn and any(secrets_of(found.dsn)) and not pointed:

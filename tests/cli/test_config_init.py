@@ -84,9 +84,16 @@ def test_a_named_context_goes_into_the_users_own_file_and_is_told_how_to_be_trie
 
 
 def test_to_the_screen_nothing_is_written(run: Run, found: dict[str, Any], file: Path) -> None:
-    ran = run("config", "init", "--file", "-", **found)
+    ran = run("config", "init", "--file", "-", "--password-file", "/run/word", **found)
     assert tomllib.loads(ran.out)["project"] == "kc-backend"
+    assert tomllib.loads(ran.out)["password_file"] == "/run/word"
     assert not file.exists()
+    document = run("config", "init", "--file", "-", "-o", "json", **found).document
+    assert document["summary"]["path"] is None
+    nothing = run("config", "init", "--file", "-", docker=FakeDocker())
+    assert nothing.code == 1
+    assert "brokers could not be found" in nothing.err
+    assert tomllib.loads(nothing.out) == {}
 
 
 @pytest.mark.parametrize(
