@@ -86,7 +86,7 @@ def test_a_named_context_goes_into_the_users_own_file_and_is_told_how_to_be_trie
 def test_to_the_screen_nothing_is_written(run: Run, found: dict[str, Any], file: Path) -> None:
     ran = run("config", "init", "--file", "-", "--password-file", "/run/word", **found)
     assert tomllib.loads(ran.out)["project"] == "kc-backend"
-    assert tomllib.loads(ran.out)["password_file"] == "/run/word"
+    assert tomllib.loads(ran.out)["password_file"] == "/run/word"  # noqa: S105
     assert not file.exists()
     document = run("config", "init", "--file", "-", "-o", "json", **found).document
     assert document["summary"]["path"] is None
