@@ -40,6 +40,8 @@ class Obstacle(enum.StrEnum):
     ADVERTISED = "wrong_advertised_address"
     PROTOCOL = "other_protocol"
     """What answered is something else than was expected there."""
+    NOT_READY = "not_ready"
+    """It is starting or stopping, or has no connection to give."""
     NO_DATABASE = "no_such_database"
     NOT_GIVEN = "password_not_given"
     """The file or command of a password gave none."""

@@ -94,7 +94,10 @@ class _Run:
         try:
             try:
                 result = self._parse_and_run()
-                return self._finish(result) if isinstance(result, View) else int(result or OK)
+                if isinstance(result, View):
+                    return self._finish(result)
+                self._say_missing_rights()
+                return int(result or OK)
             finally:
                 if self._services is not None:
                     self._services.close()
@@ -198,8 +201,7 @@ class _Run:
         for warning in self._services.password_warnings if self._services is not None else ():
             self._say(f"warning: {warning}")
         self._say(known.message, known.hint)
-        for told in self._services.missing_rights.told(str(known.hint)) if self._services is not None else ():
-            self._say(f"warning: {told}")
+        self._say_missing_rights(str(known.hint))
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback
 
@@ -208,8 +210,14 @@ class _Run:
                 self.err.write(self._redact(text))
         return self._document(Problem(known.code, known.kind, known.message, known.hint))
 
+    def _say_missing_rights(self, said: str = "") -> None:
+        """A warning for each right that was missing, but for those whose line was said already."""
+        for told in self._services.missing_rights.told(said) if self._services is not None else ():
+            self._say(f"warning: {told}")
+
     def _failed(self, problem: Problem) -> int:
         self._say(problem.message, problem.hint)
+        self._say_missing_rights()
         return self._document(problem)
 
     def _document(self, problem: Problem) -> int:

@@ -99,6 +99,7 @@ def open_kafka(
     client_id: str = f"kcfix/{__version__}",
     security: Mapping[str, Any] | None = None,
     expected: Collection[str] = (),
+    expected_groups: Collection[str] = (),
     missing: Missing = unnoted,
 ) -> KafkaPort:
     """Kafka at these addresses (`host:port`). Nothing is asked yet: the first call connects.
@@ -106,11 +107,12 @@ def open_kafka(
     `address_map` leads advertised addresses to reachable ones. It is asked by `get("name:port")` for those that are
     needed; None means that an address is reachable as it is. `timeout` is the deadline of each call in seconds,
     `search_timeout` that of a search of the log. `security` has the options of `kcfix.core.security`. Topics that are
-    `expected` and can't be seen for want of a right are an AccessDenied, where others would pass for gone. `missing` is
-    told of every right that turns out to be missing.
+    `expected` and can't be seen for want of a right are an AccessDenied, where others would pass for gone, and such
+    `expected_groups` are in every list, with their error. `missing` is told of every right that was missing.
 
     Raises:
         UsageError: no address, or one that is none.
     """
     mapped = {} if address_map is None else address_map
-    return Kafka(Link(brokers, mapped, timeout, client_id, security or {}, expected, missing), search_timeout)
+    link = Link(brokers, mapped, timeout, client_id, security or {}, expected, expected_groups, missing)
+    return Kafka(link, search_timeout)

@@ -125,7 +125,20 @@ def read_groups(link: Link, ids: Collection[str] | None) -> dict[str, Group]:
         by_node: dict[int, list[str]] = defaultdict(list)
         for group, entry in listed.items():
             by_node[entry.node].append(group)
-        return dict(sorted(_describe(link, by_node, listed, deadline).items()))
+        found = _describe(link, by_node, listed, deadline) | _hidden(link, listed, deadline)
+        return dict(sorted(found.items()))
+
+
+def _hidden(link: Link, listed: Mapping[str, _Listed], deadline: Deadline) -> dict[str, Group]:
+    """The expected groups that a list leaves out because this user may not describe them."""
+    unlisted = [g for g in link.expected_groups if g not in listed]
+    _, failed = find_coordinators(link, unlisted, deadline)
+    return {group: _denied(link.rights, group, code) for group, code in failed.items() if code in DENIED}
+
+
+def _denied(rights: Rights, group: str, code: int, node: int | None = None) -> Group:
+    error = rights.words(code, describe_group(group))
+    return Group(group, GroupState.UNKNOWN, coordinator=node, error=error, members_known=False)
 
 
 def _list_everywhere(link: Link, deadline: Deadline) -> dict[str, _Listed]:
@@ -160,8 +173,7 @@ def _read_named(link: Link, ids: list[str], deadline: Deadline) -> dict[str, Gro
         by_node[node].append(group)
     groups = _describe(link, by_node, None, deadline)
     for group, code in failed.items():
-        error = link.rights.words(code, describe_group(group))
-        groups[group] = Group(group, GroupState.UNKNOWN, error=error, members_known=False)
+        groups[group] = _denied(link.rights, group, code)
     if groups and all(g.error for g in groups.values()):
         doing = "describing the groups"
         if failed and all(code in DENIED for code in failed.values()):
@@ -210,8 +222,7 @@ def _group(described: Any, listed: _Listed | None, node: int, rights: Rights) ->
     code = described.error_code
     absent = code == GROUP_ID_NOT_FOUND or (not code and state is GroupState.DEAD)
     if code and not absent:
-        error = rights.words(code, describe_group(described.group_id))
-        return Group(described.group_id, GroupState.UNKNOWN, coordinator=node, error=error, members_known=False)
+        return _denied(rights, described.group_id, code, node)
     if absent and listed is None:
         return Group(described.group_id, GroupState.NOT_FOUND, coordinator=node)
     if absent and listed is not None and (listed.type not in ("", "classic") or listed.state not in ("", "Dead")):

@@ -55,6 +55,7 @@ class Link:
         client_id: str,
         security: Mapping[str, Any],
         expected: Collection[str] = (),
+        expected_groups: Collection[str] = (),
         missing: Missing = unnoted,
     ) -> None:
         self._bootstrap = parse_addresses(brokers)
@@ -65,6 +66,8 @@ class Link:
         self._client_id = client_id
         self._options = dict(security)
         self._expected = tuple(expected)
+        self.expected_groups = tuple(expected_groups)
+        """Groups of which it is to be said if they are hidden, where others are just not listed."""
         self._missing = missing
         self._connections: dict[Address, Connection] = {}
         self._open_addresses: dict[Address, Address] = {}

@@ -14,6 +14,8 @@ from psycopg import conninfo, pq
 from kcfix.core.rights import Missing, unnoted
 from kcfix.errors import UsageError
 
+ELSEWHERE = "elsewhere"
+"""Key of a parameter that is not libpq's: the name under which the host is reached, to be resolved on connecting."""
 _NODE_SSLMODES = {"no-verify": "require"}
 """Values that node-postgres takes and libpq does not."""
 
@@ -72,6 +74,8 @@ def parse_address(
         "keepalives_interval": "5",
         "keepalives_count": "3",
         "tcp_user_timeout": str(max(1000, math.ceil(timeout_seconds * 1000))),
+        # Empty, so that PGOPTIONS of this shell is not sent either: a pooler takes no start-up options.
+        "options": "",
         **given,
         "connect_timeout": str(max(2, math.ceil(timeout_seconds))),
         "application_name": application_name,
@@ -113,4 +117,4 @@ def _mapped(host: str, port: str, address_map: Mapping[str, str] | None) -> dict
         # The name stays, so that TLS checks the certificate for it.
         return {"hostaddr": str(ipaddress.ip_address(to_host)), "port": to_port}
     except ValueError:
-        return {"host": to_host, "port": to_port}
+        return {ELSEWHERE: to_host, "port": to_port}

@@ -40,11 +40,14 @@ def grant(right: Right, user: str) -> str:
 def acl(right: Right, principal: str, server: str) -> str:
     """The call of Kafka's own tool that gives a right. `principal` is quoted for a shell already where it needs that.
 
-    >>> acl(Right("Read", "topic", "letters"), "User:kcfix", "kafka:9092")
-    'kafka-acls --bootstrap-server kafka:9092 --add --allow-principal User:kcfix --operation Read --topic letters'
+    Where clients log in or show a certificate, so does whoever gives rights: that is in `admin.properties`.
+
+    >>> acl(Right("Read", "topic", "letters"), "User:ANONYMOUS", "kafka:9092")
+    'kafka-acls --bootstrap-server kafka:9092 --add --allow-principal User:ANONYMOUS --operation Read --topic letters'
     """
     on = f"{_FLAGS[right.kind]} {shlex.quote(right.name)}" if right.kind in _FLAGS else "--cluster"
-    words = f"kafka-acls --bootstrap-server {server} --add --allow-principal {principal}"
+    login = "" if principal == f"User:{ANONYMOUS}" else " --command-config admin.properties"
+    words = f"kafka-acls --bootstrap-server {server}{login} --add --allow-principal {principal}"
     return f"{words} --operation {right.operation} {on}"
 
 

@@ -269,6 +269,7 @@ class Systems:
                 client_id=f"kcfix/{__version__}",
                 security=security,
                 expected=self.flow.topics,
+                expected_groups=[stage.group for stage in self.flow.stages],
                 missing=self.missing_rights.note,
             )
         )

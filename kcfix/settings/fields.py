@@ -125,7 +125,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "docker_host",
         parse_text,
-        "Docker Engine; without it the local socket.",
+        "Docker Engine: `unix://…`, `tcp://HOST:PORT` (TLS by `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`) or "
+        "`ssh://USER@HOST`, by this host's ssh; without it the local socket.",
         flag="--docker-host",
         generic=("DOCKER_HOST",),
     ),

@@ -51,6 +51,7 @@ class Broker:
 
     authority: Authority
     listeners: Mapping[str, Listener]
+    log: Path
 
     def open(self, listener: str, **security: str | bool | None) -> KafkaPort:
         """Kafka through one of the listeners, with the security options that are given."""
@@ -103,6 +104,7 @@ def broker(
     settings: Mapping[str, str] | None = None,
     scram: tuple[str, ...] = (),
     version: str = "3.5.2",
+    options: tuple[str, ...] = (),
 ) -> Iterator[Broker]:
     """A broker with the flow's topics and these listeners (name, protocol, settings), besides one called `password`.
 
@@ -119,7 +121,7 @@ def broker(
     ways = {n: Listener(n, p, port, o) for (n, p, o), port in zip(wanted, ports[1:], strict=True)}
     properties = folder / "server.properties"
     properties.write_text(_properties(folder, ports[0], ways, settings or {}), encoding="utf-8")
-    java = ("java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*")
+    java = ("java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", *options)
     log = (folder / "log.txt").open("wb")
     process = None
     try:
@@ -143,7 +145,7 @@ def broker(
             stderr=log,
             cwd=folder,
         )
-        made = Broker(authority, ways)
+        made = Broker(authority, ways, folder / "log.txt")
         _wait(made, process, folder)
         yield made
     finally:
