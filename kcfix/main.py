@@ -18,7 +18,7 @@ import typer
 from typer import TyperException
 
 from kcfix.clean import clean
-from kcfix.cli.words import command_in, format_in
+from kcfix.cli.words import VARIABLE, command_in, format_in
 from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format, Style, style_of
 from kcfix.render.view import Problem, View
@@ -39,6 +39,10 @@ def main(argv: Sequence[str], services: Services | None = None) -> int:
 
     Without `services` (as the script does) SIGTERM is turned into an exception and real adapters are used.
     """
+    if services is None and (instruction := os.environ.get(VARIABLE)):
+        from kcfix.cli.completing import answer_shell
+
+        return answer_shell(instruction)
     with _sigterm_as_exception() if services is None else contextlib.nullcontext():
         return _Run(tuple(argv), services).code()
 
@@ -148,9 +152,14 @@ class _Run:
         settings = self._services.settings_if_loaded if self._services else None
         if self._services is not None:
             said = " ".join(str(problem.hint) for problem in view.errors)
-            rights = self._services.missing_rights.told(said)
-            warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
-            view = replace(view, warnings=tuple(dict.fromkeys((*warnings, *rights))))
+            warnings = (
+                *(settings.warnings if settings else ()),
+                *self._services.password_warnings,
+                *view.warnings,
+                *self._services.journal_problems,
+                *self._services.missing_rights.told(said),
+            )
+            view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
         if self._services is not None:
             from kcfix.cli.invocation import view_as_called
 
@@ -189,6 +198,8 @@ class _Run:
             from kcfix.cli.invocation import as_called
 
             known.hint = as_called(known.hint, self._services)
+        for warning in self._services.password_warnings if self._services is not None else ():
+            self._say(f"warning: {warning}")
         self._say(known.message, known.hint)
         self._say_missing_rights(str(known.hint))
         if isinstance(known, Bug) and self._wants_traceback():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+ROOT_OF_SCRIPTS = Path(__file__).resolve().parent
+CHANGELOG = ROOT / "CHANGELOG.md"
 NOTE = "<!-- Made by scripts/generate_docs.py from the code: change the code, then run `make docs`. -->\n"
 WIDTH = 90
 
@@ -60,8 +63,8 @@ They are in [errors.md](errors.md); which of them a command uses when is decided
 """
 
 
-def errors() -> str:
-    """docs/errors.md."""
+def exit_codes() -> list[tuple[int, str, str]]:
+    """Code, kind and meaning of every exit code; those of signals last."""
     from kcfix import errors as module
 
     plain = [
@@ -77,7 +80,12 @@ def errors() -> str:
         (module.INTERRUPTED, "", "Interrupted by Ctrl-C (SIGINT). `kcfix history` says what was changed before."),
         (module.TERMINATED, "", "Terminated by SIGTERM. `kcfix history` says what was changed before."),
     ]
-    rows = sorted(plain + kinds, key=lambda row: row[0]) + signals
+    rows = sorted(plain + kinds, key=lambda row: row[0])
+    return [*rows, *signals]
+
+
+def errors() -> str:
+    """docs/errors.md."""
     lines = [
         NOTE,
         "# Exit codes and errors\n",
@@ -87,7 +95,7 @@ def errors() -> str:
         "| Code | `kind` | Meaning |",
         "|---:|---|---|",
     ]
-    for code, kind, meaning in rows:
+    for code, kind, meaning in exit_codes():
         lines.append(f"| {code} | {f'`{kind}`' if kind else ''} | {' '.join(meaning.split())} |")
     return "\n".join(lines) + "\n"
 
@@ -170,7 +178,9 @@ A value is taken from the first of these that has it:
 5. the default.
 
 With a context chosen by name (`-C NAME`, `KCFIX_CONTEXT`, `default_context`) generic variables are not read: a stray
-one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file.
+one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file, nor libpq's
+`PGHOST`, `PGHOSTADDR`, `PGSERVICE` and the like. A `KCFIX_` variable that leads a named context elsewhere than its file
+does is warned of, and changes are refused until it is unset or given as a flag. `kcfix context list` shows them all.
 
 ```toml
 # ./kcfix.toml: keys at the top belong to the default context
@@ -188,6 +198,27 @@ tables = { purchases = "public.student_course_purchases" }
 ```
 
 `-C drill` and `-C drill:NAME` are the contexts of drills; `kcfix drill up` writes their files.
+
+In a context with `protected = true` a change needs `--reason` and the context's name, typed at the terminal or given as
+`--confirm NAME`; `--yes` does not skip it. Any of the files and `KCFIX_PROTECTED` can protect, none can lift it.
+
+## Passwords
+
+A password belongs neither on the command line, where everybody on the host can read it (`--dsn` with one is refused),
+nor into a file that is shared. It comes from the first of these that is set, a variable going before a file:
+
+1. `KCFIX_PASSWORD`;
+2. `password_file`: a file whose first line it is;
+3. `password_command`: a command whose first line of output it is, such as `["pass", "show", "kc/db"]`. It runs
+   without a shell and without input, when the database is first asked, and is ended after `timeout`. In the user's own
+   file or `KCFIX_PASSWORD_COMMAND` only: `./kcfix.toml` may be anybody's.
+
+They go before a password in the DSN of a file (`KCFIX_DSN` with a password keeps its own). The same three exist for
+`payments_dsn` (`payments_password…`) and for Kafka's login (`kafka_password…`). What a file points to is sent only to
+that file's own address, to one given as a flag, or to one that was discovered; never to one from a variable or another
+file.
+
+## Every setting
 """
 
 SETTINGS_END = """
@@ -301,6 +332,36 @@ Every mode of [system.md](system.md), section 6, with the rules that see it.
 """
 
 
+def manual() -> str:
+    """docs/kcfix.1, which is installed as `man kcfix`."""
+    sys.path.insert(0, str(ROOT_OF_SCRIPTS))
+    try:
+        from man_page import man_page
+    finally:
+        sys.path.remove(str(ROOT_OF_SCRIPTS))
+
+    from kcfix import __version__
+    from kcfix.settings import SETTINGS
+
+    newest = re.search(r"^## \[\S+\] - (\S+)", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    meanings: dict[int, list[str]] = {}
+    for code, _, meaning in exit_codes():
+        meanings.setdefault(code, []).append(" ".join(meaning.split()))
+    variables = [(s.variable, plainly(s.help)) for s in SETTINGS]
+    variables.append(("KCFIX_CONTEXT", "The context, where -C chooses none."))
+    return man_page(
+        version=__version__,
+        date=newest.group(1) if newest else "",
+        exit_codes=[(str(code), " ".join(texts)) for code, texts in meanings.items()],
+        variables=variables,
+    )
+
+
+def plainly(markdown: str) -> str:
+    """The text without the marks of code."""
+    return markdown.replace("`", "")
+
+
 def permissions() -> str:
     """docs/permissions.md."""
     from kcfix.core.permissions import PERMISSIONS, kafka_rights, table_rights
@@ -409,6 +470,7 @@ def pages() -> dict[Path, str]:
         DOCS / "commands.md": commands(),
         DOCS / "errors.md": errors(),
         DOCS / "faults.md": faults(),
+        DOCS / "kcfix.1": manual(),
         DOCS / "settings.md": settings(),
         DOCS / "permissions.md": permissions(),
         DOCS / "rules.md": rules(),

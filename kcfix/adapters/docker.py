@@ -25,7 +25,7 @@ from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
 from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.adapters.docker_ssh import Tunnel
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports import DockerPort, Engine
 from kcfix.core.workers import Container, ContainerEvent, RawLine
 from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
 
@@ -120,6 +120,10 @@ class _Docker:
         self._streams: set[CancellableStream[Any]] = set()
         self._lock = threading.Lock()
         self._closed = False
+
+    def engine(self) -> Engine:
+        told = self._read("asking which engine it is", self._client.info)
+        return Engine(str(told.get("ServerVersion") or "unknown"), str(told.get("Name") or ""), self._url)
 
     def containers(self) -> tuple[Container, ...]:
         deadline = time.monotonic() + self._timeout

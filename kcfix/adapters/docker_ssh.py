@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kcfix.errors import AccessDenied, KcfixError, Unreachable, UsageError
+from kcfix.errors import AccessDenied, KcfixError, Obstacle, Unreachable, UsageError
 
 _SOCKET = "/var/run/docker.sock"
 _PAUSE = 0.02
@@ -78,7 +78,11 @@ class Tunnel:
             if self._ssh.poll() is not None:
                 raise self._error()
             if time.monotonic() > end:
-                raise Unreachable(f"ssh to {self._host} did not come through within {timeout:g} s", system="docker")
+                raise Unreachable(
+                    f"ssh to {self._host} did not come through within {timeout:g} s",
+                    system="docker",
+                    obstacle=Obstacle.TIMEOUT,
+                )
             time.sleep(_PAUSE)
 
     def _error(self) -> KcfixError:
@@ -86,7 +90,22 @@ class Tunnel:
         last = next((line.strip() for line in reversed(told.splitlines()) if line.strip()), "it ended without a word")
         kind = AccessDenied if any(word in told for word in _REFUSALS) else Unreachable
         hint = f"try it by itself: {' '.join(_words(self._host))}"
-        return kind(f"Docker at {self._host} can't be reached by ssh: {last}", system="docker", hint=hint)
+        words = f"Docker at {self._host} can't be reached by ssh: {last}"
+        return kind(words, system="docker", hint=hint, obstacle=_obstacle(told))
+
+
+def _obstacle(told: str) -> Obstacle | None:
+    """What stood in the way, by ssh's own words."""
+    for word, obstacle in (
+        ("Could not resolve hostname", Obstacle.NAME),
+        ("Connection refused", Obstacle.REFUSED),
+        ("No route to host", Obstacle.NO_ROUTE),
+        ("timed out", Obstacle.TIMEOUT),
+        *((word, Obstacle.AUTHENTICATION) for word in _REFUSALS),
+    ):
+        if word in told:
+            return obstacle
+    return None
 
 
 def _words(host: str) -> list[str]:

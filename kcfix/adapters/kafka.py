@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from kcfix import __version__
-from kcfix.adapters import kafka_committed, kafka_configs, kafka_groups, kafka_log, kafka_offsets
+from kcfix.adapters import kafka_committed, kafka_configs, kafka_groups, kafka_log, kafka_offsets, kafka_reach
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_link import Link
 from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
-from kcfix.core.ports import Cluster, KafkaPort, OffsetRange, SearchResult, SendResult, Topic, TopicConfig
+from kcfix.core.ports import Cluster, KafkaPort, OffsetRange, Reach, SearchResult, SendResult, Topic, TopicConfig
 from kcfix.core.rights import Missing, unnoted
 
 TIMEOUT_SECONDS = 10.0
@@ -37,6 +37,12 @@ class Kafka:
     def cluster(self) -> Cluster:
         metadata = self._link.metadata(self._link.deadline(), fresh=True)
         return Cluster(metadata.cluster_id, metadata.controller_id, tuple(metadata.brokers.values()))
+
+    def reach(self) -> tuple[Reach, ...]:
+        return kafka_reach.read_reach(self._link)
+
+    def release(self) -> str | None:
+        return kafka_reach.read_release(self._link)
 
     def topics(self) -> Mapping[str, Topic]:
         return self._link.metadata(self._link.deadline(), fresh=True).topics

@@ -6,7 +6,7 @@ import enum
 import re
 
 from kcfix.adapters.kafka_protocol import for_code
-from kcfix.errors import AccessDenied, Unreachable
+from kcfix.errors import AccessDenied, Obstacle, Unreachable
 
 OFFSET_OUT_OF_RANGE = 1
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -100,6 +100,21 @@ _HINTS = {
 }
 
 
+OBSTACLES = {
+    Trouble.NAME: Obstacle.NAME,
+    Trouble.REFUSED: Obstacle.REFUSED,
+    Trouble.NO_ROUTE: Obstacle.NO_ROUTE,
+    Trouble.CONNECT_TIMEOUT: Obstacle.TIMEOUT,
+    Trouble.ANSWER_TIMEOUT: Obstacle.TIMEOUT,
+    Trouble.CLOSED: Obstacle.CLOSED,
+    Trouble.LOGIN: Obstacle.AUTHENTICATION,
+    Trouble.TLS: Obstacle.TLS,
+    Trouble.UNTRUSTED: Obstacle.TLS,
+    Trouble.OTHER_NAME: Obstacle.TLS,
+    Trouble.CERTIFICATE: Obstacle.TLS,
+    Trouble.PROTOCOL: Obstacle.PROTOCOL,
+}
+
 _REFUSALS = (Trouble.LOGIN, Trouble.CERTIFICATE)
 
 
@@ -108,4 +123,5 @@ def unreachable(doing: str, failures: list[LinkError]) -> Unreachable:
     told = "; ".join(dict.fromkeys(str(f) for f in failures)) or "no broker was given"
     hint = next((_HINTS[f.trouble] for f in failures if f.trouble in _HINTS), None)
     kind = AccessDenied if failures and all(f.trouble in _REFUSALS for f in failures) else Unreachable
-    return kind(f"{doing}: {told}", system="kafka", hint=hint)
+    obstacle = OBSTACLES[failures[0].trouble] if failures else None
+    return kind(f"{doing}: {told}", system="kafka", hint=hint, obstacle=obstacle)

@@ -147,6 +147,19 @@ class Link:
         answer = self.ask_any(request, deadline, f"asking Kafka for the topic {name}")
         return next((int(t.error_code) for t in answer.topics if t.name == name), 0)
 
+    def versions(self, deadline: Deadline) -> Mapping[int, tuple[int, int]]:
+        """Oldest and newest version of each request, by its number, that a broker which answers knows.
+
+        Raises:
+            Unreachable: no broker answered.
+        """
+        self.metadata(deadline)
+        return next((c.versions for c in self._connections.values() if not c.closed), {})
+
+    def lead(self, address: Address) -> Address:
+        """Where an address is connected to."""
+        return self._map.lead(address)
+
     def forget(self) -> None:
         """Read the metadata again next time: an answer showed that a leader moved."""
         self._metadata = None

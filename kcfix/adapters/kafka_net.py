@@ -10,6 +10,7 @@ import io
 import socket
 import struct
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from kcfix import __version__
@@ -112,6 +113,11 @@ class Connection:
         self.closed = True
         self._waiting.clear()
         self._sock.close()
+
+    @property
+    def versions(self) -> Mapping[int, tuple[int, int]]:
+        """Oldest and newest version of each request, by its number, that the broker knows."""
+        return self._versions
 
     def supports(self, request_class: Any, version: int) -> bool:
         """Whether broker and library both know this version of the request."""

@@ -11,7 +11,7 @@ from kcfix.adapters.kafka_errors import (
 )
 from kcfix.adapters.kafka_security import Security
 from kcfix.core.rights import Missing, Right, acl, principal
-from kcfix.errors import AccessDenied, KcfixError, Unreachable
+from kcfix.errors import AccessDenied, KcfixError, Obstacle, Unreachable
 
 _KINDS = {
     TOPIC_AUTHORIZATION_FAILED: "topic",
@@ -42,7 +42,8 @@ class Rights:
             return Unreachable(f"{doing}: the broker answered {error_name(code)}", system="kafka")
         found = _about(code, wanted)
         hint = None if found is None else self._line(found)
-        return AccessDenied(f"{doing}: {self.words(code, *wanted)}", system="kafka", hint=hint)
+        told = f"{doing}: {self.words(code, *wanted)}"
+        return AccessDenied(told, system="kafka", hint=hint, obstacle=Obstacle.RIGHT)
 
     def _line(self, right: Right) -> str:
         return acl(right, self._principal, self._server)

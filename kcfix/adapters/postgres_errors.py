@@ -9,7 +9,7 @@ from psycopg import errors
 
 from kcfix.adapters.postgres_address import Address
 from kcfix.core.rights import Right, grant
-from kcfix.errors import AccessDenied, KcfixError, Unreachable
+from kcfix.errors import AccessDenied, KcfixError, Obstacle, Unreachable
 
 SYSTEM = "database"
 NOT_VERIFIED = "certificate verify failed"
@@ -113,6 +113,30 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 
+_OBSTACLES = (
+    (r"can't be resolved", Obstacle.NAME),
+    (r"connection refused", Obstacle.REFUSED),
+    (r"no server on that socket", Obstacle.ABSENT),
+    (r"no route", Obstacle.NO_ROUTE),
+    (r"closed the connection", Obstacle.CLOSED),
+    (r"no database of that name", Obstacle.NO_DATABASE),
+    (r"may not connect to that database", Obstacle.RIGHT),
+    (r"TLS|certificate|sslrootcert|sslkey", Obstacle.TLS),
+    (r"password|pg_hba|does not let this user in", Obstacle.AUTHENTICATION),
+    (r"pooler|free connection|starting up|shutting down", Obstacle.NOT_READY),
+)
+"""By the words above, the first that fits; tests/contract/test_postgres_link.py sees to it that one does."""
+
+
+def obstacle_of(words: str) -> Obstacle | None:
+    """What stood in the way, by kcfix's own words for it.
+
+    >>> obstacle_of("it has no database of that name")
+    <Obstacle.NO_DATABASE: 'no_such_database'>
+    """
+    return next((obstacle for pattern, obstacle in _OBSTACLES if re.search(pattern, words)), None)
+
+
 _DENIED = re.compile(
     r"permission denied for (table|relation|view|materialized view|foreign table|schema|function) \"?([^\s\"]+)"
 )
@@ -130,6 +154,7 @@ def timed_out(address: Address, doing: str, timeout_seconds: float) -> Unreachab
         f"database {address.label} did not answer within {timeout_seconds:.3g} s ({doing})",
         system=SYSTEM,
         hint="a longer --timeout, if it is only slow",
+        obstacle=Obstacle.TIMEOUT,
     )
 
 
@@ -142,10 +167,11 @@ def connect_error(error: psycopg.Error, address: Address, timeout_seconds: float
         why = text.partition(NOT_VERIFIED)[2].strip(": \n")
         told = f"its certificate is not trusted: {why}" if why else "its certificate is not trusted"
         hint = "sslrootcert=FILE in the DSN names the authority" if "authority" in why else None
-        return Unreachable(f"database {address.label}: {told}", system=SYSTEM, hint=hint)
+        return Unreachable(f"database {address.label}: {told}", system=SYSTEM, hint=hint, obstacle=Obstacle.TLS)
     for pattern, kind, words, hint in _CONNECT:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
-            return kind(f"database {address.label}: {words}", system=SYSTEM, hint=hint)
+            told = f"database {address.label}: {words}"
+            return kind(told, system=SYSTEM, hint=hint, obstacle=obstacle_of(words))
     last = text.strip().splitlines()[-1:] or [type(error).__name__]
     return Unreachable(f"database {address.label}: {address.redacted(last[0].strip())}", system=SYSTEM)
 
@@ -179,7 +205,7 @@ def access_denied(words: str, address: Address, right: str) -> AccessDenied:
     denied = _DENIED.search(words)
     user = address.user or "the user"
     if denied is None:
-        return AccessDenied(f"database {address.label}: {words} ({user})", system=SYSTEM)
+        return AccessDenied(f"database {address.label}: {words} ({user})", system=SYSTEM, obstacle=Obstacle.RIGHT)
     kind, name = denied.groups()
     operation = {"schema": "USAGE", "function": "EXECUTE"}.get(kind, right)
     lacking = Right(operation, kind if kind in ("schema", "function") else "table", name)
@@ -187,5 +213,8 @@ def access_denied(words: str, address: Address, right: str) -> AccessDenied:
     address.missing(lacking, line)
     on = name if lacking.kind == "table" else f"{lacking.kind} {name}"
     return AccessDenied(
-        f"database {address.label}: user {user} has no right to {operation} on {on}", system=SYSTEM, hint=line
+        f"database {address.label}: user {user} has no right to {operation} on {on}",
+        system=SYSTEM,
+        hint=line,
+        obstacle=Obstacle.RIGHT,
     )

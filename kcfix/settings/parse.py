@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -123,6 +124,22 @@ def parse_security(value: object, environ: Environ) -> Mapping[str, object]:
         else:
             options[str(key)] = given
     return options
+
+
+def parse_command(value: object, environ: Environ) -> tuple[str, ...]:
+    """The words of a command: a list of texts, or one text in which a shell's quotes hold words together."""
+    if isinstance(value, str):
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            raise BadValue("a quote is not closed") from None
+    elif isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
+        words = [str(word) for word in value]
+    else:
+        raise BadValue("must be a text or a list of texts")
+    if not words or not words[0]:
+        raise BadValue("must name a command")
+    return tuple(words)
 
 
 def parse_names(value: object, environ: Environ) -> Mapping[str, object]:

@@ -19,7 +19,7 @@ from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka import open_kafka
 from kcfix.adapters.kafka_address import AddressMap, parse_address, parse_addresses
 from kcfix.core.ports import KafkaPort
-from kcfix.errors import KcfixError, Unreachable, UsageError
+from kcfix.errors import KcfixError, Obstacle, Unreachable, UsageError
 
 Serve = Callable[[Callable[[socket.socket], None]], str]
 
@@ -230,3 +230,14 @@ def test_a_list_of_brokers_may_be_given_in_one_text() -> None:
 def test_no_address_at_all_is_a_matter_of_settings() -> None:
     with pytest.raises(UsageError):
         open_kafka([" , "])
+
+
+@pytest.mark.parametrize(
+    ("address", "obstacle"),
+    [("no-such-host.invalid:9092", Obstacle.NAME), ("refused", Obstacle.REFUSED), ("hangs", Obstacle.TIMEOUT)],
+)
+def test_what_stood_in_the_way_is_a_value_as_well(serve: Serve, address: str, obstacle: Obstacle) -> None:
+    address = {"refused": refused(), "hangs": serve(lambda line: None)}.get(address, address)
+    error = failure(open_kafka([address], timeout=1))
+    assert isinstance(error, Unreachable)
+    assert error.obstacle is obstacle
