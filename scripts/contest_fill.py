@@ -70,7 +70,7 @@ class Filler:
     def _take_answer(self) -> None:
         (size,) = struct.unpack(">i", self._answers.read(4))
         answer = self._answers.read(size)
-        # Correlation id, one topic, its name, the number of its partitions; of each 22 bytes: index, error, offset, time.
+        # Correlation id, one topic, its name, its partitions, of each 22 bytes: index, error, offset, time.
         first = 4 + 4 + 2 + len(_TOPIC) + 4
         for place in range(first, first + 22 * PARTITIONS, 22):
             (error,) = struct.unpack_from(">h", answer, place + 4)

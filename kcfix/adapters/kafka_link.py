@@ -40,6 +40,35 @@ class Metadata:
         return topic is not None and any(p.partition == partition.partition for p in topic.partitions)
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What was sent to one broker, or why it was not."""
+
+    was_open: bool
+    """Whether the connection was there before: it may have been closed by the broker while it was idle."""
+    connection: Connection | None = None
+    numbers: Sequence[int] = ()
+    error: LinkError | None = None
+
+    def answers(self, deadline: Deadline) -> list[Any]:
+        if self.error is not None:
+            raise self.error
+        return [self.connection.receive(number, deadline) for number in self.numbers] if self.connection else []
+
+    def forget(self) -> None:
+        for number in self.numbers:
+            if self.connection is not None:
+                self.connection.forget(number)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """Requests to several brokers that were sent, and whose answers were not taken yet."""
+
+    asks: Mapping[int, Sequence[Any]]
+    lines: Mapping[int, _Line]
+
+
 class Link:
     """Connections to the brokers of one cluster, made when they are first needed. Used by one thread at a time."""
 
@@ -150,23 +179,40 @@ class Link:
         With `again`, a connection that the broker had closed while it was idle is made anew once.
         """
         with self.lock:
-            results: dict[int, list[Any] | LinkError] = {}
-            under_way: list[tuple[int, Connection, bool]] = []
+            return self.receive_each(self.send_each(asks, deadline), deadline, again=again)
+
+    def send_each(self, asks: Mapping[int, Sequence[Any]], deadline: Deadline) -> UnderWay:
+        """Send the requests; `receive_each` takes their answers, and others may be asked meanwhile."""
+        with self.lock:
+            lines: dict[int, _Line] = {}
             for number, (node, requests) in enumerate(asks.items()):
                 was_open = self._is_open(node)
                 try:
                     connection = self._node(node, deadline.part(len(asks) - number))
-                    for request in requests:
-                        connection.send(request, deadline)
-                    under_way.append((node, connection, was_open))
+                    numbers = [connection.send(request, deadline) for request in requests]
+                    lines[node] = _Line(was_open, connection, numbers)
                 except LinkError as error:
-                    results[node] = self._failed(node, error, was_open and again, requests, deadline)
-            for node, connection, was_open in under_way:
+                    lines[node] = _Line(was_open, error=error)
+            return UnderWay(asks, lines)
+
+    def receive_each(
+        self, under_way: UnderWay, deadline: Deadline, *, again: bool = True
+    ) -> dict[int, list[Any] | LinkError]:
+        """Answers by broker id to what was sent before; `again` as in `ask_each`."""
+        with self.lock:
+            results: dict[int, list[Any] | LinkError] = {}
+            for node, line in under_way.lines.items():
                 try:
-                    results[node] = [connection.receive(deadline) for _ in asks[node]]
+                    results[node] = line.answers(deadline)
                 except LinkError as error:
-                    results[node] = self._failed(node, error, was_open and again, asks[node], deadline)
+                    results[node] = self._failed(node, error, line.was_open and again, under_way.asks[node], deadline)
             return results
+
+    def forget_each(self, under_way: UnderWay) -> None:
+        """Nobody will take these answers."""
+        with self.lock:
+            for line in under_way.lines.values():
+                line.forget()
 
     def _failed(
         self, node: int, error: LinkError, again: bool, requests: Sequence[Any], deadline: Deadline
