@@ -19,7 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from contest import KCFIX, Contest, Outcome, run
-from contest_scale import PAYMENTS, RECORDS, fill_payments, fill_topic, payment_contest, trace_contest
+from contest_scale import PAYMENTS, fill_payments, payment_contest
+from contest_topics import ABOUT as TOPICS
+from contest_topics import topic_contests
 
 from kcfix.adapters.kafka import Kafka, open_kafka
 from kcfix.core.events import Message
@@ -46,7 +48,8 @@ def main() -> int:
     options = parser.parse_args()
     with drilled() as drill, TemporaryDirectory() as folder:
         java = rival_java(drill, Path(folder))
-        outcomes = [run(contest) for contest in all_contests(drill, java, options.pairs, options.only)]
+        hosts = Path(folder) / "hosts"
+        outcomes = [run(contest) for contest in all_contests(drill, java, hosts, options.pairs, options.only)]
         requests = [] if options.only else count_requests(drill)
     text = report(outcomes, requests)
     print(text)
@@ -99,7 +102,7 @@ def fill(drill: Drill) -> None:
             kafka.commit(f"bench-group-{number:04d}", offsets)
 
 
-def all_contests(drill: Drill, java: tuple[str, ...], pairs: int, only: str) -> Iterator[Contest]:
+def all_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, only: str) -> Iterator[Contest]:
     """Each is given when all before it are over: the large ones fill the system, which would slow the small ones."""
     first = [c for c in contests(drill, java, pairs) if only in c.question]
     if first:
@@ -109,8 +112,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], pairs: int, only: str) -> 
     if only in missing.question:
         fill_payments(drill)
         yield missing
-    if only in "kcfix trace":
-        yield trace_contest(drill, java, max(3, pairs // 2), *fill_topic(drill))
+    yield from topic_contests(drill, java, hosts, max(3, pairs // 2), only)
 
 
 def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, ...]:
@@ -184,7 +186,7 @@ def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> 
     """The results as Markdown."""
     rows = "\n".join(
         f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.shown_ratio} |"
-        f" {o.contest.target:g} | {'yes' if o.met else '**no**'} |"
+        f" {o.wanted} | {'yes' if o.met else '**no**'} |"
         for o in outcomes
     )
     counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in requests)
@@ -196,9 +198,9 @@ of the tests. "Ratio" is how many times as fast kcfix is (0.5: half as fast); "w
 `missing` is asked about {PAYMENTS:,} payments. Its rival, the anti-join that an operator would write, answers less: it
 finds payments without any purchase of their student and course, in one database, and says nothing of a second payment
 that another one's purchase hides, of tiers, trainers and sessions, nor of what became of the message. That costs twelve
-times as much; the 1.3 times that are wanted are far away. `trace` is asked
-about one payment, whose message lies before {RECORDS:,} others; its rival is told how many records there are, so that
-it ends by itself.
+times as much; the 1.3 times that are wanted are far away.
+
+{TOPICS}
 
 Kafka's own commands run with the broker's jars on this host's Java, without the shell script around them and without
 `docker exec`: that is to their advantage.

@@ -29,6 +29,8 @@ class Contest:
     shows: str
     rival_shows: str
     """What the answers must contain, to be answers."""
+    most: float | None = None
+    """Seconds that kcfix may take; None: only the ratio counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,14 @@ class Outcome:
 
     @property
     def met(self) -> bool:
-        return self.ratio >= self.contest.target
+        most = self.contest.most
+        return self.ratio >= self.contest.target and (most is None or self.ours < most)
+
+    @property
+    def wanted(self) -> str:
+        """The target, in words."""
+        parts = [f"{self.contest.target:g}"] if self.contest.target else []
+        return ", ".join(parts if self.contest.most is None else [*parts, f"under {self.contest.most:g} s"])
 
 
 def run(contest: Contest) -> Outcome:

@@ -16,7 +16,7 @@ from kcfix.adapters.kafka_protocol import FetchRequest
 from kcfix.core.offsets import TopicPartition
 from kcfix.errors import Unreachable
 
-PIECE_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024
 ANSWER_BYTES = 16 * 1024 * 1024
 PEEK_BYTES = 64 * 1024
 MAX_STALLS = 20
