@@ -67,8 +67,8 @@ _SIZES = (
 )
 
 
-ABOUT = f"""`trace` is asked about a settled payment in the middle of a topic that grows; each time {WAITING * PARTITIONS}
-records wait for the worker. They are as payment-service writes them: about 850 bytes, and one to the batch, but for the
+ABOUT = f"""`trace` is asked about a settled payment in the middle of a topic that grows; each time
+{WAITING * PARTITIONS} records wait for the worker. They are as payment-service writes them: about 850 bytes, and one to the batch, but for the
 last nine million, of which a thousand make a batch, so that they are written in time. The rivals read the topic for the
 message and know nothing of purchase, trainer, sessions, logs and verdict, on which `trace` spends its time, whatever
 the size: it is wanted to be flat. `--scan` reads the whole topic and tells the story too; its rival only reads. kcat
