@@ -68,12 +68,12 @@ _SIZES = (
 
 
 ABOUT = f"""`trace` is asked about a settled payment in the middle of a topic that grows; each time
-{WAITING * PARTITIONS} records wait for the worker. They are as payment-service writes them: about 850 bytes, and one to the batch, but for the
-last nine million, of which a thousand make a batch, so that they are written in time. The rivals read the topic for the
-message and know nothing of purchase, trainer, sessions, logs and verdict, on which `trace` spends its time, whatever
-the size: it is wanted to be flat. `--scan` reads the whole topic and tells the story too; its rival only reads. kcat
-goes straight to the broker's address, kcfix through the port that Docker publishes: that, too, is to the rival's
-advantage."""
+{WAITING * PARTITIONS} records wait for the worker. They are as payment-service writes them: about 850 bytes, and one to
+the batch, but for the last nine million, of which a thousand make a batch, so that they are written in time. The rivals
+read the topic for the message and know nothing of purchase, trainer, sessions, logs and verdict, on which `trace`
+spends its time, whatever the size: it is wanted to be flat. `--scan` reads the whole topic and tells the story too; its
+rival only reads. kcat goes straight to the broker's address, kcfix through the port that Docker publishes: that, too,
+is to the rival's advantage."""
 
 
 def topic_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, only: str) -> Iterator[Contest]:
