@@ -10,9 +10,10 @@ from typing import Any
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_batches import Skimmed, skim
 from kcfix.adapters.kafka_errors import LEADER_MOVING, OFFSET_OUT_OF_RANGE, LinkError, error_name
-from kcfix.adapters.kafka_link import Link, UnderWay
+from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets, why_no_leader
 from kcfix.adapters.kafka_protocol import FetchRequest
+from kcfix.adapters.kafka_under_way import UnderWay
 from kcfix.core.offsets import TopicPartition
 from kcfix.errors import Unreachable
 

@@ -11,6 +11,7 @@ from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_ad
 from kcfix.adapters.kafka_errors import LinkError, Trouble, unreachable
 from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
+from kcfix.adapters.kafka_under_way import Line, UnderWay
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import Broker, PartitionInfo, Topic
 from kcfix.errors import UsageError
@@ -38,35 +39,6 @@ class Metadata:
     def has(self, partition: TopicPartition) -> bool:
         topic = self.topics.get(partition.topic)
         return topic is not None and any(p.partition == partition.partition for p in topic.partitions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What was sent to one broker, or why it was not."""
-
-    was_open: bool
-    """Whether the connection was there before: it may have been closed by the broker while it was idle."""
-    connection: Connection | None = None
-    numbers: Sequence[int] = ()
-    error: LinkError | None = None
-
-    def answers(self, deadline: Deadline) -> list[Any]:
-        if self.error is not None:
-            raise self.error
-        return [self.connection.receive(number, deadline) for number in self.numbers] if self.connection else []
-
-    def forget(self) -> None:
-        for number in self.numbers:
-            if self.connection is not None:
-                self.connection.forget(number)
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """Requests to several brokers that were sent, and whose answers were not taken yet."""
-
-    asks: Mapping[int, Sequence[Any]]
-    lines: Mapping[int, _Line]
 
 
 class Link:
@@ -184,15 +156,15 @@ class Link:
     def send_each(self, asks: Mapping[int, Sequence[Any]], deadline: Deadline) -> UnderWay:
         """Send the requests; `receive_each` takes their answers, and others may be asked meanwhile."""
         with self.lock:
-            lines: dict[int, _Line] = {}
+            lines: dict[int, Line] = {}
             for number, (node, requests) in enumerate(asks.items()):
                 was_open = self._is_open(node)
                 try:
                     connection = self._node(node, deadline.part(len(asks) - number))
                     numbers = [connection.send(request, deadline) for request in requests]
-                    lines[node] = _Line(was_open, connection, numbers)
+                    lines[node] = Line(was_open, connection, numbers)
                 except LinkError as error:
-                    lines[node] = _Line(was_open, error=error)
+                    lines[node] = Line(was_open, error=error)
             return UnderWay(asks, lines)
 
     def receive_each(
