@@ -1,6 +1,7 @@
 """Searching the log for bytes, without decoding what does not match.
 
-While one piece of it is searched, the next is under way. Memory holds two answers of each broker, of at most 16 MB.
+While one piece of it is searched, the next is under way. Memory holds at most three answers of each broker, of 16 MB
+(ANSWER_BYTES) or one larger batch.
 """
 
 from __future__ import annotations

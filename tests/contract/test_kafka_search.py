@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_batches import decode, skim, walk
+from kcfix.adapters.kafka_fetch import PIECE_BYTES
 from kcfix.adapters.kafka_search import search
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import OffsetRange, SearchResult
@@ -177,6 +179,20 @@ def test_what_is_not_read_in_time_is_said_and_nothing_stays_under_way() -> None:
 def test_headers_of_a_batch_are_no_place_for_an_id() -> None:
     raw = packed([(b"k", b"v", [("correlationId", ID)])])
     assert offsets(found(LogLink("t", [raw]), OffsetRange(WHERE, 0, 1))) == []
+
+
+def test_memory_does_not_grow_with_the_log() -> None:
+    nine = packed([(b"k", b"x" * 100_000, [])] * 9)
+    raw = b"".join(struct.pack(">q", n * 9) + nine[8:] for n in range(60)) + packed(NAMED, 540)
+    link = LogLink("t", [raw], most=1 << 30)
+    tracemalloc.start()
+    try:
+        assert offsets(found(link, OffsetRange(WHERE, 0, 541), seconds=60)) == [540]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(raw) > 50_000_000
+    assert peak < 4 * PIECE_BYTES
 
 
 class Impatient(Deadline):
