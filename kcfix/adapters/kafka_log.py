@@ -28,10 +28,7 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
     for _ in range(PEEK_ROUNDS):
         if not wants or deadline.passed:
             break
-        try:
-            answers, _failed = take(link, begin(link, {w: (o, piece) for w, o in wants.items()}, deadline), deadline)
-        except Unreachable:
-            break
+        answers, _failed = take(link, begin(link, {w: (o, piece) for w, o in wants.items()}, deadline), deadline)
         again: dict[TopicPartition, int] = {}
         for where, answer in answers.items():
             if answer.error_code in LEADER_MOVING:
