@@ -77,7 +77,10 @@ is to the rival's advantage."""
 
 
 def topic_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, only: str) -> Iterator[Contest]:
-    """Those whose question has the text `only`; each is given when the topic is as large as it wants it."""
+    """Those whose question has the text `only`; each is given when the topic is as large as it wants it.
+
+    At the end the topic is empty, and the purchase-worker is stopped.
+    """
     last = max((n for n, size in enumerate(_SIZES) if any(only in q for q in size.questions)), default=-1)
     if last < 0:
         return
@@ -91,6 +94,7 @@ def topic_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int,
             for contest in _contests(drill, java, hosts, pairs, size, paid):
                 if only in contest.question:
                     yield contest
+    _made_anew(drill)
 
 
 def _contests(
@@ -101,7 +105,7 @@ def _contests(
     grep = ("/bin/sh", "-c", f'"$@" | grep {paid}', "sh")
     kcat = (*grep, *_kcat(hosts))
     told = f"{FLOW.purchase_confirmed}-"
-    yield Contest(size.trace, trace, [row, kcat], "psql, then kcat with grep", 0, pairs, told, paid, MOST_SECONDS)
+    yield Contest(size.trace, trace, [row, kcat], "psql, then kcat with grep", None, pairs, told, paid, MOST_SECONDS)
     if size.scanned:
         console = (*grep, *_console(java, drill))
         by_console = "psql, then kafka-console-consumer --from-beginning with grep"
