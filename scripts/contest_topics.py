@@ -20,6 +20,7 @@ from contest_fill import Filler
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from kcfix.core.windows import AFTER, BEFORE
 from kcfix.drill import broker, groups, wire
 from kcfix.drill.buy import buy
 from kcfix.drill.checkout import PARTITIONS
@@ -67,13 +68,17 @@ _SIZES = (
 )
 
 
-ABOUT = f"""`trace` is asked about a settled payment in the middle of a topic that grows; each time
-{WAITING * PARTITIONS} records wait for the worker. They are as payment-service writes them: about 850 bytes, and one to
-the batch, but for the last nine million, of which a thousand make a batch, so that they are written in time. The rivals
-read the topic for the message and know nothing of purchase, trainer, sessions, logs and verdict, on which `trace`
-spends its time, whatever the size: it is wanted to be flat. `--scan` reads the whole topic and tells the story too; its
-rival only reads. kcat goes straight to the broker's address, kcfix through the port that Docker publishes: that, too,
-is to the rival's advantage."""
+_LARGEST = _SIZES[-1]
+_READ = (_LARGEST.records - _SIZES[-2].records) * (BEFORE + AFTER) / (_LARGEST.begin - _LARGEST.end) / PARTITIONS
+
+ABOUT = f"""`trace` is asked about a settled payment in the middle of a topic that grows. Each time
+{WAITING * PARTITIONS} records wait for the worker; near the payment, where its message may lie, `trace` reads some
+{_READ:,.0f} of the ten million. The records are as payment-service writes them: about 850 bytes, and one to the batch,
+but for the last nine million, of which a thousand make a batch, so that they are written in time. The rivals read the
+topic for the message and know nothing of purchase, trainer, sessions, logs and verdict, on which `trace` spends its
+time, whatever the size: it is wanted to be flat. `--scan` reads the whole topic and tells the story too; its rival
+only reads. kcat goes straight to the broker's address, kcfix through the port that Docker publishes: that, too, is to
+the rival's advantage."""
 
 
 def topic_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, only: str) -> Iterator[Contest]:

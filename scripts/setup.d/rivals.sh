@@ -5,7 +5,7 @@ rivals() {
   if have kcat && has_nss_wrapper; then
     return
   fi
-  install "kcat, kcfix's rival in the bench" kcat libnss-wrapper
+  install "kcat, kcfix's rival in the bench," kcat libnss-wrapper
   have kcat && has_nss_wrapper || fail "kcat or libnss_wrapper.so can't be found, although their packages are installed"
 }
 
