@@ -90,7 +90,10 @@ class _Run:
         try:
             try:
                 result = self._parse_and_run()
-                return self._finish(result) if isinstance(result, View) else int(result or OK)
+                if isinstance(result, View):
+                    return self._finish(result)
+                self._say_missing_rights()
+                return int(result or OK)
             finally:
                 if self._services is not None:
                     self._services.close()
@@ -144,8 +147,10 @@ class _Run:
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
         if self._services is not None:
+            said = " ".join(str(problem.hint) for problem in view.errors)
+            rights = self._services.missing_rights.told(said)
             warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
-            view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
+            view = replace(view, warnings=tuple(dict.fromkeys((*warnings, *rights))))
         if self._services is not None:
             from kcfix.cli.invocation import view_as_called
 
@@ -185,6 +190,7 @@ class _Run:
 
             known.hint = as_called(known.hint, self._services)
         self._say(known.message, known.hint)
+        self._say_missing_rights(str(known.hint))
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback
 
@@ -193,8 +199,14 @@ class _Run:
                 self.err.write(self._redact(text))
         return self._document(Problem(known.code, known.kind, known.message, known.hint))
 
+    def _say_missing_rights(self, said: str = "") -> None:
+        """A warning for each right that was missing, but for those whose line was said already."""
+        for told in self._services.missing_rights.told(said) if self._services is not None else ():
+            self._say(f"warning: {told}")
+
     def _failed(self, problem: Problem) -> int:
         self._say(problem.message, problem.hint)
+        self._say_missing_rights()
         return self._document(problem)
 
     def _document(self, problem: Problem) -> int:

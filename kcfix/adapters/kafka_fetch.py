@@ -13,6 +13,7 @@ from kcfix.adapters.kafka_errors import LEADER_MOVING, OFFSET_OUT_OF_RANGE, Link
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets, why_no_leader
 from kcfix.adapters.kafka_protocol import FetchRequest
+from kcfix.adapters.kafka_rights import read_topic
 from kcfix.adapters.kafka_under_way import UnderWay
 from kcfix.core.offsets import TopicPartition
 from kcfix.errors import Unreachable
@@ -161,7 +162,7 @@ def read_on(
         elif answer.error_code == OFFSET_OUT_OF_RANGE:
             _out_of_range(link, reader, deadline)
         elif answer.error_code:
-            reader.failure = error_name(answer.error_code)
+            reader.failure = link.rights.words(answer.error_code, read_topic(where.topic))
         else:
             pieces[where] = _advance(reader, answer)
     if moving:

@@ -8,6 +8,7 @@ from kcfix.adapters.kafka_batches import UnreadableBatchError, decode, walk
 from kcfix.adapters.kafka_errors import LEADER_MOVING
 from kcfix.adapters.kafka_fetch import PEEK_BYTES, PIECE_BYTES, Reader, begin, read_on, take
 from kcfix.adapters.kafka_link import Link
+from kcfix.adapters.kafka_rights import read_topic
 from kcfix.core.events import Record
 from kcfix.core.offsets import RecordTime, TopicPartition
 from kcfix.core.ports import OffsetRange
@@ -34,6 +35,9 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
             if answer.error_code in LEADER_MOVING:
                 link.forget()
                 again[where] = wants[where]
+                continue
+            if answer.error_code:
+                link.rights.words(answer.error_code, read_topic(where.topic))
                 continue
             time, position = _first_time(where, memoryview(answer.records or b""), wants[where])
             if time is not None:

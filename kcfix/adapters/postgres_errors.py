@@ -8,9 +8,11 @@ import psycopg
 from psycopg import errors
 
 from kcfix.adapters.postgres_address import Address
+from kcfix.core.rights import Right, grant
 from kcfix.errors import AccessDenied, KcfixError, Unreachable
 
 SYSTEM = "database"
+NOT_VERIFIED = "certificate verify failed"
 
 _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (
@@ -23,14 +25,30 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
     (r"no such file or directory.*socket|socket.*no such file", Unreachable, "no server on that socket", None),
     (r"no route to host|network is unreachable", Unreachable, "no route to it", None),
     (r"connection reset|server closed the connection", Unreachable, "it closed the connection", None),
-    (r"password authentication failed", AccessDenied, "it refused the user or the password", None),
+    (
+        r"password authentication failed|SASL authentication failed",
+        AccessDenied,
+        "it refused the user or the password",
+        None,
+    ),
     (r"no password supplied", AccessDenied, "it asks for a password and the DSN has none", None),
-    (r"no pg_hba\.conf entry", AccessDenied, "its pg_hba.conf admits no such user from this host", None),
+    (
+        r"pg_hba\.conf (entry|rejects)[^\n]*no encryption|FATAL:\s+SSL required",
+        AccessDenied,
+        "it admits no such user from this host without TLS",
+        "sslmode=verify-full (or require) in the DSN",
+    ),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        AccessDenied,
+        "its pg_hba.conf admits no such user from this host",
+        None,
+    ),
     (r'role "[^"]*" (does not exist|is not permitted)', AccessDenied, "it does not let this user in", None),
-    (r'database "[^"]*" does not exist', Unreachable, "it has no database of that name", None),
+    (r'database "[^"]*" does not exist|no such database', Unreachable, "it has no database of that name", None),
     (r"permission denied for database", AccessDenied, "the user may not connect to that database", None),
     (
-        r"too many (clients|connections)|remaining connection slots|connection limit",
+        r"too many (clients|connections)|remaining connection slots|connection limit|no more connections allowed",
         Unreachable,
         "it has no free connection (53300)",
         "the services' pools have used them up; try again, or close idle ones",
@@ -43,10 +61,61 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
         "it does not speak TLS and the DSN demands it",
         "sslmode=prefer in the DSN",
     ),
+    (
+        r"unsupported startup parameter: options",
+        Unreachable,
+        "a pooler stands before it and takes no start-up options",
+        "leave options= out of the DSN",
+    ),
+    (
+        r"query_wait_timeout|server login (has been|failed)|pgbouncer cannot connect to server",
+        Unreachable,
+        "a pooler stands before it and has no connection to it to give",
+        "try again; if it lasts, look at the pooler (SHOW POOLS) and the server behind it",
+    ),
+    (
+        r'server certificate for "[^"]*"[^\n]*does not match host name',
+        Unreachable,
+        "its certificate is for another name",
+        "use a name that the certificate is for; sslmode=verify-ca would take any",
+    ),
+    (
+        r"root certificate file [^\n]*does not exist",
+        Unreachable,
+        "sslmode asks to check its certificate, and the file of authorities (sslrootcert) is not there",
+        "sslrootcert=FILE in the DSN; sslrootcert=system means those of this host",
+    ),
+    (
+        r"could not read root certificate file",
+        Unreachable,
+        "the file of authorities (sslrootcert) can't be read as certificates in PEM form",
+        None,
+    ),
+    (
+        r"requires a valid client certificate|certificate authentication failed|alert certificate required",
+        AccessDenied,
+        "it demands a client certificate for this user",
+        "sslcert=FILE and sslkey=FILE in the DSN; its CN is mostly the user's name",
+    ),
+    (
+        r"alert unknown ca|alert (bad certificate|certificate (unknown|expired|revoked))",
+        AccessDenied,
+        "it does not take the client certificate",
+        "sslcert and sslkey in the DSN",
+    ),
+    (
+        r"private key file [^\n]*(group or world access|does not exist)|could not load private key file",
+        Unreachable,
+        "the client's private key (sslkey) can't be used: it is not there, others may read it, or its password"
+        " (sslpassword) is wrong",
+        "chmod 600, and openssl pkey -in FILE -noout",
+    ),
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 
-_DENIED = re.compile(r"permission denied for (?:table|relation|view|materialized view|foreign table) \"?([^\s\"]+)")
+_DENIED = re.compile(
+    r"permission denied for (table|relation|view|materialized view|foreign table|schema|function) \"?([^\s\"]+)"
+)
 
 
 def first_line(error: psycopg.Error, address: Address) -> str:
@@ -69,6 +138,11 @@ def connect_error(error: psycopg.Error, address: Address, timeout_seconds: float
     text = str(error)
     if isinstance(error, errors.ConnectionTimeout) or re.search(r"timeout expired|timed out", text, re.IGNORECASE):
         return timed_out(address, "connecting", timeout_seconds)
+    if NOT_VERIFIED in text:
+        why = text.partition(NOT_VERIFIED)[2].strip(": \n")
+        told = f"its certificate is not trusted: {why}" if why else "its certificate is not trusted"
+        hint = "sslrootcert=FILE in the DSN names the authority" if "authority" in why else None
+        return Unreachable(f"database {address.label}: {told}", system=SYSTEM, hint=hint)
     for pattern, kind, words, hint in _CONNECT:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
             return kind(f"database {address.label}: {words}", system=SYSTEM, hint=hint)
@@ -106,9 +180,12 @@ def access_denied(words: str, address: Address, right: str) -> AccessDenied:
     user = address.user or "the user"
     if denied is None:
         return AccessDenied(f"database {address.label}: {words} ({user})", system=SYSTEM)
-    table = denied.group(1)
+    kind, name = denied.groups()
+    operation = {"schema": "USAGE", "function": "EXECUTE"}.get(kind, right)
+    lacking = Right(operation, kind if kind in ("schema", "function") else "table", name)
+    line = grant(lacking, user)
+    address.missing(lacking, line)
+    on = name if lacking.kind == "table" else f"{lacking.kind} {name}"
     return AccessDenied(
-        f"database {address.label}: user {user} has no right to {right} on {table}",
-        system=SYSTEM,
-        hint=f"GRANT {right} ON {table} TO {user};",
+        f"database {address.label}: user {user} has no right to {operation} on {on}", system=SYSTEM, hint=line
     )

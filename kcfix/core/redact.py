@@ -28,10 +28,12 @@ _SECRET_KEY = re.compile(_WORD, re.IGNORECASE)
 def is_secret(key: str) -> bool:
     """Whether a setting or variable of this name holds a secret.
 
-    >>> is_secret("KCFIX_SASL_PLAIN_PASSWORD"), is_secret("brokers")
-    (True, False)
+    The path of a file with a secret is none.
+
+    >>> is_secret("KCFIX_SASL_PLAIN_PASSWORD"), is_secret("brokers"), is_secret("ssl_password_file")
+    (True, False, False)
     """
-    return _SECRET_KEY.search(key) is not None
+    return _SECRET_KEY.search(key) is not None and not key.lower().endswith("_file")
 
 
 def redact(text: str, secrets: Collection[str] = ()) -> str:

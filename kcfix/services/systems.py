@@ -19,6 +19,7 @@ from kcfix import __version__
 from kcfix.core.dsn import database_address
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.rights import MissingRights
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.flow import Flow
@@ -71,6 +72,8 @@ class Systems:
         self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
         self._secrets: set[str] = set()
         self._kept: dict[str, object] = {}
+        self.missing_rights = MissingRights()
+        """What kcfix was refused for want of a right in this run."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -98,7 +101,7 @@ class Systems:
         settings = self.settings_if_loaded
         if settings is None:
             return frozenset(self._secrets)
-        named = {str(value) for key, value in settings.kafka.items() if is_secret(key)}
+        named = {str(value) for key, value in self._kafka_security.items() if is_secret(key)}
         return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
 
     @property
@@ -251,9 +254,17 @@ class Systems:
                 address_map=self.address_map,
                 timeout=self.settings.timeout.total_seconds(),
                 client_id=f"kcfix/{__version__}",
-                security=self.settings.kafka,
+                security=self._kafka_security,
+                expected=self.flow.topics,
+                expected_groups=[stage.group for stage in self.flow.stages],
+                missing=self.missing_rights.note,
             )
         )
+
+    @property
+    def _kafka_security(self) -> Mapping[str, object]:
+        key_password = self.settings.kafka_key_password
+        return {**self.settings.kafka, **({"ssl_password": key_password} if key_password else {})}
 
     def _open_docker(self) -> DockerPort:
         if self._given_docker is not None:
@@ -283,6 +294,7 @@ class Systems:
                 timeout=self.settings.timeout.total_seconds(),
                 address_map=self.address_map,
                 application_name="kcfix",
+                missing=self.missing_rights.note,
             )
         )
 

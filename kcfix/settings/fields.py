@@ -81,9 +81,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "kafka",
         parse_security,
-        "Security options of the Kafka client, passed on as they are (`security_protocol`, `sasl_mechanism`, "
-        "`sasl_plain_username`, `sasl_plain_password`, `ssl_cafile`, …).",
+        "TLS and login at the brokers: a table of the options below.",
         default={},
+    ),
+    Setting(
+        "kafka_key_password",
+        parse_text,
+        "Password of the private key of the client certificate (`ssl_keyfile`); goes before `ssl_password` in `kafka`.",
     ),
     Setting(
         "dsn",
@@ -102,7 +106,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "docker_host",
         parse_text,
-        "Docker Engine; without it the local socket.",
+        "Docker Engine: `unix://…`, `tcp://HOST:PORT` (TLS by `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`) or "
+        "`ssh://USER@HOST`, by this host's ssh; without it the local socket.",
         flag="--docker-host",
         generic=("DOCKER_HOST",),
     ),
@@ -183,6 +188,7 @@ class Settings:
     brokers: tuple[str, ...]
     address_map: Mapping[str, str]
     kafka: Mapping[str, object]
+    kafka_key_password: str | None
     dsn: str | None
     payments_dsn: str | None
     project: str | None

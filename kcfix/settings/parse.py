@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from kcfix.core.security import unknown_option
 from kcfix.core.times import parse_duration
 
 Environ = Mapping[str, str]
@@ -107,14 +108,21 @@ def parse_address_map(value: object, environ: Environ) -> Mapping[str, str]:
 
 
 def parse_security(value: object, environ: Environ) -> Mapping[str, object]:
-    """A table of the Kafka client's security options."""
+    """A table of the Kafka client's security options. Whether they go together is asked when they are used."""
     if not isinstance(value, Mapping):
         raise BadValue("must be a table")
-    allowed = ("security_protocol", "sasl_", "ssl_")
-    for key in value:
-        if not str(key).startswith(allowed):
-            raise BadValue(f"{key!r} is no security option of the Kafka client")
-    return dict(value)
+    options: dict[str, object] = {}
+    for key, given in value.items():
+        problem = unknown_option(str(key))
+        if problem is not None:
+            raise BadValue(problem)
+        if key == "ssl_check_hostname":
+            options[key] = parse_bool(given, environ)
+        elif not isinstance(given, str) or not given:
+            raise BadValue(f"{key} must be a text that is not empty")
+        else:
+            options[str(key)] = given
+    return options
 
 
 def parse_names(value: object, environ: Environ) -> Mapping[str, object]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_batches import walk
-from kcfix.adapters.kafka_link import Link, Metadata
+from kcfix.adapters.kafka_link import Link
+from kcfix.adapters.kafka_metadata import Metadata
 from kcfix.adapters.kafka_under_way import UnderWay
 from kcfix.core.ports import Broker, PartitionInfo, Topic
 

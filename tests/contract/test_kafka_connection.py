@@ -12,6 +12,7 @@ from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import LinkError
 from kcfix.adapters.kafka_net import Connection
+from kcfix.adapters.kafka_security import Security
 
 
 class Line:
@@ -19,7 +20,7 @@ class Line:
 
     def __init__(self) -> None:
         ours, self.theirs = socket.socketpair()
-        self.connection = Connection("kafka:9092", ours, "test")
+        self.connection = Connection("kafka:9092", "kafka", ours, "test", Security({}))
 
     def ask(self) -> int:
         return self.connection.send(kafka_protocol.ApiVersionsRequest(version=0), Deadline(5))
