@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 KCFIX = (sys.executable, "-m", "kcfix")
 
 Argv = Sequence[str]
+Timed = Argv | Callable[[], tuple[float, float]]
+"""A command, of which the wall time counts, or what itself gives the seconds and the memory (MiB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +23,18 @@ class Contest:
     """One question, put to kcfix and to a rival."""
 
     question: str
-    ours: Argv
-    theirs: Sequence[Argv]
+    ours: Timed
+    theirs: Sequence[Timed]
     """Run one after the other; their times are added up."""
     rival: str
-    target: float
-    """Times as fast as the rival that kcfix has to be; below 1: so much slower it may be."""
+    target: float | None
+    """Times as fast as the rival that kcfix has to be; below 1: so much slower it may be. None: to compare only."""
     pairs: int
     shows: str
     rival_shows: str
     """What the answers must contain, to be answers."""
+    most: float | None = None
+    """Seconds below which kcfix has to be; None: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class Outcome:
     contest: Contest
     ours: float
     theirs: float
+    mebibytes: float
+    """The most memory that kcfix had in any run."""
 
     @property
     def ratio(self) -> float:
@@ -47,30 +55,47 @@ class Outcome:
 
     @property
     def met(self) -> bool:
-        return self.ratio >= self.contest.target
+        target, most = self.contest.target, self.contest.most
+        return (target is None or self.ratio >= target) and (most is None or self.ours < most)
 
 
 def run(contest: Contest) -> Outcome:
-    """Alternating pairs, the first one for warmth."""
+    """Alternating pairs; the one before the first is for warmth, and counts only where there is no other."""
     ours: list[float] = []
     theirs: list[float] = []
+    mebibytes = 0.0
     for number in range(contest.pairs + 1):
         print(f"{contest.question}: pair {number} of {contest.pairs}", file=sys.stderr)
-        mine = seconds(contest.ours, contest.shows)
+        mine, memory = measured(contest.ours, contest.shows)
+        mebibytes = max(mebibytes, memory)
         *first, last = contest.theirs
-        other = sum(seconds(argv) for argv in first) + seconds(last, contest.rival_shows)
-        if number:
+        other = sum(measured(argv)[0] for argv in first) + measured(last, contest.rival_shows)[0]
+        if number or not contest.pairs:
             ours.append(mine)
             theirs.append(other)
-    return Outcome(contest, statistics.median(ours), statistics.median(theirs))
+    return Outcome(contest, statistics.median(ours), statistics.median(theirs), mebibytes)
 
 
-def seconds(argv: Argv, shows: str = "") -> float:
-    """Wall time of a command whose output goes through a pipe. It must have answered."""
-    started = time.perf_counter()
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
-    took = time.perf_counter() - started
+def measured(timed: Timed, shows: str = "") -> tuple[float, float]:
+    """Wall time and greatest memory (MiB) of a command whose output goes to a file. It must have answered."""
+    if callable(timed):
+        return timed()
+    took, mebibytes, code, told = executed(timed)
     # `kcfix status` says 1 for "not well". Kafka's commands say 0 for everything, so it is their output that counts.
-    if done.returncode not in (0, 1) or shows not in done.stdout + done.stderr:
-        raise SystemExit(f"{' '.join(argv)} failed ({done.returncode}): {done.stderr.strip()[-500:]}")
-    return took
+    if code not in (0, 1) or shows not in told:
+        raise SystemExit(f"{' '.join(timed)} failed ({code}): {told.strip()[-500:]}")
+    return took, mebibytes
+
+
+def executed(argv: Argv, *, errors_too: bool = True) -> tuple[float, float, int, str]:
+    """Wall time, greatest memory (MiB), exit code and output of a command."""
+    with tempfile.TemporaryFile() as out:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT if errors_too else subprocess.DEVNULL
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        took = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        return took, used.ru_maxrss / 1024, process.returncode, out.read().decode(errors="replace")

@@ -51,6 +51,8 @@ class Schema:
     """Live column names by table; a table that is missing is not there."""
     lockable: frozenset[str]
     """Tables of which rows may be locked FOR SHARE, which takes a right to change them."""
+    versioned: frozenset[str] = frozenset()
+    """Plain tables that this user may read as a whole: their rows have an xmin that tells one version from the next."""
 
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether the table, or the column in it, exists."""
@@ -59,7 +61,13 @@ class Schema:
 
     def readable(self, table: str, column: str) -> bool:
         """Whether the column exists and this user may read it."""
-        return self.has(table, column) and self._column(table, column).readable
+        if not self.has(table, column):
+            return False
+        if not self._column(table, column).readable:
+            # Nothing stops for it, and what is unknown for it is to be explained.
+            access_denied(f"permission denied for table {self.written(table)}", self.address, "SELECT")
+            return False
+        return True
 
     def need(self, *tables: str) -> None:
         """Return if all of these tables exist.
@@ -106,7 +114,9 @@ class Schema:
 
     def id(self, table: str, column: str, alias: str) -> sql.Composable:
         """An id as lower-case text."""
-        return sql.SQL("lower({}::text)").format(self.column(table, column, alias))
+        at = self.column(table, column, alias)
+        # PostgreSQL writes a uuid in lower case; to lower it costs more than to write it.
+        return sql.SQL("{}::text" if self.type(table, column) == "uuid" else "lower({}::text)").format(at)
 
     def text(self, table: str, column: str, alias: str) -> sql.Composable:
         """A column as text; NULL where it does not exist."""
@@ -126,6 +136,12 @@ class Schema:
             return sql.SQL("NULL::timestamptz")
         at = self.column(table, column, alias)
         return sql.SQL("CASE WHEN {} {} THEN {}::timestamptz END").format(at, sql.SQL(_YEARS), at)
+
+    def version(self, table: str, alias: str) -> sql.Composable:
+        """The version of a row as text: the transaction that wrote it; NULL where that can't be asked."""
+        if table not in self.versioned:
+            return sql.SQL("NULL::text")
+        return sql.SQL("{}.xmin::text").format(identifier(alias))
 
     def course(self, alias: str) -> sql.Composable:
         """The course that a payment's metadata names, as lower-case text, without ever failing.
@@ -162,13 +178,16 @@ def read_schema(cursor: Cursor, flow: Flow, address: Address) -> Schema:
     written = [quoted(str(getattr(flow.tables, name))) for name in names]
     columns: dict[str, dict[str, Column]] = {}
     lockable: set[str] = set()
-    for table, column, kind, readable, changeable in cursor.execute(
+    versioned: set[str] = set()
+    for table, column, kind, readable, changeable, plain in cursor.execute(
         statement("columns").encode(), {"names": names, "written": written}
     ):
         columns.setdefault(table, {})[column] = Column(kind, readable)
         if changeable:
             lockable.add(table)
-    return Schema(flow, address, columns, frozenset(lockable))
+        if plain:
+            versioned.add(table)
+    return Schema(flow, address, columns, frozenset(lockable), frozenset(versioned))
 
 
 def schema_facts(cursor: Cursor, schema: Schema, payments: Schema) -> SchemaFacts:

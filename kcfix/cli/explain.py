@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_code
 from kcfix.cli.doctor_rows import rule_row
 from kcfix.core.rule import FAMILIES, Rule
 from kcfix.core.rules import RULES
@@ -15,7 +16,10 @@ from kcfix.render.view import Cell, Line, Text, Tone, View
 
 
 def command(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="As `kcfix doctor` prints it, e.g. W001.")],
+    code: Annotated[
+        str,
+        typer.Argument(metavar="CODE", help="As `kcfix doctor` prints it, e.g. W001.", autocompletion=complete_code),
+    ],
 ) -> View:
     """What it means, how it comes about, and what to do; all rules are in docs/rules.md.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from kcfix.cli.guards import same_system, unguarded
+from kcfix.cli.guards import confirmed, same_system, unguarded
 from kcfix.cli.preview import show_plan
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import money_of, plan_view, result_view
@@ -47,6 +49,7 @@ def change(
     show_plan(services, plan_view(plan, malformed, options, services, 0, warnings))
     if not options.yes and not _agreed(chosen, plan, options, services):
         raise Refused("declined; nothing was changed")
+    confirmed(services)
     journal = services.journal.begin(
         command="repair", context=services.settings.context, argv=services.argv, reason=options.reason
     )
@@ -72,7 +75,7 @@ def change(
     try:
         # The world may have moved while the question stood there: plan again, and do only what is still the same.
         steps = _still_same(chosen, plan_again(), results)
-        with services.bar(len(steps)) as bar:
+        with services.bar(len(steps)) as bar, frozen():
             applying.progress = bar.say
             RepairRun(applying, options.rate, bar.advance).run(steps)
             followed = follow(results, _following(options, services, bar.say)) if options.follow else {}
@@ -88,8 +91,20 @@ def change(
             ) from error
         raise
     code = applied_code(plan.steps, tuple(results.values()), unknown_ids=unknown_ids)
-    journal.end(code, {**summary, "outcomes": _counts(results)})
-    return result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+    took = {"change_seconds": applying.seconds}
+    journal.end(code, {**summary, **took, "outcomes": _counts(results)})
+    view = result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+    return replace(view, summary={**(view.summary or {}), **took})
+
+
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    """What is there now is left alone by the collector of garbage: a plan of thousands is millions of objects."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _following(options: Options, services: Services, say: Callable[[str], None]) -> Following:

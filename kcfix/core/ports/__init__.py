@@ -7,6 +7,7 @@ not in time: nothing is known) or `AccessDenied` (a right is missing). Only the 
 from __future__ import annotations
 
 from kcfix.core.ports.database import (
+    MOST_AT_ONCE,
     DatabaseIdentity,
     DatabasePort,
     DeleteOrder,
@@ -25,9 +26,7 @@ from kcfix.core.ports.database import (
     SchemaFacts,
     StudentCourse,
 )
-from kcfix.core.ports.docker import (
-    DockerPort,
-)
+from kcfix.core.ports.docker import DockerPort, Engine
 from kcfix.core.ports.health import DatabaseHealth, LockWait, OpenTransaction, RoleFacts, StuckPayments
 from kcfix.core.ports.kafka import (
     Broker,
@@ -35,6 +34,7 @@ from kcfix.core.ports.kafka import (
     KafkaPort,
     OffsetRange,
     PartitionInfo,
+    Reach,
     SearchResult,
     SendResult,
     SendState,
@@ -43,6 +43,7 @@ from kcfix.core.ports.kafka import (
 )
 
 __all__ = [
+    "MOST_AT_ONCE",
     "Broker",
     "Cluster",
     "DatabaseHealth",
@@ -53,6 +54,7 @@ __all__ = [
     "DeleteResult",
     "DeleteState",
     "DockerPort",
+    "Engine",
     "HeldPurchase",
     "Hold",
     "IndexState",
@@ -66,6 +68,7 @@ __all__ = [
     "PaidPayment",
     "PartitionInfo",
     "PaymentPass",
+    "Reach",
     "Recheck",
     "RoleFacts",
     "SchemaFacts",
