@@ -364,6 +364,10 @@ def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
     words = f"It used {statistics.median(used):.1f} s of a core (median). " if used else ""
     if loads:
         words += f"Meanwhile {statistics.median(loads):.1f} processes wanted the {os.cpu_count()} cores (median)."
+    crowd = 2 * (os.cpu_count() or 1)
+    calm = [known[c.key]["looks"][ONE]["seconds"] for c in whole if known[c.key].get("load", crowd) < crowd]
+    if calm:
+        words += f" In the {len(calm)} cases with fewer than {crowd} it took {statistics.median(calm):.1f} s (median)."
     return words.strip()
 
 
