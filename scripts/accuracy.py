@@ -147,11 +147,12 @@ def _taken(case: Case, results: Path) -> Iterator[bool]:
 
 
 def read(file: Path) -> dict[str, dict[str, Any]]:
-    """Results by case; of one that was measured twice the last."""
+    """Results by case; of one that was measured twice the last that told something."""
     if not file.is_file():
         return {}
     found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return {one["key"]: one for one in found}
+    # Where the fault could not be made once more, what was measured before stands.
+    return {one["key"]: one for one in sorted(found, key=lambda one: bool(one.get("looks", True)))}
 
 
 def code() -> str:
@@ -339,8 +340,10 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
         wanted = "; ".join(" or ".join(EXPECTED[n].codes) if n in EXPECTED else "?" for n in c.names)
         looks = known[c.key]["looks"]
         one, sampled = looks.get(ONE), looks.get(SAMPLE)
+        mark = "" if known[c.key].get("code") == code() else " *"
         lines.append(
-            f"| {' + '.join(c.names)} | {'no alarm' if c.kind == 'healthy' else wanted} | {_told(c, known, ONE)} | "
+            f"| {' + '.join(c.names)}{mark} | {'no alarm' if c.kind == 'healthy' else wanted} | "
+            f"{_told(c, known, ONE)} | "
             f"{one['seconds'] if one else '-'} | {_told(c, known, SAMPLE) if sampled else '-'} |"
         )
     return "\n".join(lines) + "\n"
@@ -352,9 +355,8 @@ def _again(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]
     old = [c for c in whole if known[c.key].get("code") != now]
     if not old:
         return ["", "All of it was measured with the rules as they are."]
-    names = ", ".join(" + ".join(c.names) for c in old)
     kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the rules exactly as they are"
-    return ["", f"{kept}, these with earlier states of it: {names}."]
+    return ["", f"{kept}; those with a * in the table below with earlier states of them."]
 
 
 def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
@@ -364,10 +366,6 @@ def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
     words = f"It used {statistics.median(used):.1f} s of a core (median). " if used else ""
     if loads:
         words += f"Meanwhile {statistics.median(loads):.1f} processes wanted the {os.cpu_count()} cores (median)."
-    crowd = 2 * (os.cpu_count() or 1)
-    calm = [known[c.key]["looks"][ONE]["seconds"] for c in whole if known[c.key].get("load", crowd) < crowd]
-    if calm:
-        words += f" In the {len(calm)} cases with fewer than {crowd} it took {statistics.median(calm):.1f} s (median)."
     return words.strip()
 
 

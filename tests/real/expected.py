@@ -125,6 +125,10 @@ WHY_MISSED: Mapping[tuple[str, ...], str] = {
         "the table of purchases can't be read behind the lock, so that nobody can tell which payments lack theirs; the "
         "rules about payments are listed as not checked"
     ),
+    ("session-slot-constraint-missing", "purchase-locked"): (
+        "at these looks nobody waited for the lock, and D005 knew only sessions that wait; it now suspects one that "
+        "idles, which has a unit test and was not measured again"
+    ),
 }
 """Of cases that are missed: why, where it is understood."""
 
