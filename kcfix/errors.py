@@ -5,6 +5,7 @@ The class says what the failure means for the world; the message says what was b
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -19,6 +20,31 @@ def worst_code(codes: Iterable[int]) -> int:
     4
     """
     return max(codes, key=_WEIGHTS.index, default=0)
+
+
+class Obstacle(enum.StrEnum):
+    """What stood between kcfix and an answer, where that is known."""
+
+    NOT_SET = "not_set"
+    """No address is known."""
+    ABSENT = "absent"
+    """There is nothing of that kind on this host."""
+    NAME = "name_not_resolved"
+    REFUSED = "refused"
+    NO_ROUTE = "no_route"
+    TIMEOUT = "timeout"
+    CLOSED = "closed"
+    TLS = "tls"
+    AUTHENTICATION = "authentication"
+    RIGHT = "missing_right"
+    ADVERTISED = "wrong_advertised_address"
+    PROTOCOL = "other_protocol"
+    """What answered is something else than was expected there."""
+    NOT_READY = "not_ready"
+    """It is starting or stopping, or has no connection to give."""
+    NO_DATABASE = "no_such_database"
+    NOT_GIVEN = "password_not_given"
+    """The file or command of a password gave none."""
 
 
 class KcfixError(Exception):
@@ -56,9 +82,12 @@ class Unreachable(KcfixError):
     code = 4
     kind = "unreachable"
 
-    def __init__(self, message: str, *, system: str = "", hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, system: str = "", hint: str | None = None, obstacle: Obstacle | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.system = system
+        self.obstacle = obstacle
 
 
 class AccessDenied(Unreachable):

@@ -18,7 +18,7 @@ import typer
 from typer import TyperException
 
 from kcfix.clean import clean
-from kcfix.cli.words import command_in, format_in
+from kcfix.cli.words import VARIABLE, command_in, format_in
 from kcfix.errors import INTERRUPTED, OK, TERMINATED, Bug, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format, Style, style_of
 from kcfix.render.view import Problem, View
@@ -39,6 +39,10 @@ def main(argv: Sequence[str], services: Services | None = None) -> int:
 
     Without `services` (as the script does) SIGTERM is turned into an exception and real adapters are used.
     """
+    if services is None and (instruction := os.environ.get(VARIABLE)):
+        from kcfix.cli.completing import answer_shell
+
+        return answer_shell(instruction)
     with _sigterm_as_exception() if services is None else contextlib.nullcontext():
         return _Run(tuple(argv), services).code()
 
@@ -90,7 +94,10 @@ class _Run:
         try:
             try:
                 result = self._parse_and_run()
-                return self._finish(result) if isinstance(result, View) else int(result or OK)
+                if isinstance(result, View):
+                    return self._finish(result)
+                self._say_missing_rights()
+                return int(result or OK)
             finally:
                 if self._services is not None:
                     self._services.close()
@@ -144,7 +151,14 @@ class _Run:
     def _finish(self, view: View) -> int:
         settings = self._services.settings_if_loaded if self._services else None
         if self._services is not None:
-            warnings = (*(settings.warnings if settings else ()), *view.warnings, *self._services.journal_problems)
+            said = " ".join(str(problem.hint) for problem in view.errors)
+            warnings = (
+                *(settings.warnings if settings else ()),
+                *self._services.password_warnings,
+                *view.warnings,
+                *self._services.journal_problems,
+                *self._services.missing_rights.told(said),
+            )
             view = replace(view, warnings=tuple(dict.fromkeys(warnings)))
         if self._services is not None:
             from kcfix.cli.invocation import view_as_called
@@ -184,7 +198,10 @@ class _Run:
             from kcfix.cli.invocation import as_called
 
             known.hint = as_called(known.hint, self._services)
+        for warning in self._services.password_warnings if self._services is not None else ():
+            self._say(f"warning: {warning}")
         self._say(known.message, known.hint)
+        self._say_missing_rights(str(known.hint))
         if isinstance(known, Bug) and self._wants_traceback():
             import traceback
 
@@ -193,8 +210,14 @@ class _Run:
                 self.err.write(self._redact(text))
         return self._document(Problem(known.code, known.kind, known.message, known.hint))
 
+    def _say_missing_rights(self, said: str = "") -> None:
+        """A warning for each right that was missing, but for those whose line was said already."""
+        for told in self._services.missing_rights.told(said) if self._services is not None else ():
+            self._say(f"warning: {told}")
+
     def _failed(self, problem: Problem) -> int:
         self._say(problem.message, problem.hint)
+        self._say_missing_rights()
         return self._document(problem)
 
     def _document(self, problem: Problem) -> int:

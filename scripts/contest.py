@@ -33,6 +33,8 @@ class Contest:
     shows: str
     rival_shows: str
     """What the answers must contain, to be answers."""
+    most: float | None = None
+    """Seconds below which kcfix has to be; None: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Outcome:
 
     @property
     def met(self) -> bool:
-        return self.contest.target is None or self.ratio >= self.contest.target
+        target, most = self.contest.target, self.contest.most
+        return (target is None or self.ratio >= target) and (most is None or self.ours < most)
 
 
 def run(contest: Contest) -> Outcome:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 from contest import KCFIX, Argv, Contest, executed
-from contest_scale import wait_for_purchase
+from contest_topics import wait_for_purchase
 from kafka import KafkaProducer
 
 from kcfix.adapters.kafka import open_kafka

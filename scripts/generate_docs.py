@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+ROOT_OF_SCRIPTS = Path(__file__).resolve().parent
+CHANGELOG = ROOT / "CHANGELOG.md"
 NOTE = "<!-- Made by scripts/generate_docs.py from the code: change the code, then run `make docs`. -->\n"
 WIDTH = 90
 
@@ -60,8 +63,8 @@ They are in [errors.md](errors.md); which of them a command uses when is decided
 """
 
 
-def errors() -> str:
-    """docs/errors.md."""
+def exit_codes() -> list[tuple[int, str, str]]:
+    """Code, kind and meaning of every exit code; those of signals last."""
     from kcfix import errors as module
 
     plain = [
@@ -77,7 +80,12 @@ def errors() -> str:
         (module.INTERRUPTED, "", "Interrupted by Ctrl-C (SIGINT). `kcfix history` says what was changed before."),
         (module.TERMINATED, "", "Terminated by SIGTERM. `kcfix history` says what was changed before."),
     ]
-    rows = sorted(plain + kinds, key=lambda row: row[0]) + signals
+    rows = sorted(plain + kinds, key=lambda row: row[0])
+    return [*rows, *signals]
+
+
+def errors() -> str:
+    """docs/errors.md."""
     lines = [
         NOTE,
         "# Exit codes and errors\n",
@@ -87,7 +95,7 @@ def errors() -> str:
         "| Code | `kind` | Meaning |",
         "|---:|---|---|",
     ]
-    for code, kind, meaning in rows:
+    for code, kind, meaning in exit_codes():
         lines.append(f"| {code} | {f'`{kind}`' if kind else ''} | {' '.join(meaning.split())} |")
     return "\n".join(lines) + "\n"
 
@@ -114,8 +122,46 @@ def settings() -> str:
             what += f" Discovered from {', '.join(f'`{name}`' for name in setting.generic)}."
         flag = f"`{setting.flag}`" if setting.flag else ""
         lines.append(f"| `{setting.name}` | {flag} | `{setting.variable}` | {shown} | {what} |")
-    return "\n".join(lines) + "\n" + SETTINGS_END
+    return "\n".join([*lines, _kafka_security()]) + "\n" + SETTINGS_END
 
+
+def _kafka_security() -> str:
+    from kcfix.core.security import OPTIONS
+
+    rows = [f"| `{name}` | {what} |" for name, what in OPTIONS.items()]
+    return "\n".join([KAFKA_SECURITY, "| Option of `kafka` | What |", "|---|---|", *rows, POSTGRES_SECURITY])
+
+
+KAFKA_SECURITY = """
+## TLS and login at Kafka
+
+```toml
+[contexts.production.kafka]
+security_protocol = "SASL_SSL"
+sasl_mechanism = "SCRAM-SHA-512"
+sasl_plain_username = "kcfix"
+sasl_plain_password = "…"
+ssl_cafile = "/etc/kcfix/ca.pem"
+```
+
+As a variable it is one inline table: `KCFIX_KAFKA='{ security_protocol = "SSL", ssl_cafile = "ca.pem" }'`. Options that
+don't go together are refused (2): a certificate without TLS in `security_protocol` would be a connection in the clear.
+"""
+
+POSTGRES_SECURITY = """
+## TLS at PostgreSQL, and poolers
+
+TLS is a matter of the DSN, as with every program that is made with libpq:
+`postgresql://kcfix@db.example.com/kc_app?sslmode=verify-full&sslrootcert=/etc/kcfix/ca.pem`. A client certificate is
+`sslcert` and `sslkey` (not readable for others), the key's password `sslpassword`. `sslmode=require` encrypts and
+checks nothing; `sslrootcert=system` trusts the authorities of this host. What is checked is the name in the DSN, also
+where an address map leads elsewhere. `payments_dsn` has its own.
+
+PgBouncer in transaction mode will do, for every command. kcfix sends no start-up options (`PGOPTIONS` of the shell is
+not passed on; `options=` in a DSN is, and PgBouncer refuses it), prepares nothing, and keeps nothing in a session:
+settings, cursors and advisory locks live in one transaction each. A run holds two or three connections at a time.
+Statement mode will not do: there are no transactions in it.
+"""
 
 SETTINGS_INTRO = """# Settings
 
@@ -132,7 +178,9 @@ A value is taken from the first of these that has it:
 5. the default.
 
 With a context chosen by name (`-C NAME`, `KCFIX_CONTEXT`, `default_context`) generic variables are not read: a stray
-one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file.
+one must not lead a named context elsewhere. Nor does a named context take anything from the top of a file, nor libpq's
+`PGHOST`, `PGHOSTADDR`, `PGSERVICE` and the like. A `KCFIX_` variable that leads a named context elsewhere than its file
+does is warned of, and changes are refused until it is unset or given as a flag. `kcfix context list` shows them all.
 
 ```toml
 # ./kcfix.toml: keys at the top belong to the default context
@@ -150,6 +198,27 @@ tables = { purchases = "public.student_course_purchases" }
 ```
 
 `-C drill` and `-C drill:NAME` are the contexts of drills; `kcfix drill up` writes their files.
+
+In a context with `protected = true` a change needs `--reason` and the context's name, typed at the terminal or given as
+`--confirm NAME`; `--yes` does not skip it. Any of the files and `KCFIX_PROTECTED` can protect, none can lift it.
+
+## Passwords
+
+A password belongs neither on the command line, where everybody on the host can read it (`--dsn` with one is refused),
+nor into a file that is shared. It comes from the first of these that is set, a variable going before a file:
+
+1. `KCFIX_PASSWORD`;
+2. `password_file`: a file whose first line it is;
+3. `password_command`: a command whose first line of output it is, such as `["pass", "show", "kc/db"]`. It runs
+   without a shell and without input, when the database is first asked, and is ended after `timeout`. In the user's own
+   file or `KCFIX_PASSWORD_COMMAND` only: `./kcfix.toml` may be anybody's.
+
+They go before a password in the DSN of a file (`KCFIX_DSN` with a password keeps its own). The same three exist for
+`payments_dsn` (`payments_password…`) and for Kafka's login (`kafka_password…`). What a file points to is sent only to
+that file's own address, to one given as a flag, or to one that was discovered; never to one from a variable or another
+file.
+
+## Every setting
 """
 
 SETTINGS_END = """
@@ -263,6 +332,135 @@ Every mode of [system.md](system.md), section 6, with the rules that see it.
 """
 
 
+def manual() -> str:
+    """docs/kcfix.1, which is installed as `man kcfix`."""
+    sys.path.insert(0, str(ROOT_OF_SCRIPTS))
+    try:
+        from man_page import man_page
+    finally:
+        sys.path.remove(str(ROOT_OF_SCRIPTS))
+
+    from kcfix import __version__
+    from kcfix.settings import SETTINGS
+
+    newest = re.search(r"^## \[\S+\] - (\S+)", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    meanings: dict[int, list[str]] = {}
+    for code, _, meaning in exit_codes():
+        meanings.setdefault(code, []).append(" ".join(meaning.split()))
+    variables = [(s.variable, plainly(s.help)) for s in SETTINGS]
+    variables.append(("KCFIX_CONTEXT", "The context, where -C chooses none."))
+    return man_page(
+        version=__version__,
+        date=newest.group(1) if newest else "",
+        exit_codes=[(str(code), " ".join(texts)) for code, texts in meanings.items()],
+        variables=variables,
+    )
+
+
+def plainly(markdown: str) -> str:
+    """The text without the marks of code."""
+    return markdown.replace("`", "")
+
+
+def permissions() -> str:
+    """docs/permissions.md."""
+    from kcfix.core.permissions import PERMISSIONS, kafka_rights, table_rights
+    from kcfix.core.rights import Right
+    from kcfix.flow import Flow
+
+    flow = Flow()
+    look = [r for command in PERMISSIONS for r in kafka_rights(command, flow, change=False)]
+    reads = [r for r in look if r.operation == "Read"]
+    every = sorted({r for r in look if r.operation != "Describe" or Right("Read", r.kind, r.name) not in reads})
+    tables = sorted({r for command in PERMISSIONS for r in table_rights(command, flow, change=False)})
+    parts = [NOTE, PERMISSIONS_INTRO, "## Every command that looks\n", _sql(tables), _acls(every), PERMISSIONS_MORE]
+    alike: dict[object, list[str]] = {}
+    for command, needs in PERMISSIONS.items():
+        alike.setdefault(needs, []).append(command)
+    for commands_ in alike.values():
+        parts.append(f"## {', '.join(commands_)}\n")
+        parts += [_needs(commands_[0], flow)]
+    return "\n".join(parts)
+
+
+def _needs(command: str, flow: Any) -> str:
+    from kcfix.core.permissions import kafka_rights, table_rights
+
+    look = kafka_rights(command, flow, change=False)
+    change = kafka_rights(command, flow, change=True)
+    told = {(r.operation, r.kind, why): None for r, why in {**look, **change}.items()}
+    parts = ["| Right | On | What for |", "|---|---|---|"]
+    for operation, kind, why in told:
+        names = [r.name for r, w in {**look, **change}.items() if (r.operation, r.kind, w) == (operation, kind, why)]
+        mark = (
+            "" if any((r.operation, r.kind, w) == (operation, kind, why) for r, w in look.items()) else " (`--apply`)"
+        )
+        on = f"{kind} {', '.join(f'`{n}`' for n in names)}" if names != [""] else "the cluster"
+        parts.append(f"| {operation}{mark} | {on} | {why} |")
+    tables, to_change = table_rights(command, flow, change=False), table_rights(command, flow, change=True)
+    blocks = ["\n".join(parts) + "\n", _sql(tables), _acls(look)]
+    more, more_tables = [r for r in change if r not in look], [r for r in to_change if r not in tables]
+    if more or more_tables:
+        blocks += ["To change something (`--apply`), besides:\n", _sql(more_tables), _acls(more)]
+    return "\n".join(block for block in blocks if block)
+
+
+def _sql(rights: Any) -> str:
+    by_operation: dict[str, list[str]] = {}
+    for right in rights:
+        by_operation.setdefault(right.operation, []).append(right.name)
+    lines = [f"GRANT {operation} ON {', '.join(names)} TO kcfix;" for operation, names in by_operation.items()]
+    return "```sql\n" + "\n".join(lines) + "\n```\n" if lines else ""
+
+
+def _acls(rights: Any) -> str:
+    """One call for each operation and kind, with all the names."""
+    by_operation: dict[tuple[str, str], list[str]] = {}
+    for right in rights:
+        by_operation.setdefault((right.kind, right.operation), []).append(right.name)
+    lines = []
+    for (kind, operation), names in sorted(by_operation.items()):
+        words = [f"$acls --operation {operation}"]
+        words += [f"  --{kind} {name}" for name in names] if kind != "cluster" else ["  --cluster"]
+        lines.append(" \\\n".join(words))
+    return "```sh\n" + "\n".join(lines) + "\n```\n" if lines else ""
+
+
+PERMISSIONS_INTRO = """# Permissions
+
+The least rights of each command, for the names that the flow has by default (`names` in [settings.md](settings.md)). A
+test runs each command with exactly these on a broker with ACLs and a database with roles, and with each one taken away.
+
+Where a right is missing kcfix says which, with the line that gives it. Without one that all rests on it ends with 4
+(`access_denied`); otherwise the answer is there, what rests on that right is unknown in it, and a warning names it.
+Commands that are not on this page ask neither Kafka nor PostgreSQL. Docker is all or nothing: whoever may use its
+socket may do everything on that host.
+
+PostgreSQL: a role that may log in, with `CONNECT` on the database and `USAGE` on the schema, which everybody has by
+default. It may be read-only by default (`default_transaction_read_only`) where nothing is to be changed. Payments in
+another database (`payments_dsn`) want the right on `payments` there.
+
+Kafka: the lines below are calls of Kafka's own tool, with
+
+```sh
+acls="kafka-acls --bootstrap-server kafka:9092 --command-config admin.properties --add --allow-principal User:kcfix"
+```
+
+Read and Write include Describe. With a client certificate and no login the principal is the certificate's subject
+(`openssl x509 -in client.pem -noout -subject -nameopt RFC2253`).
+"""
+
+PERMISSIONS_MORE = """What is better with more, and does without:
+
+- `GRANT pg_read_all_stats TO kcfix;`: `doctor` sees who holds a lock, and for how long; it says where it can't.
+- `GRANT EXECUTE ON FUNCTION pg_control_system() TO kcfix;`: a database is known again under another address.
+- `GRANT UPDATE ON payments TO kcfix;`: `repair` locks the payment against a refund between its check and its commit.
+- Describe on the cluster: `lag --all`, `topics` and `doctor` see every group, else those that kcfix may describe. A
+  topic that it may not describe is not there for it, nor what groups committed on it. The topics of the flow it asks
+  for by name, so that a hidden one is an error and not a missing one.
+"""
+
+
 def pages() -> dict[Path, str]:
     """All generated files with their content."""
     from kcfix.cli.documents import DOCUMENTS
@@ -272,7 +470,9 @@ def pages() -> dict[Path, str]:
         DOCS / "commands.md": commands(),
         DOCS / "errors.md": errors(),
         DOCS / "faults.md": faults(),
+        DOCS / "kcfix.1": manual(),
         DOCS / "settings.md": settings(),
+        DOCS / "permissions.md": permissions(),
         DOCS / "rules.md": rules(),
     }
     for name, document in DOCUMENTS.items():

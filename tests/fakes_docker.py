@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from kcfix.core.ports import Engine
 from kcfix.core.workers import (
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -100,6 +101,11 @@ class FakeDocker:
         for one in lines:
             fake.lines.setdefault(one.container, []).append(one)
         return fake
+
+    def engine(self) -> Engine:
+        """Which engine it is."""
+        self._answer()
+        return Engine("20.10.24", "a-host", "unix:///var/run/docker.sock")
 
     def containers(self) -> tuple[Container, ...]:
         self._answer()

@@ -13,13 +13,14 @@ from kcfix.core.ports import (
     Cluster,
     OffsetRange,
     PartitionInfo,
+    Reach,
     SearchResult,
     SendResult,
     SendState,
     Topic,
     TopicConfig,
 )
-from kcfix.errors import KcfixError, NotFound, Refused
+from kcfix.errors import KcfixError, NotFound, Refused, Unreachable
 from kcfix.flow import Flow
 
 WEEK = TopicConfig(retention=timedelta(days=7), retention_unlimited=False, cleanup_policy="delete")
@@ -56,6 +57,7 @@ class FakeKafka:
         self.down: KcfixError | None = None
         self.partition_errors: dict[TopicPartition, str] = {}
         self.group_errors: dict[str, str] = {}
+        self.advertised_errors: dict[int, Unreachable] = {}
         self.send_states: list[SendState] = []
         self.hidden_members: set[str] = set()
         self.configs: dict[str, TopicConfig] = {}
@@ -155,6 +157,17 @@ class FakeKafka:
     def cluster(self) -> Cluster:
         self._asked("cluster")
         return Cluster(self.cluster_id, 1, (Broker(1, "kafka", 9092),))
+
+    def reach(self) -> tuple[Reach, ...]:
+        self._asked("reach")
+        return tuple(
+            Reach(broker, f"{broker.host}:{broker.port}", self.advertised_errors.get(broker.id))
+            for broker in self.cluster().brokers
+        )
+
+    def release(self) -> str | None:
+        self._asked("release")
+        return "3.5"
 
     def topics(self) -> Mapping[str, Topic]:
         self._asked("topics")

@@ -33,6 +33,17 @@ class CountingDocker:
         return tuple(self._containers)
 
 
+def test_the_password_of_the_key_goes_to_kafka_and_is_a_secret(tmp_path: Path) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        "KCFIX_KAFKA": '{ security_protocol = "SSL", ssl_password = "from the table" }',
+        "KCFIX_KAFKA_KEY_PASSWORD": "key-pass-word",
+    }
+    services = Services(environ=environ, folder=tmp_path)
+    assert services.settings.kafka_key_password == "key-pass-word"  # noqa: S105 - made up
+    assert services.redact("key-pass-word and more") == "*** and more"
+
+
 def services_on(
     docker: CountingDocker, tmp_path: Path, environ: dict[str, str] | None = None, **given: object
 ) -> Services:
@@ -134,3 +145,45 @@ def test_a_defect_in_a_reading_is_raised(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         services_on(CountingDocker([]), tmp_path).readings({"x": broken})
+
+
+def test_a_password_comes_from_where_the_settings_point_and_is_masked_from_then_on(tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("made-up-word\n")
+    (tmp_path / "kcfix.toml").write_text(
+        f'brokers = "127.0.0.1:1"\ndsn = "postgresql://u@127.0.0.1:1/kc"\npassword_file = "{tmp_path}/word"\n'
+        f'kafka_password_file = "{tmp_path}/word"\n'
+    )
+    services = services_on(CountingDocker([]), tmp_path)
+    assert services.redact("made-up-word") == "made-up-word"
+    _ = services.database
+    assert services.redact("made-up-word") == "***"
+    assert services.dsn[0] == "postgresql://u@127.0.0.1:1/kc"
+    services.close()
+
+
+def test_a_password_that_is_not_for_that_address_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "kcfix.toml").write_text('dsn = "postgresql://u@127.0.0.1:1/kc"\npassword_file = "/nowhere/at/all"\n')
+    services = Services(environ={"HOME": str(tmp_path), "KCFIX_DSN": "postgresql://u@127.0.0.2:1/kc"}, folder=tmp_path)
+    _ = services.database
+    assert len(services.password_warnings) == 1
+    assert "password_file" in services.password_warnings[0]
+    assert "is not used: dsn comes from elsewhere (KCFIX_DSN)" in services.password_warnings[0]
+    services.close()
+
+
+@pytest.mark.parametrize(("protocol", "asked"), [("SASL_SSL", True), ("PLAINTEXT", False)])
+def test_a_password_for_kafka_is_asked_for_only_where_there_is_a_login(
+    tmp_path: Path, protocol: str, asked: bool
+) -> None:
+    login = ', sasl_mechanism = "PLAIN", sasl_plain_username = "u"' if asked else ""
+    (tmp_path / "kcfix.toml").write_text(
+        f'brokers = "127.0.0.1:1"\nkafka = {{ security_protocol = "{protocol}"{login} }}\n'
+        'kafka_password_file = "/nowhere/at/all"\n'
+    )
+    services = services_on(CountingDocker([]), tmp_path)
+    if asked:
+        with pytest.raises(Unreachable, match="/nowhere/at/all"):
+            _ = services.kafka
+    else:
+        _ = services.kafka
+    services.close()

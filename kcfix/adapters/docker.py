@@ -24,7 +24,8 @@ from docker.types import CancellableStream
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
 from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
-from kcfix.core.ports import DockerPort
+from kcfix.adapters.docker_ssh import Tunnel
+from kcfix.core.ports import DockerPort, Engine
 from kcfix.core.workers import Container, ContainerEvent, RawLine
 from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
 
@@ -51,10 +52,23 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
     """
     environment = environment or {}
     url = host or environment.get("DOCKER_HOST") or _DEFAULT_SOCKET
+    if not url.startswith("ssh://"):
+        return _opened(url, url, timeout, environment)
+    tunnel = Tunnel(url, timeout)
+    try:
+        return _opened(url, tunnel.url, timeout, {}, tunnel)
+    except BaseException:
+        tunnel.close()
+        raise
+
+
+def _opened(
+    url: str, reached: str, timeout: float, environment: Mapping[str, str], tunnel: Tunnel | None = None
+) -> DockerPort:
     try:
         # Without a version the library would ask for it by /version, for which the engine runs two other programs.
         options: dict[str, Any] = {
-            **docker.utils.kwargs_from_env({**environment, "DOCKER_HOST": url}),
+            **docker.utils.kwargs_from_env({**environment, "DOCKER_HOST": reached}),
             "version": _FIRST_VERSION,
             "timeout": timeout,
             "max_pool_size": _AT_ONCE,
@@ -62,10 +76,11 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
         client = APIClient(**options)
     except (docker.errors.DockerException, ValueError, AttributeError) as error:  # The last: npipe, off Windows.
         raise UsageError(
-            f"can't use the Docker host {url!r}: {error}", hint="unix:///var/run/docker.sock, or tcp://HOST:PORT"
+            f"can't use the Docker host {url!r}: {error}",
+            hint="unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST",
         ) from error
     try:
-        _knock(url, timeout)
+        _knock(reached, timeout)
         answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
         answer.raise_for_status()
         version = answer.headers.get("Api-Version", _FIRST_VERSION)
@@ -76,7 +91,7 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
     except LIBRARY_ERRORS as error:
         client.close()
         raise reading(error, url, "connecting", timeout) from error
-    return _Docker(client, url, options)
+    return _Docker(client, url, reached, options, tunnel)
 
 
 def _knock(url: str, timeout: float) -> None:
@@ -91,16 +106,24 @@ def _knock(url: str, timeout: float) -> None:
 class _Docker:
     """DockerPort over one APIClient. Safe for several threads: the library's connection pool is."""
 
-    def __init__(self, client: APIClient, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: APIClient, url: str, reached: str, options: Mapping[str, Any], tunnel: Tunnel | None
+    ) -> None:
         self._client = client
         self._url = url
+        self._reached = reached
+        self._tunnel = tunnel
         self._options = options
         self._timeout = float(options["timeout"])
         parts = urlsplit(url)
-        self._engine_host = parts.hostname if parts.scheme in ("tcp", "http", "https") else None
+        self._engine_host = parts.hostname if parts.scheme in ("tcp", "http", "https", "ssh") else None
         self._streams: set[CancellableStream[Any]] = set()
         self._lock = threading.Lock()
         self._closed = False
+
+    def engine(self) -> Engine:
+        told = self._read("asking which engine it is", self._client.info)
+        return Engine(str(told.get("ServerVersion") or "unknown"), str(told.get("Name") or ""), self._url)
 
     def containers(self) -> tuple[Container, ...]:
         deadline = time.monotonic() + self._timeout
@@ -245,6 +268,8 @@ class _Docker:
         for stream in streams:
             _cancel(stream)
         self._client.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     def _read(self, doing: str, call: Callable[[], T]) -> T:
         try:
@@ -257,7 +282,7 @@ class _Docker:
     def _change(self, doing: str, grace_seconds: int, call: Callable[[APIClient], object]) -> None:
         deadline = max(self._timeout, _CHANGE_DEADLINE)
         try:
-            _knock(self._url, self._timeout)
+            _knock(self._reached, self._timeout)
             with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
                 call(client)  # The library adds the grace to the deadline.
         except LIBRARY_ERRORS as error:

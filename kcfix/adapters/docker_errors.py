@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import http.client
+import socket
+import ssl
 from collections.abc import Iterator
 
 import docker.errors
 import requests.exceptions
 import urllib3.exceptions
 
-from kcfix.errors import AccessDenied, KcfixError, NotFound, OutcomeUnknown, Refused, Unreachable
+from kcfix.errors import AccessDenied, KcfixError, NotFound, Obstacle, OutcomeUnknown, Refused, Unreachable
 
 LIBRARY_ERRORS = (
     docker.errors.DockerException,
@@ -20,6 +23,11 @@ LIBRARY_ERRORS = (
 )
 """All that the library lets out when the engine, or the way to it, fails. ValueError: an answer that is no JSON."""
 
+_OBSTACLES: tuple[tuple[tuple[type[BaseException], ...], Obstacle], ...] = (
+    ((socket.gaierror,), Obstacle.NAME),
+    ((ssl.SSLError, requests.exceptions.SSLError), Obstacle.TLS),
+    ((ConnectionError, http.client.RemoteDisconnected), Obstacle.CLOSED),
+)
 _NEVER_SENT = (FileNotFoundError, ConnectionRefusedError, PermissionError)
 
 
@@ -65,21 +73,26 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
             f"no Docker socket at {where} ({doing})",
             system="docker",
             hint="start Docker on this machine, or name another engine with --docker-host or DOCKER_HOST",
+            obstacle=Obstacle.ABSENT,
         )
     if _find(error, (ConnectionRefusedError,)):
         return Unreachable(
             f"the Docker engine at {where} does not run: connection refused ({doing})",
             system="docker",
             hint="sudo systemctl start docker" if where.startswith("unix:") else None,
+            obstacle=Obstacle.REFUSED,
         )
     if _is_timeout(error):
         return Unreachable(
             f"Docker at {where} did not answer within {seconds:g} s ({doing})",
             system="docker",
             hint="a hung engine: see `sudo journalctl -u docker`; --timeout gives it longer",
+            obstacle=Obstacle.TIMEOUT,
         )
     cause = next((e for e in _causes(error) if isinstance(e, OSError) and e.errno in errno.errorcode), error)
-    return Unreachable(f"Docker at {where} can't be reached ({doing}): {_line(cause)}", system="docker")
+    obstacle = next((of for kinds, of in _OBSTACLES if _find(error, kinds)), None)
+    told = f"Docker at {where} can't be reached ({doing}): {_line(cause)}"
+    return Unreachable(told, system="docker", obstacle=obstacle)
 
 
 def changing(error: BaseException, where: str, doing: str, seconds: float) -> KcfixError:
@@ -103,6 +116,7 @@ def _denied(where: str, doing: str, why: str) -> AccessDenied:
     return AccessDenied(
         f"no right to use Docker at {where} ({doing}): {why}",
         system="docker",
+        obstacle=Obstacle.RIGHT,
         hint="run it with sudo, or join the group docker and log in anew: sudo usermod -aG docker $USER",
     )
 

@@ -1,7 +1,8 @@
-"""What this host's files tell: when they were last written. Nothing is read in them."""
+"""What this host's files tell: when they were last written, who may read them. Nothing is read in them."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,3 +17,16 @@ def modified_at(paths: Iterable[str]) -> dict[str, datetime]:
         except OSError:
             continue
     return found
+
+
+def readable_by_others(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those that users beside their owner may read, as given; one that may not be looked at is left out."""
+    found = []
+    for path in paths:
+        try:
+            mode = Path(path).stat().st_mode
+        except OSError:
+            continue
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            found.append(path)
+    return tuple(found)

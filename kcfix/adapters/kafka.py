@@ -10,12 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from kcfix import __version__
-from kcfix.adapters import kafka_committed, kafka_configs, kafka_groups, kafka_log, kafka_offsets
+from kcfix.adapters import (
+    kafka_committed,
+    kafka_configs,
+    kafka_groups,
+    kafka_log,
+    kafka_offsets,
+    kafka_reach,
+    kafka_search,
+)
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_link import Link
 from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
-from kcfix.core.ports import Cluster, KafkaPort, OffsetRange, SearchResult, SendResult, Topic, TopicConfig
+from kcfix.core.ports import Cluster, KafkaPort, OffsetRange, Reach, SearchResult, SendResult, Topic, TopicConfig
+from kcfix.core.rights import Missing, unnoted
 
 TIMEOUT_SECONDS = 10.0
 SEARCH_SECONDS = 60.0
@@ -36,6 +45,12 @@ class Kafka:
     def cluster(self) -> Cluster:
         metadata = self._link.metadata(self._link.deadline(), fresh=True)
         return Cluster(metadata.cluster_id, metadata.controller_id, tuple(metadata.brokers.values()))
+
+    def reach(self) -> tuple[Reach, ...]:
+        return kafka_reach.read_reach(self._link)
+
+    def release(self) -> str | None:
+        return kafka_reach.read_release(self._link)
 
     def topics(self) -> Mapping[str, Topic]:
         return self._link.metadata(self._link.deadline(), fresh=True).topics
@@ -67,7 +82,7 @@ class Kafka:
     def search(
         self, ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False
     ) -> SearchResult:
-        return kafka_log.search(self._link, ranges, needles, Deadline(self._search_seconds), anywhere=anywhere)
+        return kafka_search.search(self._link, ranges, needles, Deadline(self._search_seconds), anywhere=anywhere)
 
     def send(self, messages: Sequence[Message]) -> tuple[SendResult, ...]:
         from kcfix.adapters import kafka_send  # only a run that changes something needs it
@@ -91,18 +106,21 @@ def open_kafka(
     search_timeout: float = SEARCH_SECONDS,
     client_id: str = f"kcfix/{__version__}",
     security: Mapping[str, Any] | None = None,
+    expected: Collection[str] = (),
+    expected_groups: Collection[str] = (),
+    missing: Missing = unnoted,
 ) -> KafkaPort:
     """Kafka at these addresses (`host:port`). Nothing is asked yet: the first call connects.
 
     `address_map` leads advertised addresses to reachable ones. It is asked by `get("name:port")` for those that are
     needed; None means that an address is reachable as it is. `timeout` is the deadline of each call in seconds,
-    `search_timeout` that of a search of the log. `security` has kafka-python's names: security_protocol, ssl_cafile,
-    ssl_certfile, ssl_keyfile, ssl_password, ssl_check_hostname, sasl_mechanism, sasl_plain_username,
-    sasl_plain_password.
+    `search_timeout` that of a search of the log. `security` has the options of `kcfix.core.security`. Topics that are
+    `expected` and can't be seen for want of a right are an AccessDenied, where others would pass for gone, and such
+    `expected_groups` are in every list, with their error. `missing` is told of every right that was missing.
 
     Raises:
         UsageError: no address, or one that is none.
     """
-    return Kafka(
-        Link(brokers, {} if address_map is None else address_map, timeout, client_id, security or {}), search_timeout
-    )
+    mapped = {} if address_map is None else address_map
+    link = Link(brokers, mapped, timeout, client_id, security or {}, expected, expected_groups, missing)
+    return Kafka(link, search_timeout)

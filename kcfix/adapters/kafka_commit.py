@@ -9,17 +9,18 @@ from typing import Any
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import (
     COORDINATOR_MOVING,
+    COORDINATOR_NOT_AVAILABLE,
     GROUP_HAS_MEMBERS,
     REQUEST_TIMED_OUT,
     LinkError,
-    error_name,
-    refused_by_broker,
     unreachable,
 )
 from kcfix.adapters.kafka_groups import find_coordinators, read_groups
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_protocol import OffsetCommitRequest
+from kcfix.adapters.kafka_rights import Rights, describe_group, read_topic
 from kcfix.core.offsets import GroupState, TopicPartition
+from kcfix.core.rights import Right
 from kcfix.errors import NotFound, OutcomeUnknown, PartlyApplied, Refused, Unreachable
 
 _NOBODY = frozenset({GroupState.EMPTY, GroupState.DEAD, GroupState.NOT_FOUND})
@@ -47,14 +48,15 @@ def commit(link: Link, group: str, offsets: Mapping[TopicPartition, int]) -> Non
         while True:
             coordinators, failed = find_coordinators(link, [group], deadline)
             if group not in coordinators:
-                raise refused_by_broker(f"committing for {group} (nothing was committed)", failed.get(group, 15))
+                doing = f"committing for {group} (nothing was committed)"
+                raise link.rights.error(doing, failed.get(group, COORDINATOR_NOT_AVAILABLE), describe_group(group))
             codes = _commit_at(link, coordinators[group], group, offsets, deadline)
             bad = {where: code for where, code in codes.items() if code}
             if not bad:
                 return
             if set(bad.values()) <= COORDINATOR_MOVING and len(bad) == len(codes) and deadline.pause():
                 continue
-            raise _error(group, codes, bad)
+            raise _error(link.rights, group, codes, bad)
 
 
 def _refuse_if_in_use(link: Link, group: str) -> None:
@@ -87,8 +89,13 @@ def _commit_at(
     }
 
 
-def _error(group: str, codes: Mapping[TopicPartition, int], bad: Mapping[TopicPartition, int]) -> Exception:
-    told = ", ".join(f"{where} {error_name(code)}" for where, code in sorted(bad.items()))
+def _error(
+    rights: Rights, group: str, codes: Mapping[TopicPartition, int], bad: Mapping[TopicPartition, int]
+) -> Exception:
+    read_group = Right("Read", "group", group)
+    told = ", ".join(
+        f"{where} {rights.words(code, read_group, read_topic(where.topic))}" for where, code in sorted(bad.items())
+    )
     if REQUEST_TIMED_OUT in bad.values():
         return OutcomeUnknown(f"committing for {group}: {told}", hint=f"kcfix lag --group {group}")
     if len(bad) < len(codes):
@@ -99,7 +106,8 @@ def _error(group: str, codes: Mapping[TopicPartition, int], bad: Mapping[TopicPa
             f"the group {group} got a member meanwhile ({told}); nothing was committed",
             hint="stop its worker first, and wait until the group is EMPTY",
         )
-    return refused_by_broker(f"committing for {group} (nothing was committed)", next(iter(bad.values())))
+    where, code = next(iter(bad.items()))
+    return rights.error(f"committing for {group} (nothing was committed)", code, read_group, read_topic(where.topic))
 
 
 def _request(group: str, offsets: Mapping[TopicPartition, int]) -> Any:

@@ -11,13 +11,12 @@ from kcfix.adapters.kafka_errors import (
     COORDINATOR_MOVING,
     GROUP_ID_NOT_FOUND,
     LinkError,
-    error_name,
-    refused_by_broker,
     unreachable,
 )
 from kcfix.adapters.kafka_groups import any_group_can_exist, find_coordinators
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_protocol import OffsetFetchRequest
+from kcfix.adapters.kafka_rights import Rights, describe_group, describe_topic
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.errors import Unreachable
 
@@ -38,7 +37,7 @@ def read_committed(link: Link, ids: Collection[str]) -> dict[str, dict[TopicPart
         while True:
             coordinators, failed = find_coordinators(link, todo, deadline)
             for group, code in failed.items():
-                raise refused_by_broker(f"reading the committed offsets of {group}", code)
+                raise link.rights.error(f"reading the committed offsets of {group}", code, describe_group(group))
             todo = _fetch_offsets(link, coordinators, found, deadline)
             if not todo:
                 return {g: found.get(g, {}) for g in wanted}
@@ -82,9 +81,9 @@ def _fetch_offsets(
             if code in COORDINATOR_MOVING:
                 moving.append(group)
             elif code and code != GROUP_ID_NOT_FOUND:
-                raise refused_by_broker(f"reading the committed offsets of {group}", code)
+                raise link.rights.error(f"reading the committed offsets of {group}", code, describe_group(group))
             else:
-                found[group] = _committed(answer.topics or ())
+                found[group] = _committed(answer.topics or (), link.rights)
     return moving
 
 
@@ -95,13 +94,13 @@ def _offset_requests(groups: list[str], *, many: bool) -> list[Any]:
     return [OffsetFetchRequest(group_id=g, topics=None, max_version=7) for g in groups]
 
 
-def _committed(topics: Iterable[Any]) -> dict[TopicPartition, Committed]:
+def _committed(topics: Iterable[Any], rights: Rights) -> dict[TopicPartition, Committed]:
     found: dict[TopicPartition, Committed] = {}
     for topic in topics:
         for p in topic.partitions:
             where = TopicPartition(topic.name, p.partition_index)
             if p.error_code:
-                found[where] = Committed(None, error_name(p.error_code))
+                found[where] = Committed(None, rights.words(p.error_code, describe_topic(topic.name)))
             elif p.committed_offset >= 0:
                 found[where] = Committed(p.committed_offset, metadata=p.metadata or "")
     return dict(sorted(found.items()))

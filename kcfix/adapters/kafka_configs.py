@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from kcfix.adapters.kafka_errors import DENIED, LinkError, refused_by_broker, unreachable
+from kcfix.adapters.kafka_errors import DENIED, LinkError, unreachable
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_protocol import DescribeConfigsRequest
 from kcfix.core.ports import TopicConfig
+from kcfix.core.rights import Right
 from kcfix.errors import Unreachable
 
 _TOPIC = 2
@@ -31,7 +32,8 @@ def read_topic_configs(link: Link, names: Collection[str]) -> dict[str, TopicCon
     found = {}
     for result in answer.results:
         if result.error_code in DENIED:
-            raise refused_by_broker(f"{doing} ({result.resource_name})", result.error_code)
+            right = Right("DescribeConfigs", "topic", result.resource_name)
+            raise link.rights.error(f"{doing} ({result.resource_name})", result.error_code, right)
         if not result.error_code:
             found[result.resource_name] = _topic_config({c.name: c.value for c in result.configs})
     return found
@@ -80,7 +82,7 @@ def read_broker_config(link: Link) -> dict[str, str]:
             continue
         for result in answer[0].results:
             if result.error_code:
-                raise refused_by_broker(doing, result.error_code)
+                raise link.rights.error(doing, result.error_code, Right("DescribeConfigs", "cluster", ""))
             return {c.name: c.value for c in result.configs if c.value is not None and not c.is_sensitive}
     if failures:
         raise unreachable(doing, failures)

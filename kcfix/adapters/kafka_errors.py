@@ -6,7 +6,7 @@ import enum
 import re
 
 from kcfix.adapters.kafka_protocol import for_code
-from kcfix.errors import AccessDenied, KcfixError, Unreachable
+from kcfix.errors import AccessDenied, Obstacle, Unreachable
 
 OFFSET_OUT_OF_RANGE = 1
 UNKNOWN_TOPIC_OR_PARTITION = 3
@@ -69,6 +69,9 @@ class Trouble(enum.Enum):
     CLOSED = "the connection was closed"
     LOGIN = "the login was refused"
     TLS = "TLS failed"
+    UNTRUSTED = "the broker's certificate is not trusted"
+    OTHER_NAME = "the broker's certificate is for another name"
+    CERTIFICATE = "the client certificate was refused"
     PROTOCOL = "the answer is not Kafka's"
 
 
@@ -90,21 +93,35 @@ _HINTS = {
     Trouble.NAME: "give the address that is reachable from here: --address-map NAME:PORT=HOST:PORT",
     Trouble.CLOSED: "does the listener want TLS or a login? see security_protocol in the settings",
     Trouble.PROTOCOL: "is that port a Kafka listener, and one without TLS? see security_protocol in the settings",
-    Trouble.TLS: "name the certificate authority: ssl_cafile in the settings",
+    Trouble.UNTRUSTED: "name the file of the authority: ssl_cafile in the settings",
+    Trouble.OTHER_NAME: "use a name that the certificate is for; ssl_check_hostname = false would take any",
+    Trouble.CERTIFICATE: "ssl_certfile and ssl_keyfile in the settings name the client certificate and its key",
     Trouble.LOGIN: "check sasl_mechanism, user and password in the settings",
 }
+
+
+OBSTACLES = {
+    Trouble.NAME: Obstacle.NAME,
+    Trouble.REFUSED: Obstacle.REFUSED,
+    Trouble.NO_ROUTE: Obstacle.NO_ROUTE,
+    Trouble.CONNECT_TIMEOUT: Obstacle.TIMEOUT,
+    Trouble.ANSWER_TIMEOUT: Obstacle.TIMEOUT,
+    Trouble.CLOSED: Obstacle.CLOSED,
+    Trouble.LOGIN: Obstacle.AUTHENTICATION,
+    Trouble.TLS: Obstacle.TLS,
+    Trouble.UNTRUSTED: Obstacle.TLS,
+    Trouble.OTHER_NAME: Obstacle.TLS,
+    Trouble.CERTIFICATE: Obstacle.TLS,
+    Trouble.PROTOCOL: Obstacle.PROTOCOL,
+}
+
+_REFUSALS = (Trouble.LOGIN, Trouble.CERTIFICATE)
 
 
 def unreachable(doing: str, failures: list[LinkError]) -> Unreachable:
     """The error for a cluster, or the brokers of it that were needed, which gave no answer."""
     told = "; ".join(dict.fromkeys(str(f) for f in failures)) or "no broker was given"
     hint = next((_HINTS[f.trouble] for f in failures if f.trouble in _HINTS), None)
-    kind = AccessDenied if failures and all(f.trouble is Trouble.LOGIN for f in failures) else Unreachable
-    return kind(f"{doing}: {told}", system="kafka", hint=hint)
-
-
-def refused_by_broker(doing: str, code: int) -> KcfixError:
-    """The error for a whole request that a broker answered with an error code."""
-    if code in DENIED:
-        return AccessDenied(f"{doing}: the broker denies it ({error_name(code)})", system="kafka")
-    return Unreachable(f"{doing}: the broker answered {error_name(code)}", system="kafka")
+    kind = AccessDenied if failures and all(f.trouble in _REFUSALS for f in failures) else Unreachable
+    obstacle = OBSTACLES[failures[0].trouble] if failures else None
+    return kind(f"{doing}: {told}", system="kafka", hint=hint, obstacle=obstacle)

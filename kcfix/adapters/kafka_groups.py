@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,6 @@ from kcfix.adapters.kafka_errors import (
     GROUP_ID_NOT_FOUND,
     UNKNOWN_TOPIC_OR_PARTITION,
     LinkError,
-    error_name,
-    refused_by_broker,
     unreachable,
 )
 from kcfix.adapters.kafka_link import Link
@@ -27,8 +25,10 @@ from kcfix.adapters.kafka_protocol import (
     FindCoordinatorRequest,
     ListGroupsRequest,
 )
+from kcfix.adapters.kafka_rights import Rights, describe_group
 from kcfix.core.offsets import Group, GroupState, Member, TopicPartition
-from kcfix.errors import AccessDenied, Unreachable
+from kcfix.core.rights import Right
+from kcfix.errors import Unreachable
 
 PATIENCE_SECONDS = 3.0
 """How long a coordinator may take to come up or to move; a broker that has just started needs about one second."""
@@ -125,7 +125,20 @@ def read_groups(link: Link, ids: Collection[str] | None) -> dict[str, Group]:
         by_node: dict[int, list[str]] = defaultdict(list)
         for group, entry in listed.items():
             by_node[entry.node].append(group)
-        return dict(sorted(_describe(link, by_node, listed, deadline).items()))
+        found = _describe(link, by_node, listed, deadline) | _hidden(link, listed, deadline)
+        return dict(sorted(found.items()))
+
+
+def _hidden(link: Link, listed: Mapping[str, _Listed], deadline: Deadline) -> dict[str, Group]:
+    """The expected groups that a list leaves out because this user may not describe them."""
+    unlisted = [g for g in link.expected_groups if g not in listed]
+    _, failed = find_coordinators(link, unlisted, deadline)
+    return {group: _denied(link.rights, group, code) for group, code in failed.items() if code in DENIED}
+
+
+def _denied(rights: Rights, group: str, code: int, node: int | None = None) -> Group:
+    error = rights.words(code, describe_group(group))
+    return Group(group, GroupState.UNKNOWN, coordinator=node, error=error, members_known=False)
 
 
 def _list_everywhere(link: Link, deadline: Deadline) -> dict[str, _Listed]:
@@ -138,15 +151,15 @@ def _list_everywhere(link: Link, deadline: Deadline) -> dict[str, _Listed]:
         if isinstance(answer, LinkError):
             failures.append(answer)
         else:
-            listed |= _listed(answer[0], node)
+            listed |= _listed(answer[0], node, link.rights)
     if failures:
         raise unreachable("listing the groups of every broker", failures)
     return listed
 
 
-def _listed(answer: Any, node: int) -> dict[str, _Listed]:
+def _listed(answer: Any, node: int, rights: Rights) -> dict[str, _Listed]:
     if answer.error_code in DENIED:
-        raise refused_by_broker("listing the groups", answer.error_code)
+        raise rights.error("listing the groups", answer.error_code, Right("Describe", "cluster", ""))
     return {
         g.group_id: _Listed(g.group_state or "", (g.group_type or "").lower(), g.protocol_type or "", node)
         for g in answer.groups
@@ -160,17 +173,15 @@ def _read_named(link: Link, ids: list[str], deadline: Deadline) -> dict[str, Gro
         by_node[node].append(group)
     groups = _describe(link, by_node, None, deadline)
     for group, code in failed.items():
-        groups[group] = Group(group, GroupState.UNKNOWN, error=error_name(code), members_known=False)
-    _raise_if_all_failed(groups, "describing the groups", failed.values())
-    return {g: groups[g] for g in ids}
-
-
-def _raise_if_all_failed(groups: Mapping[str, Group], doing: str, codes: Iterable[int]) -> None:
+        groups[group] = _denied(link.rights, group, code)
     if groups and all(g.error for g in groups.values()):
+        doing = "describing the groups"
+        if failed and all(code in DENIED for code in failed.values()):
+            group, code = next(iter(failed.items()))
+            raise link.rights.error(doing, code, describe_group(group))
         told = "; ".join(dict.fromkeys(str(g.error) for g in groups.values()))
-        if codes and all(code in DENIED for code in codes):
-            raise AccessDenied(f"{doing}: the broker denies it ({told})", system="kafka")
         raise Unreachable(f"{doing}: {told}", system="kafka")
+    return {g: groups[g] for g in ids}
 
 
 def _describe(
@@ -192,9 +203,9 @@ def _describe(
                         group, GroupState.UNKNOWN, coordinator=node, error=str(answer), members_known=False
                     )
                 continue
-            known = listed if listed is not None else _listed(answer[1], node)
+            known = listed if listed is not None else _listed(answer[1], node, link.rights)
             for described in answer[0].groups:
-                groups[described.group_id] = _group(described, known.get(described.group_id), node)
+                groups[described.group_id] = _group(described, known.get(described.group_id), node, link.rights)
                 if described.error_code in COORDINATOR_MOVING:
                     moving.append(described.group_id)
         if not moving or not deadline.pause():
@@ -206,14 +217,12 @@ def _describe(
     return groups
 
 
-def _group(described: Any, listed: _Listed | None, node: int) -> Group:
+def _group(described: Any, listed: _Listed | None, node: int, rights: Rights) -> Group:
     state = _STATES.get(described.group_state, GroupState.UNKNOWN)
     code = described.error_code
     absent = code == GROUP_ID_NOT_FOUND or (not code and state is GroupState.DEAD)
     if code and not absent:
-        return Group(
-            described.group_id, GroupState.UNKNOWN, coordinator=node, error=error_name(code), members_known=False
-        )
+        return _denied(rights, described.group_id, code, node)
     if absent and listed is None:
         return Group(described.group_id, GroupState.NOT_FOUND, coordinator=node)
     if absent and listed is not None and (listed.type not in ("", "classic") or listed.state not in ("", "Dead")):

@@ -11,16 +11,13 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kcfix import __version__
 from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline
 from kcfix.adapters.kafka_errors import UNSUPPORTED_VERSION, LinkError, Trouble, error_name
-from kcfix.errors import UsageError
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
+from kcfix.adapters.kafka_security import Security
 
 CONNECT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -53,23 +50,26 @@ def _resolve(address: Address, deadline: Deadline) -> list[Any]:
 class Connection:
     """A connection to one broker. After an error it is closed and stays so."""
 
-    def __init__(self, place: str, sock: socket.socket, client_id: str) -> None:
+    def __init__(self, place: str, host: str, sock: socket.socket, client_id: str, security: Security) -> None:
         self.place = place
+        self._host = host
         self._sock = sock
+        self._security = security
         self._client_id = client_id
         self._correlation = 0
-        self._waiting: list[Any] = []
+        self._waiting: dict[int, Any] = {}
+        self._early: dict[int, Any] = {}
+        self._unwanted: set[int] = set()
         self._versions: dict[int, tuple[int, int]] = {}
         self.requests = 0
         self.closed = False
 
     def ask(self, request: Any, deadline: Deadline) -> Any:
         """The answer to one request."""
-        self.send(request, deadline)
-        return self.receive(deadline)
+        return self.receive(self.send(request, deadline), deadline)
 
-    def send(self, request: Any, deadline: Deadline) -> None:
-        """Send a request; its answer is taken by `receive`, in order."""
+    def send(self, request: Any, deadline: Deadline) -> int:
+        """Send a request. Its number is for `receive`, which takes the answer, or `forget`, which lets it go."""
         if self.closed:
             raise LinkError(Trouble.CLOSED, self.place)
         if request.API_VERSION is None:
@@ -77,19 +77,36 @@ class Connection:
         self._correlation += 1
         request.with_header(correlation_id=self._correlation, client_id=self._client_id)
         frame = request.encode(framed=True, header=True)
-        self._waiting.append(request.header)
+        number = self._correlation
+        self._waiting[number] = request.header
         self.requests += 1
         try:
             self._sock.settimeout(self._left(deadline))
             self._sock.sendall(frame)
         except OSError as error:
             raise self._broken(error, deadline) from error
+        return number
 
-    def receive(self, deadline: Deadline) -> Any:
-        """The answer to the oldest request that has none yet."""
-        if self.closed or not self._waiting:
-            raise LinkError(Trouble.CLOSED, self.place, sent=True)
-        header = self._waiting.pop(0)
+    def receive(self, number: int, deadline: Deadline) -> Any:
+        """The answer to the request with this number; those to requests before it are kept until they are asked for."""
+        while number not in self._early:
+            if self.closed or number not in self._waiting:
+                raise LinkError(Trouble.CLOSED, self.place, sent=True)
+            oldest = next(iter(self._waiting))
+            answer = self._next_answer(self._waiting.pop(oldest), deadline)
+            if oldest in self._unwanted:
+                self._unwanted.discard(oldest)
+            else:
+                self._early[oldest] = answer
+        return self._early.pop(number)
+
+    def forget(self, number: int) -> None:
+        """The answer to this request is of no use any more."""
+        self._early.pop(number, None)
+        if number in self._waiting:
+            self._unwanted.add(number)
+
+    def _next_answer(self, header: Any, deadline: Deadline) -> Any:
         size = struct.unpack(">i", self._take(4, deadline))[0]
         if not 4 <= size <= MAX_ANSWER_BYTES:
             self.close()
@@ -113,7 +130,14 @@ class Connection:
     def close(self) -> None:
         self.closed = True
         self._waiting.clear()
+        self._early.clear()
+        self._unwanted.clear()
         self._sock.close()
+
+    @property
+    def versions(self) -> Mapping[int, tuple[int, int]]:
+        """Oldest and newest version of each request, by its number, that the broker knows."""
+        return self._versions
 
     def supports(self, request_class: Any, version: int) -> bool:
         """Whether broker and library both know this version of the request."""
@@ -156,9 +180,12 @@ class Connection:
         if isinstance(error, TimeoutError):
             detail = f"connected, but no answer within {deadline.seconds:.3g} s"
             return LinkError(Trouble.ANSWER_TIMEOUT, self.place, detail, sent=True)
+        if self._security.tls and self.requests <= 1 and not isinstance(error, ConnectionError):
+            # With TLS 1.3 a broker that does not take the client's certificate says so only now.
+            return self._security.failure(error, self.place, self._host)
         return LinkError(Trouble.CLOSED, self.place, f"the connection broke ({error.strerror or error})", sent=True)
 
-    def greet(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
+    def greet(self, deadline: Deadline) -> None:
         """Learn what the broker can do, and log in where the settings say so."""
         name = {"client_software_name": "kcfix", "client_software_version": __version__}
         answer = self.ask(kafka_protocol.ApiVersionsRequest(version=3, **name), deadline)
@@ -169,15 +196,12 @@ class Connection:
                 Trouble.PROTOCOL, self.place, f"the broker answered {error_name(answer.error_code)}", sent=True
             )
         self._versions = {key.api_key: (key.min_version, key.max_version) for key in answer.api_keys}
-        if str(security.get("security_protocol", "")).startswith("SASL"):
-            self._log_in(security, host, deadline)
+        if self._security.logs_in:
+            self._log_in(deadline)
 
-    def _log_in(self, security: Mapping[str, Any], host: str, deadline: Deadline) -> None:
-        wanted = str(security.get("sasl_mechanism") or "")
-        try:
-            mechanism = kafka_protocol.get_sasl_mechanism(wanted)(host=host, **security)
-        except (KeyError, kafka_protocol.KafkaConfigurationError, TypeError, AttributeError) as error:
-            raise UsageError(f"the SASL settings for Kafka can't be used: mechanism {wanted or 'not given'}") from error
+    def _log_in(self, deadline: Deadline) -> None:
+        wanted = self._security.mechanism
+        mechanism = self._security.sasl(self._host)
         hello = self.ask(kafka_protocol.SaslHandshakeRequest(mechanism=wanted, max_version=1), deadline)
         if hello.error_code:
             offered = ", ".join(hello.mechanisms) or "none"
@@ -186,14 +210,18 @@ class Connection:
         while not mechanism.is_done():
             answer = self.ask(kafka_protocol.SaslAuthenticateRequest(auth_bytes=mechanism.auth_bytes()), deadline)
             if answer.error_code:
-                detail = f"the broker refused the login by SASL {wanted} ({error_name(answer.error_code)})"
+                user = self._security.user
+                detail = f"the broker refused the login of {user} by SASL {wanted} ({error_name(answer.error_code)})"
                 raise LinkError(Trouble.LOGIN, self.place, detail, sent=True)
-            mechanism.receive(bytes(answer.auth_bytes))
+            try:
+                mechanism.receive(bytes(answer.auth_bytes))
+            except (ValueError, KeyError) as error:
+                # In SCRAM the broker proves that it knows the password, too.
+                detail = f"the broker did not prove itself in SASL {wanted} ({error})"
+                raise LinkError(Trouble.PROTOCOL, self.place, detail, sent=True) from error
 
 
-def connect(
-    address: Address, map_: AddressMap, security: Mapping[str, Any], client_id: str, deadline: Deadline
-) -> Connection:
+def connect(address: Address, map_: AddressMap, security: Security, client_id: str, deadline: Deadline) -> Connection:
     """A connection that is ready for requests.
 
     Raises:
@@ -205,10 +233,10 @@ def connect(
     sock = _open(target, place, deadline)
     connection: Connection | None = None
     try:
-        if str(security.get("security_protocol", "")).endswith("SSL"):
+        if security.tls:
             sock = _wrap(sock, address.host, place, security, deadline)
-        connection = Connection(place, sock, client_id)
-        connection.greet(security, address.host, deadline)
+        connection = Connection(place, address.host, sock, client_id, security)
+        connection.greet(deadline)
     except BaseException:
         sock.close()
         raise
@@ -241,27 +269,14 @@ def _open(target: Address, place: str, deadline: Deadline) -> socket.socket:
     raise trouble
 
 
-def _wrap(sock: socket.socket, host: str, place: str, security: Mapping[str, Any], deadline: Deadline) -> socket.socket:
-    try:
-        context = security.get("ssl_context") or _context(security)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the TLS settings for Kafka can't be used: {error}") from error
+def _wrap(sock: socket.socket, host: str, place: str, security: Security, deadline: Deadline) -> socket.socket:
+    context = security.context()
     try:
         sock.settimeout(deadline.left() or 0.001)
         wrapped: socket.socket = context.wrap_socket(sock, server_hostname=host)
+    except TimeoutError as error:
+        detail = f"connected, but no TLS handshake within {deadline.seconds:.3g} s"
+        raise LinkError(Trouble.ANSWER_TIMEOUT, place, detail) from error
     except (OSError, ValueError) as error:
-        raise LinkError(Trouble.TLS, place, f"TLS failed ({error})") from error
+        raise security.failure(error, place, host) from error
     return wrapped
-
-
-def _context(security: Mapping[str, Any]) -> SSLContext:
-    import ssl
-
-    context = ssl.create_default_context(cafile=security.get("ssl_cafile") or None)
-    if security.get("ssl_check_hostname") is False:
-        context.check_hostname = False
-    if security.get("ssl_certfile"):
-        context.load_cert_chain(
-            security["ssl_certfile"], security.get("ssl_keyfile") or None, security.get("ssl_password") or None
-        )
-    return context

@@ -9,8 +9,10 @@ from typing import Any
 
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import LEADER_MOVING, LinkError, Trouble, error_name, unreachable
-from kcfix.adapters.kafka_link import Link, Metadata
+from kcfix.adapters.kafka_link import Link
+from kcfix.adapters.kafka_metadata import Metadata
 from kcfix.adapters.kafka_protocol import ListOffsetsRequest
+from kcfix.adapters.kafka_rights import describe_topic
 from kcfix.core.offsets import LogOffsets, TopicPartition
 
 LATEST = -1
@@ -118,7 +120,8 @@ def _ask_leaders(
             for topic in answer.topics:
                 for p in topic.partitions:
                     where = TopicPartition(topic.name, p.partition_index)
-                    results[number][where] = error_name(p.error_code) if p.error_code else p.offset
+                    told = link.rights.words(p.error_code, describe_topic(topic.name)) if p.error_code else p.offset
+                    results[number][where] = told
                     if p.error_code in LEADER_MOVING:
                         again.add(where)
     return again

@@ -24,14 +24,15 @@ from kcfix.adapters.kafka_errors import (
     REQUEST_TIMED_OUT,
     LinkError,
     error_name,
-    refused_by_broker,
 )
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_pack import pack
 from kcfix.adapters.kafka_protocol import InitProducerIdRequest, ProduceRequest
+from kcfix.adapters.kafka_rights import Rights
 from kcfix.core.events import Message, murmur2_partition
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import SendResult, SendState
+from kcfix.core.rights import Right
 
 BATCH_BYTES = 256 * 1024
 _ALL_REPLICAS = -1
@@ -102,7 +103,7 @@ def _producer_id(link: Link, deadline: Deadline) -> tuple[int, int]:
         if answer.error_code == CLUSTER_AUTHORIZATION_FAILED:
             return -1, -1
         if answer.error_code not in COORDINATOR_MOVING or not deadline.pause():
-            raise refused_by_broker("asking Kafka for a producer id (nothing was sent)", answer.error_code)
+            raise link.rights.error("asking Kafka for a producer id (nothing was sent)", answer.error_code)
 
 
 def _send_lanes(
@@ -172,11 +173,11 @@ def _round(
             continue
         told = {TopicPartition(t.name, p.index): p for t in answer[0].responses for p in t.partition_responses}
         for lane in by_leader[leader]:
-            again = _take(lane, told.get(lane.where), results, idempotent=idempotent) or again
+            again = _take(lane, told.get(lane.where), results, link.rights, idempotent=idempotent) or again
     return again
 
 
-def _take(lane: _Lane, told: Any, results: dict[int, SendResult], *, idempotent: bool) -> bool:
+def _take(lane: _Lane, told: Any, results: dict[int, SendResult], rights: Rights, *, idempotent: bool) -> bool:
     """Note what the leader said of this lane's batch. True if it has to be sent again."""
     code = told.error_code if told is not None else REQUEST_TIMED_OUT
     partition = lane.where.partition
@@ -188,7 +189,8 @@ def _take(lane: _Lane, told: Any, results: dict[int, SendResult], *, idempotent:
         lane.sequence += len(lane.batch)
         lane.batch = []
         return False
-    error = error_name(code)
+    wanted = Right("Write", "topic", lane.where.topic), Right("IdempotentWrite", "cluster", "")
+    error = rights.words(code, *wanted)
     if told is not None and told.error_message:
         error = f"{error}: {told.error_message}"
     lane.last_error = error

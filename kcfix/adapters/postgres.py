@@ -38,6 +38,7 @@ from kcfix.core.ports import (
     StuckPayments,
     StudentCourse,
 )
+from kcfix.core.rights import Missing, unnoted
 from kcfix.flow import Flow
 
 
@@ -50,12 +51,14 @@ def open_database(
     payments_dsn: str | None = None,
     address_map: Mapping[str, str] | None = None,
     application_name: str = "kcfix",
+    missing: Missing = unnoted,
 ) -> DatabasePort:
     """The database of a DSN. Connects when it is first asked something.
 
     `payments_dsn` names the database that holds the payments where that is another one. `address_map` gives another
     `host:port` for one that this host can't reach by its name. Each call has `timeout` seconds, connecting included;
-    connecting has no more than `connect_timeout` of them, where that is given.
+    connecting has no more than `connect_timeout` of them, where that is given. `missing` is told of every right that
+    turns out to be missing.
 
     Raises:
         UsageError: a DSN that can't be read. Nothing was asked.
@@ -63,7 +66,11 @@ def open_database(
 
     def link(text: str) -> Link:
         address = parse_address(
-            text, timeout_seconds=timeout, application_name=application_name, address_map=address_map
+            text,
+            timeout_seconds=timeout,
+            application_name=application_name,
+            address_map=address_map,
+            missing=missing,
         )
         return Link(address, timeout, connect_timeout)
 

@@ -11,8 +11,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg import conninfo, pq
 
+from kcfix.core.rights import Missing, unnoted
 from kcfix.errors import UsageError
 
+ELSEWHERE = "elsewhere"
+"""Key of a parameter that is not libpq's: the name under which the host is reached, to be resolved on connecting."""
 _NODE_SSLMODES = {"no-verify": "require"}
 """Values that node-postgres takes and libpq does not."""
 
@@ -28,6 +31,8 @@ class Address:
     user: str
     parameters: Mapping[str, str] = field(repr=False)
     """For libpq: mapped, with time-outs and the application name."""
+    missing: Missing = unnoted
+    """Told of every right that turns out to be missing there."""
 
     @property
     def label(self) -> str:
@@ -41,7 +46,12 @@ class Address:
 
 
 def parse_address(
-    dsn: str, *, timeout_seconds: float, application_name: str, address_map: Mapping[str, str] | None = None
+    dsn: str,
+    *,
+    timeout_seconds: float,
+    application_name: str,
+    address_map: Mapping[str, str] | None = None,
+    missing: Missing = unnoted,
 ) -> Address:
     """The address that a DSN (URL or key=value) names.
 
@@ -64,6 +74,8 @@ def parse_address(
         "keepalives_interval": "5",
         "keepalives_count": "3",
         "tcp_user_timeout": str(max(1000, math.ceil(timeout_seconds * 1000))),
+        # Empty, so that PGOPTIONS of this shell is not sent either: a pooler takes no start-up options.
+        "options": "",
         **given,
         "connect_timeout": str(max(2, math.ceil(timeout_seconds))),
         "application_name": application_name,
@@ -75,7 +87,7 @@ def parse_address(
         number = int(port.split(",")[0])
     except ValueError:
         raise UsageError("the port of the database address is no number") from None
-    return Address(host, number, given.get("dbname", user), user, parameters)
+    return Address(host, number, given.get("dbname", user), user, parameters, missing)
 
 
 def _for_libpq(dsn: str) -> str:
@@ -105,4 +117,4 @@ def _mapped(host: str, port: str, address_map: Mapping[str, str] | None) -> dict
         # The name stays, so that TLS checks the certificate for it.
         return {"hostaddr": str(ipaddress.ip_address(to_host)), "port": to_port}
     except ValueError:
-        return {"host": to_host, "port": to_port}
+        return {ELSEWHERE: to_host, "port": to_port}

@@ -20,9 +20,10 @@ from typing import Any
 import psycopg
 from psycopg.types.json import set_json_loads
 
-from kcfix.adapters.postgres_address import Address
-from kcfix.adapters.postgres_errors import connect_error, statement_error, timed_out
+from kcfix.adapters.postgres_address import ELSEWHERE, Address
+from kcfix.adapters.postgres_errors import NOT_VERIFIED, connect_error, statement_error, timed_out
 from kcfix.adapters.postgres_json import loads
+from kcfix.adapters.postgres_tls import distrust
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Cursor = psycopg.Cursor[tuple[Any, ...]]
@@ -180,10 +181,28 @@ def connect(address: Address, timeout_seconds: float) -> Connection:
 
 
 def _connect(address: Address) -> Connection:
+    parameters = dict(address.parameters)
+    elsewhere = parameters.pop(ELSEWHERE, None)
+    if elsewhere is not None:
+        parameters["hostaddr"] = _resolved(elsewhere)
     # libpq's own words go into the message only after `connect_error` has sorted them.
-    connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **address.parameters)  # type: ignore[arg-type]
+    try:
+        connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **parameters)  # type: ignore[arg-type]
+    except psycopg.OperationalError as error:
+        if NOT_VERIFIED not in str(error):
+            raise
+        raise psycopg.OperationalError(f"{NOT_VERIFIED}: {distrust(parameters)}") from error
     set_json_loads(loads, connection)
     return connection
+
+
+def _resolved(host: str) -> str:
+    """The first address of a host."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise psycopg.OperationalError(f'could not translate host name "{host}"') from error
+    return str(found[0][4][0])
 
 
 def _in_thread(call: Callable[[], Connection]) -> Future[Connection]:

@@ -61,7 +61,13 @@ class Schema:
 
     def readable(self, table: str, column: str) -> bool:
         """Whether the column exists and this user may read it."""
-        return self.has(table, column) and self._column(table, column).readable
+        if not self.has(table, column):
+            return False
+        if not self._column(table, column).readable:
+            # Nothing stops for it, and what is unknown for it is to be explained.
+            access_denied(f"permission denied for table {self.written(table)}", self.address, "SELECT")
+            return False
+        return True
 
     def need(self, *tables: str) -> None:
         """Return if all of these tables exist.

@@ -26,11 +26,13 @@ class Entry:
     name: str
     panel: str
     summary: str
+    file: str = ""
+    """Name of its file where that is not the command's."""
 
     @property
     def module(self) -> str:
         """Where the command lives."""
-        return f"kcfix.cli.{self.name.replace('-', '_')}"
+        return f"kcfix.cli.{self.file or self.name.replace('-', '_')}"
 
 
 PANELS = ("Look", "Explain", "Fix", "Rehearse", "Set up")
@@ -53,7 +55,9 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("undo", "Fix", "Take back what a run changed, as far as it can be; a dry run without --apply."),
     Entry("history", "Explain", "List the runs that changed something, or show one step by step."),
     Entry("drill", "Rehearse", "Run a throw-away copy of the system, break it and mend it."),
-    Entry("config", "Set up", "Show the settings in force and where each came from."),
+    Entry("config", "Set up", "Check that every system answers, write a settings file, show the settings in force."),
+    Entry("completion", "Set up", "Print the script by which a shell completes commands and live names."),
+    Entry("context", "Set up", "List the named contexts: which system each one is.", file="contexts"),
 )
 
 CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

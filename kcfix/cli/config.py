@@ -1,20 +1,13 @@
-"""`kcfix config`: the settings in force, and where each came from."""
+"""`kcfix config`: the settings in force, whether they lead to systems that answer, and a first file of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 from kcfix.cli.context import services_of
-from kcfix.core.dsn import database_address
-from kcfix.core.redact import redact_value
-from kcfix.errors import KcfixError
-from kcfix.jsonable import dumps, plain
-from kcfix.render.view import Column, Table, View
-from kcfix.services import Services
-from kcfix.settings import SETTINGS, Origin, Source
+from kcfix.render.view import View
 
 app = typer.Typer()
 
@@ -24,9 +17,67 @@ def config() -> None:
     """Flags go before KCFIX_ variables, these before files, these before what the containers tell.
 
     Examples:
-        kcfix config show
+        kcfix config check
         kcfix -C drill config show
     """
+
+
+@app.command()
+def check(ctx: typer.Context) -> View:
+    """Try Docker, Kafka and PostgreSQL, and say what is wrong in words. Changes nothing, and shows no secret.
+
+    It tries names, ports, TLS, logins, the address that each broker advertises, and the rights that reading needs, and
+    says what it found: releases, identities, and where each setting came from.
+
+    Exit codes: 0 all answer, perhaps with cautions; 1 something answers and is not what it should be; 2 a setting
+    can't be understood; 4 a system does not answer or refuses.
+
+    Examples:
+        kcfix config check
+        kcfix -C drill config check -o json
+    """
+    from kcfix.cli.config_check import check_systems
+
+    return check_systems(services_of(ctx))
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="FILE", help="Write this file (./kcfix.toml by itself); - only prints."),
+    ] = None,
+    user: Annotated[
+        bool, typer.Option("--user", help="Write the user's own file, kcfix/config.toml in ~/.config.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Write it as the context of this name.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    password_file: Annotated[
+        str | None,
+        typer.Option("--password-file", metavar="FILE", help="Let the settings take the database's password from it."),
+    ] = None,
+    password_command: Annotated[
+        str | None,
+        typer.Option("--password-command", metavar="COMMAND", help="Let them take it from what this prints."),
+    ] = None,
+) -> View | int:
+    """Write a commented settings file from what was found: project, brokers, address map, database. No password.
+
+    What was found is written as settings, all else as comments. The file is readable by its owner only, and one that
+    is there is not touched without --overwrite.
+
+    Examples:
+        kcfix config init
+        kcfix config init --user --as prod --password-command "pass show kcfix/prod"
+        kcfix config init --file -
+    """
+    from kcfix.cli.config_init import Options, write_first_file
+
+    options = Options(file, user, name, overwrite, password_file, password_command)
+    return write_first_file(options, services_of(ctx))
 
 
 @app.command()
@@ -37,76 +88,6 @@ def show(ctx: typer.Context) -> View:
         kcfix config show
         kcfix -C drill config show -o json
     """
+    from kcfix.cli.config_show import show_settings
+
     return show_settings(services_of(ctx))
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A setting in force."""
-
-    name: str
-    value: object
-    origin: Origin
-    """Of kind DEFAULT where nothing is set and nothing was discovered."""
-
-
-def show_settings(services: Services) -> View:
-    """Every setting with its origin; those that are discovered are asked for now."""
-    settings = services.settings
-    found, warnings = discovered(services)
-    shown = []
-    for setting in SETTINGS:
-        value, origin = getattr(settings, setting.name), settings.origin(setting.name)
-        if origin.source is Source.DEFAULT and setting.name in found:
-            value, origin = found[setting.name]
-        shown.append(Shown(setting.name, plain(redact_value(setting.name, value)), origin))
-    return View(
-        schema="config",
-        sections=(
-            Table(
-                columns=(Column("SETTING"), Column("VALUE", wrap=True), Column("FROM", wrap=True)),
-                rows=tuple((one.name, _text(one.value), str(one.origin)) for one in shown),
-                title="" if settings.context == "default" else f"context {settings.context}",
-            ),
-        ),
-        data=[
-            {"name": one.name, "value": one.value, "source": one.origin.source, "where": one.origin.where or None}
-            for one in shown
-        ],
-        warnings=warnings,
-    )
-
-
-def discovered(services: Services) -> tuple[Mapping[str, tuple[object, Origin]], tuple[str, ...]]:
-    """What the containers tell of settings that nobody made, and what there is to be said about it."""
-    settings = services.settings
-    if settings.brokers and settings.dsn:
-        return {}, ()
-    try:
-        discovery = services.discovery
-    except KcfixError as error:
-        return {}, (f"nothing could be discovered: {error.message}",)
-    found: dict[str, tuple[object, Origin]] = {}
-    for name, told in (("brokers", discovery.brokers), ("dsn", discovery.dsn)):
-        if told is not None:
-            found[name] = (told.value, Origin(Source.DISCOVERED, told.where))
-    if len(discovery.projects) == 1 and discovery.projects[0]:
-        found["project"] = (discovery.projects[0], Origin(Source.DISCOVERED, "the labels of the containers"))
-    used = list(discovery.brokers.value) if discovery.brokers else []
-    if discovery.dsn is not None and (database := database_address(discovery.dsn.value)):
-        used.append(f"{database.host}:{database.port}")
-    mapped = {address: to for address in used if (to := services.address_map.get(address))}
-    if mapped:
-        found["address_map"] = (mapped, Origin(Source.DISCOVERED, "the containers' published ports and addresses"))
-    warnings = list(discovery.disagreements)
-    if discovery.ambiguous:
-        named = ", ".join(name or "(none)" for name in discovery.alike)
-        warnings.append(f"several Compose projects look alike: {named}; choose one with --project")
-    return found, tuple(warnings)
-
-
-def _text(value: object) -> str | None:
-    """The value as it would be written in a file; None for nothing."""
-    if value is None or value in ([], {}):
-        return None
-    return value if isinstance(value, str) else dumps(value)

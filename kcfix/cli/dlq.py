@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_topic
 from kcfix.cli.context import services_of
 from kcfix.core.times import parse_duration
 from kcfix.errors import UsageError
@@ -22,7 +23,10 @@ Cause = Annotated[
     str | None, typer.Option("--cause", metavar="CAUSE", help="The messages of this cause that are not settled.")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Message by message, also those that are settled or parked.")]
-Topic = Annotated[str | None, typer.Option("--topic", metavar="TOPIC", help="Only messages of this topic.")]
+Topic = Annotated[
+    str | None,
+    typer.Option("--topic", metavar="TOPIC", help="Only messages of this topic.", autocompletion=complete_topic),
+]
 
 
 @app.callback(invoke_without_command=True)

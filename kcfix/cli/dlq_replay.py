@@ -12,7 +12,7 @@ from datetime import timedelta
 from kcfix.cli.dlq_list import the_cause
 from kcfix.cli.dlq_reading import Looked, Window, looked, named
 from kcfix.cli.dlq_replay_view import Replay, replay_view
-from kcfix.cli.guards import may_change, same_system
+from kcfix.cli.guards import confirmed, may_change, same_system
 from kcfix.cli.preview import show_plan
 from kcfix.core.dlq_apply import Replaying
 from kcfix.core.dlq_letter import DlqState
@@ -137,6 +137,7 @@ def _change(replay: Replay, options: Options, found: Looked, planner: Planner, s
     show_plan(services, replay_view(replay.shown_before(), 0))
     if not options.yes and not _agreed(sending, plan, services):
         raise Refused("declined; nothing was changed")
+    confirmed(services)
     journal = services.journal.begin(
         command=COMMAND, context=services.settings.context, argv=services.argv, reason=options.reason
     )

@@ -10,8 +10,9 @@ from kcfix.cli.documents_dlq import DLQ
 from kcfix.cli.documents_doctor import DOCTOR
 from kcfix.cli.documents_look import LOOK
 from kcfix.cli.documents_offsets import OFFSETS
+from kcfix.cli.documents_setup import SETUP
 from kcfix.cli.documents_trace import TRACE
 from kcfix.cli.shapes import Document
 
-DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS, **DLQ, **DOCTOR}
+DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS, **DLQ, **DOCTOR, **SETUP}
 """By the name in the document's `schema`."""

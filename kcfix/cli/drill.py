@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kcfix.clean import clean
+from kcfix.cli.completing import complete_drill, complete_fault
 from kcfix.cli.context import services_of
 from kcfix.cli.drill_faults_view import broken_view, faults_view, pairs_view
 from kcfix.cli.drill_view import status_view
@@ -17,7 +18,13 @@ from kcfix.render.view import Column, Table, View
 app = typer.Typer()
 
 Name = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="Which drill; default: `drill`, or the one that -C names.")
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="Which drill; default: `drill`, or the one that -C names.",
+        autocompletion=complete_drill,
+    ),
 ]
 
 
@@ -167,7 +174,10 @@ def buy(
 def break_(
     ctx: typer.Context,
     fault: Annotated[
-        list[str] | None, typer.Argument(metavar="[FAULT]...", help="Of `kcfix drill faults`; default: list them.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[FAULT]...", help="Of `kcfix drill faults`; default: list them.", autocompletion=complete_fault
+        ),
     ] = None,
     name: Name = None,
 ) -> View:
@@ -191,7 +201,10 @@ def break_(
 @app.command()
 def mend(
     ctx: typer.Context,
-    fault: Annotated[str | None, typer.Argument(metavar="[FAULT]", help="Default: all that are broken.")] = None,
+    fault: Annotated[
+        str | None,
+        typer.Argument(metavar="[FAULT]", help="Default: all that are broken.", autocompletion=complete_fault),
+    ] = None,
     name: Name = None,
 ) -> View:
     """Undo a fault, or all of them, the last one first.

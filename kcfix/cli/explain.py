@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_code
 from kcfix.cli.doctor_rows import rule_row
 from kcfix.core.rule import FAMILIES, Rule
 from kcfix.core.rules import RULES
@@ -15,7 +16,10 @@ from kcfix.render.view import Cell, Line, Text, Tone, View
 
 
 def command(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="As `kcfix doctor` prints it, e.g. W001.")],
+    code: Annotated[
+        str,
+        typer.Argument(metavar="CODE", help="As `kcfix doctor` prints it, e.g. W001.", autocompletion=complete_code),
+    ],
 ) -> View:
     """What it means, how it comes about, and what to do; all rules are in docs/rules.md.
 
@@ -28,7 +32,7 @@ def command(
     rule = find(code)
     return View(
         schema="explain",
-        sections=(Text(_lines(rule)),),
+        sections=(Text(_lines(rule), wrap=True),),
         data=[{**rule_row(rule), "page": rule.page}],
         ids=(rule.code,),
     )
@@ -54,7 +58,10 @@ def _lines(rule: Rule) -> tuple[Line, ...]:
         (Cell(rule.code, Tone.STRONG), f"  {rule.title} ({rule.severity}, {FAMILIES[rule.family]})"),
         "",
     ]
-    lines += rule.page.splitlines()
+    # One line a paragraph, which the terminal's width then breaks.
+    for paragraph in rule.page.split("\n\n"):
+        lines += [" ".join(paragraph.split()), ""]
+    lines.pop()
     lines.append("")
     if rule.needs:
         lines.append(f"needs: {', '.join(sorted(need.value for need in rule.needs))}")

@@ -10,6 +10,9 @@ from kcfix.core.same_system import differences
 from kcfix.errors import KcfixError, Refused, Unreachable
 from kcfix.services import Services
 
+CONFIRM = "confirm"
+"""The shared option that holds the typed name of a protected context."""
+
 
 def unguarded(services: Services, steps: Iterable[Step]) -> tuple[str, ...]:
     """A warning where purchases are to be inserted and no unique index stops a second one (docs/decisions.md 1)."""
@@ -33,10 +36,46 @@ def may_change(services: Services, *, reason: str, yes: bool) -> None:
     Raises:
         Refused: it may not. Nothing was changed.
     """
-    if services.settings.protected and not reason.strip():
+    settings = services.settings
+    if settings.redirected:
+        variables = ", ".join(settings.redirected)
+        raise Refused(
+            f"context {settings.context} is led elsewhere by {variables}: nothing is changed by a variable's leave",
+            hint=f"unset {' '.join(settings.redirected)}; if it is meant, give it as a flag",
+        )
+    if settings.protected and not reason.strip():
         raise Refused("this context is protected: a change needs --reason", hint='add --reason "why"')
+    if settings.protected:
+        _may_be_confirmed(services)
     if not yes and not (services.stdin.isatty() and services.stderr.isatty()):
         raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
+
+
+def _may_be_confirmed(services: Services) -> None:
+    name, typed = services.settings.context, services.given.get(CONFIRM)
+    if typed is not None and typed != name:
+        raise Refused(f"--confirm says {typed}, and the context is {name}")
+    if typed is None and not (services.stdin.isatty() and services.stderr.isatty()):
+        raise Refused(
+            "this context is protected: its name has to be typed, and there is no terminal to type it at",
+            hint=f"add --confirm {name}",
+        )
+
+
+def confirmed(services: Services) -> bool:
+    """Return if the name of a protected context was typed, here or with --confirm; whether a person was asked for it.
+
+    `--yes` does not skip this: a name that has to be typed shows that somebody knows where they are.
+
+    Raises:
+        Refused: it was not. Nothing was changed.
+    """
+    settings = services.settings
+    if not settings.protected or services.given.get(CONFIRM) == settings.context:
+        return False
+    if not services.ask_word("This context is protected.", settings.context):
+        raise Refused(f"the name of the context ({settings.context}) was not typed; nothing was changed")
+    return True
 
 
 def same_system(services: Services) -> tuple[str, ...]:

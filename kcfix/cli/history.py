@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kcfix.cli.completing import complete_run
 from kcfix.cli.context import services_of
 from kcfix.core.journal import JournalStep, RunRecord, find_run
 from kcfix.core.times import format_duration, format_time, parse_time
@@ -31,7 +32,10 @@ class Options:
 def command(
     ctx: typer.Context,
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A run's id, or as much of its beginning as is unique.")
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A run's id, or as much of its beginning as is unique.", autocompletion=complete_run
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="List at most so many, the newest first.")] = 20,
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only runs since then.")] = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_group
 from kcfix.cli.context import problem, services_of
 from kcfix.cli.lag_json import json_rows, json_summary
 from kcfix.cli.lag_view import bare_lag, next_commands, sections
@@ -36,7 +37,14 @@ class Options:
 def command(
     ctx: typer.Context,
     group: Annotated[
-        list[str] | None, typer.Option("-g", "--group", metavar="GROUP", help="This group; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            "-g",
+            "--group",
+            metavar="GROUP",
+            help="This group; may be given several times.",
+            autocompletion=complete_group,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("-a", "--all", help="Every group that Kafka knows.")] = False,
     max_lag: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_worker
 from kcfix.cli.context import services_of
 from kcfix.cli.logs_milestones import milestones_view
 from kcfix.cli.logs_reading import Reading, tell
@@ -48,7 +49,11 @@ def command(
     ctx: typer.Context,
     worker: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORKER", help="purchase-worker or purchase, a service, a container; default: all."),
+        typer.Argument(
+            metavar="WORKER",
+            help="purchase-worker or purchase, a service, a container; default: all.",
+            autocompletion=complete_worker,
+        ),
     ] = None,
     tail: Annotated[
         str | None,

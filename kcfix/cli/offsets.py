@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_group, complete_topic
 from kcfix.cli.context import services_of
 from kcfix.cli.offsets_file import export_file, import_target
 from kcfix.cli.offsets_move import Options, change_or_show, choices
@@ -18,14 +19,27 @@ from kcfix.render.view import View
 
 app = typer.Typer()
 
-Group = Annotated[str, typer.Option("-g", "--group", metavar="GROUP", help="The consumer group.")]
+Group = Annotated[
+    str, typer.Option("-g", "--group", metavar="GROUP", help="The consumer group.", autocompletion=complete_group)
+]
 Groups = Annotated[
     list[str] | None,
-    typer.Option("-g", "--group", metavar="GROUP", help="The consumer group; default: those of the purchase flow."),
+    typer.Option(
+        "-g",
+        "--group",
+        metavar="GROUP",
+        help="The consumer group; default: those of the purchase flow.",
+        autocompletion=complete_group,
+    ),
 ]
 Topics = Annotated[
     list[str] | None,
-    typer.Option("--topic", metavar="T[:P,…]", help="Only this topic, or these partitions of it. May be repeated."),
+    typer.Option(
+        "--topic",
+        metavar="T[:P,…]",
+        help="Only this topic, or these partitions of it. May be repeated.",
+        autocompletion=complete_topic,
+    ),
 ]
 Apply = Annotated[bool, typer.Option("--apply", "--execute", help="Do it. Without it nothing is changed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing (this is the default).")]
@@ -169,7 +183,10 @@ def pin(
 def skip_one(
     ctx: typer.Context,
     group: Group,
-    topic: Annotated[str, typer.Option("--topic", metavar="T:P", help="The partition that stands still.")],
+    topic: Annotated[
+        str,
+        typer.Option("--topic", metavar="T:P", help="The partition that stands still.", autocompletion=complete_topic),
+    ],
     apply: Apply = False,
     dry_run: DryRun = False,
     yes: Yes = False,

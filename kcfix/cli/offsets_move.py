@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from kcfix.cli.guards import may_change, same_system
+from kcfix.cli.guards import confirmed, may_change, same_system
 from kcfix.cli.offsets_view import MoveResults, move_view
 from kcfix.cli.preview import show_plan
 from kcfix.core.committing import offset_text
@@ -113,6 +113,7 @@ def _change(plan: MovePlan, wish: Wish, options: Options, services: Services, wh
     question = f"Move {count} committed offset{'s' if count != 1 else ''} of group {plan.group.group_id}?"
     if not options.yes and not services.ask(question):
         raise Refused("declined; nothing was changed")
+    confirmed(services)
     results: MoveResults = {m.partition: MoveResult(MoveOutcome.LEFT, "not reached") for m in plan.changing}
     # The world may have moved while the question stood there: plan again, and do only what is still the same.
     fresh = read_moves(wish, where)

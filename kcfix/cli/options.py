@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kcfix.cli.completing import complete_context
 from kcfix.render.style import Format, When
 
 GIVEN = "kcfix.given"
@@ -22,7 +23,14 @@ SHARED = "Options of every command"
 
 def _shared(
     context: Annotated[
-        str | None, typer.Option("-C", "--context", metavar="NAME", help="Use the settings of this context.")
+        str | None,
+        typer.Option(
+            "-C",
+            "--context",
+            metavar="NAME",
+            help="Use the settings of this context.",
+            autocompletion=complete_context,
+        ),
     ] = None,
     output: Annotated[
         Format | None,
@@ -53,7 +61,7 @@ def _shared(
     ] = None,
     dsn: Annotated[
         str | None,
-        typer.Option("--dsn", metavar="URL", help="Database. Others see it in the process list: prefer KCFIX_DSN."),
+        typer.Option("--dsn", metavar="URL", help="Database, without a password: that comes from KCFIX_PASSWORD."),
     ] = None,
     project: Annotated[
         str | None, typer.Option("--project", metavar="NAME", help="Compose project of the containers.")
@@ -61,6 +69,12 @@ def _shared(
     docker_host: Annotated[
         str | None,
         typer.Option("--docker-host", metavar="URL", help="Docker Engine, e.g. unix:///var/run/docker.sock."),
+    ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm", metavar="NAME", help="For a change in a protected context: its name, in place of typing it."
+        ),
     ] = None,
 ) -> None: ...
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from kcfix.cli.guards import same_system, unguarded
+from kcfix.cli.guards import confirmed, same_system, unguarded
 from kcfix.cli.preview import show_plan
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import money_of, plan_view, result_view
@@ -49,6 +49,7 @@ def change(
     show_plan(services, plan_view(plan, malformed, options, services, 0, warnings))
     if not options.yes and not _agreed(chosen, plan, options, services):
         raise Refused("declined; nothing was changed")
+    confirmed(services)
     journal = services.journal.begin(
         command="repair", context=services.settings.context, argv=services.argv, reason=options.reason
     )

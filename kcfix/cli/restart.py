@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_worker
 from kcfix.cli.context import services_of
 from kcfix.cli.restart_view import plan_view
 from kcfix.core.restart import Plan, Way, plan_restart
@@ -43,7 +44,11 @@ def command(
     ctx: typer.Context,
     workers: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORKER", help="Compose service, container name or short name (`purchase`)."),
+        typer.Argument(
+            metavar="WORKER",
+            help="Compose service, container name or short name (`purchase`).",
+            autocompletion=complete_worker,
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All workers of the flow, in its order.")] = False,
     apply: Annotated[

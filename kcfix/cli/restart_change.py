@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kcfix.cli.guards import may_change, same_system
+from kcfix.cli.guards import confirmed, may_change, same_system
 from kcfix.cli.preview import show_plan
 from kcfix.cli.restart_result import result_view
 from kcfix.cli.restart_view import plan_view
@@ -33,9 +33,9 @@ def change(reports: Sequence[Report], options: Options, services: Services) -> V
     may_change(services, reason=options.reason, yes=options.yes)
     warnings = same_system(services)
     show_plan(services, plan_view(reports, services, 0))
-    if not options.yes:
-        if not services.ask(_question([r.plan for r in reports if wanted(r.plan, options)])):
-            raise Refused("declined; nothing was changed")
+    if not options.yes and not services.ask(_question([r.plan for r in reports if wanted(r.plan, options)])):
+        raise Refused("declined; nothing was changed")
+    if confirmed(services) or not options.yes:
         # The world may have moved while the question stood there.
         _look_again(reports, read_plans(options, services))
     journal = services.journal.begin(

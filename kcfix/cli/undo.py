@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kcfix.cli.completing import complete_run
 from kcfix.cli.context import services_of
 from kcfix.cli.guards import may_change
 from kcfix.cli.undo_view import Undo, undo_view
@@ -34,7 +35,12 @@ class Options:
 def command(
     ctx: typer.Context,
     run_id: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's id, or as much of its beginning as is unique; see history.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run's id, or as much of its beginning as is unique; see history.",
+            autocompletion=complete_run,
+        ),
     ],
     apply: Annotated[bool, typer.Option("--apply", "--execute", help="Do it. Without it nothing is changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing (this is the default).")] = False,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kcfix.cli.guards import same_system
+from kcfix.cli.guards import confirmed, same_system
 from kcfix.cli.preview import show_plan
 from kcfix.cli.undo_view import Undo, undo_view
 from kcfix.core.journal import find_run
@@ -35,6 +35,7 @@ def change(undo: Undo, options: Options, services: Services) -> View:
     show_plan(services, undo_view(undo, services, 0, warnings=warnings, applying=True))
     if not options.yes and not _agreed(undo, services):
         raise Refused("declined; nothing was changed")
+    confirmed(services)
     journal = services.journal.begin(
         command="undo", context=services.settings.context, argv=services.argv, reason=options.reason
     )

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from kcfix.render.style import Format
 
+VARIABLE = "_KCFIX_COMPLETE"
+"""Set by the shell's script when it wants to know how a line could go on."""
+
 
 def format_in(argv: Sequence[str]) -> Format | None:
     """The format that the words ask for, as far as they can be understood."""

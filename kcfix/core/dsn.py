@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 _NODE_ONLY = frozenset(("ssl", "pgbouncer", "schema", "connection_limit", "pool_timeout", "uselibpqcompat", "supa"))
 """Parameters that Node's libraries take and libpq would refuse the whole URL for."""
@@ -88,3 +88,56 @@ def database_user(dsn: str) -> str | None:
         return dict(word.split("=", 1) for word in shlex.split(dsn)).get("user") or None
     except ValueError:
         return None
+
+
+def with_password(dsn: str, password: str) -> str:
+    r"""The DSN with this password in the place of any that it has.
+
+    >>> with_password("postgresql://u:old@db/kc?sslmode=require", "p@ss word")
+    'postgresql://u:p%40ss%20word@db/kc?sslmode=require'
+    >>> with_password("host=db user=u", "it's")
+    "password=it\\'s host=db user=u"
+    """
+    if "://" not in dsn:
+        # In front: who strips blanks off the end of a DSN would strip those of a password.
+        return f"password={_escaped(password)} {without_password(dsn) or dsn}"
+    head, _, rest = without_password(dsn).partition("://")
+    end = min((rest.find(sign) for sign in "/?" if sign in rest), default=len(rest))
+    user, _, host = rest[:end].rpartition("@")
+    return f"{head}://{user}:{quote(password, safe='')}@{host}{rest[end:]}"
+
+
+def without_password(dsn: str) -> str:
+    """The DSN without its password, to be written into a file.
+
+    >>> without_password("postgresql://u:p@db/kc?sslmode=require&password=x")
+    'postgresql://u@db/kc?sslmode=require'
+    >>> without_password("host=db user=u password='a b'")
+    'host=db user=u'
+    """
+    if "://" not in dsn:
+        try:
+            words = shlex.split(dsn)
+        except ValueError:
+            return ""
+        kept = [w for w in words if not w.lower().startswith(("password=", "sslpassword="))]
+        return " ".join(_word(w) for w in kept)
+    head, _, rest = dsn.partition("://")
+    # The last @ before a blank or a ? ends the password, which may hold an unescaped @ or / itself.
+    authority, mark, query = rest.partition("?")
+    before, at, host = authority.rpartition("@")
+    user = before.partition(":")[0]
+    pairs = [(k, v) for k, v in parse_qsl(query, keep_blank_values=True) if not k.lower().endswith("password")]
+    return (
+        f"{head}://{user}{at if user else ''}{host}{mark if pairs else ''}{urlencode(pairs, quote_via=quote, safe='/')}"
+    )
+
+
+def _word(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}={_escaped(value)}" if value else f"{key}=''"
+
+
+def _escaped(value: str) -> str:
+    """A value as libpq and a shell's words both read it: without quotes, what is special behind a backslash."""
+    return "".join(c if c.isalnum() or ord(c) > 127 or c in "-_.,:/@%+" else f"\\{c}" for c in value)

@@ -30,10 +30,12 @@ _SECRET_PARTS = ("passw", "pwd", "secret", "token", "api", "credential")
 def is_secret(key: str) -> bool:
     """Whether a setting or variable of this name holds a secret.
 
-    >>> is_secret("KCFIX_SASL_PLAIN_PASSWORD"), is_secret("brokers")
-    (True, False)
+    The path of a file with a secret is none, nor is the command that prints one.
+
+    >>> is_secret("KCFIX_SASL_PLAIN_PASSWORD"), is_secret("brokers"), is_secret("ssl_password_file")
+    (True, False, False)
     """
-    return _SECRET_KEY.search(key) is not None
+    return _SECRET_KEY.search(key) is not None and not key.lower().endswith(("_file", "_command"))
 
 
 def redact(text: str, secrets: Collection[str] = ()) -> str:

@@ -71,6 +71,12 @@ class Services(Systems):
 
         return modified_at(paths)
 
+    def readable_by_others(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Those files of this host that users beside their owner may read."""
+        from kcfix.adapters.files import readable_by_others
+
+        return readable_by_others(paths)
+
     @property
     def zone(self) -> tzinfo | None:
         """Zone in which times are shown to people: UTC with --utc, else None for the local one."""
@@ -124,7 +130,15 @@ class Services(Systems):
         Raises:
             Refused: there is no terminal to ask at. Nothing was changed.
         """
-        return self._answer(f"{question} Type {count} to go ahead: ") == str(count)
+        return self.ask_word(question, str(count))
+
+    def ask_word(self, question: str, word: str) -> bool:
+        """The same with a word.
+
+        Raises:
+            Refused: there is no terminal to ask at. Nothing was changed.
+        """
+        return self._answer(f"{question} Type {word} to go ahead: ") == word
 
     def _answer(self, prompt: str) -> str:
         if not (self.stdin.isatty() and self.stderr.isatty()):

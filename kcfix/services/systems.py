@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kcfix import __version__
-from kcfix.core.dsn import database_address
+from kcfix.core.dsn import database_address, with_password
 from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.rights import MissingRights
 from kcfix.core.workers import Container
-from kcfix.errors import KcfixError, Unreachable
+from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
 from kcfix.settings import Origin, Settings, Source, load
+from kcfix.settings.passwords import Secret, pointer, withheld
 
 if TYPE_CHECKING:
     from kcfix.adapters.addresses import Told
@@ -70,7 +72,10 @@ class Systems:
         self._lock = threading.RLock()
         self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
         self._secrets: set[str] = set()
+        self._withheld: list[str] = []
         self._kept: dict[str, object] = {}
+        self.missing_rights = MissingRights()
+        """What kcfix was refused for want of a right in this run."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -98,7 +103,8 @@ class Systems:
         settings = self.settings_if_loaded
         if settings is None:
             return frozenset(self._secrets)
-        named = {str(value) for key, value in settings.kafka.items() if is_secret(key)}
+        named = {str(value) for key, value in self._kafka_security.items() if is_secret(key)}
+        named |= {p for p in (settings.password, settings.payments_password, settings.kafka_password) if p}
         return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
 
     @property
@@ -201,6 +207,11 @@ class Systems:
         self._secrets |= secrets_of(found.value)
         return found.value, Origin(Source.DISCOVERED, found.where)
 
+    @property
+    def password_warnings(self) -> tuple[str, ...]:
+        """Passwords that were looked for and not used, in words."""
+        return tuple(self._withheld)
+
     def close(self) -> None:
         """Close what this run opened, as far as that takes no longer than a second. Fakes that were given stay open.
 
@@ -241,8 +252,13 @@ class Systems:
             raise Unreachable(
                 "Kafka: no brokers are known: none are set, and no container of a worker names any",
                 system="kafka",
+                obstacle=Obstacle.NOT_SET,
                 hint="give --brokers HOST:PORT, or set brokers in kcfix.toml",
             )
+        security = dict(self._kafka_security)
+        logs_in = str(security.get("security_protocol", "")).startswith("SASL")
+        if logs_in and (password := self._password(Secret.KAFKA)) is not None:
+            security["sasl_plain_password"] = password
         from kcfix.adapters.kafka import open_kafka
 
         return self._opening(
@@ -251,9 +267,17 @@ class Systems:
                 address_map=self.address_map,
                 timeout=self.settings.timeout.total_seconds(),
                 client_id=f"kcfix/{__version__}",
-                security=self.settings.kafka,
+                security=security,
+                expected=self.flow.topics,
+                expected_groups=[stage.group for stage in self.flow.stages],
+                missing=self.missing_rights.note,
             )
         )
+
+    @property
+    def _kafka_security(self) -> Mapping[str, object]:
+        key_password = self.settings.kafka_key_password
+        return {**self.settings.kafka, **({"ssl_password": key_password} if key_password else {})}
 
     def _open_docker(self) -> DockerPort:
         if self._given_docker is not None:
@@ -271,20 +295,58 @@ class Systems:
             raise Unreachable(
                 "database: no address is known: none is set, and no container of a worker names one",
                 system="database",
+                obstacle=Obstacle.NOT_SET,
                 hint="set KCFIX_DSN, or dsn in kcfix.toml",
             )
+        payments_dsn = self.settings.payments_dsn
+        dsn = self._with_password(dsn, Secret.DATABASE)
+        payments_dsn = self._with_password(payments_dsn, Secret.PAYMENTS) if payments_dsn else None
         from kcfix.adapters.postgres import open_database
+        from kcfix.adapters.postgres_environment import ignore_stray_variables
 
+        ignore_stray_variables((dsn, payments_dsn), named=self.settings.named)
         return self._opening(
             open_database(
                 dsn,
-                payments_dsn=self.settings.payments_dsn,
+                payments_dsn=payments_dsn,
                 flow=self.flow,
                 timeout=self.settings.timeout.total_seconds(),
                 address_map=self.address_map,
                 application_name="kcfix",
+                missing=self.missing_rights.note,
             )
         )
+
+    def _with_password(self, dsn: str, secret: Secret) -> str:
+        if any(secrets_of(dsn)) and self.settings.origin(secret.address).source is Source.ENVIRONMENT:
+            return dsn
+        password = self._password(secret)
+        return dsn if password is None else with_password(dsn, password)
+
+    def _password(self, secret: Secret) -> str | None:
+        """The password that settings point to; None where none does, or where it is not for this address."""
+        found = pointer(self.settings, secret)
+        if found is None:
+            return None
+        if (why := withheld(self.settings, secret, found)) is not None:
+            self._withheld.append(why)
+            return None
+        if isinstance(found.value, str):
+            return found.value
+        from kcfix.adapters.password_source import password_in_file, password_of_command
+
+        if isinstance(found.value, Path):
+            password = password_in_file(found.value, setting=found.setting, system=secret.system)
+        else:
+            password = password_of_command(
+                found.value,
+                environ=self.environ,
+                timeout=self.settings.timeout.total_seconds(),
+                setting=found.setting,
+                system=secret.system,
+            )
+        self._secrets.add(password)
+        return password
 
     def _open_journal(self) -> Journal:
         if self._given_journal is not None:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from kcfix.errors import UsageError
+from kcfix.errors import Refused, UsageError
 
 LARGEST = 256 * 1024 * 1024
 """Bytes of a file that is read; more is no list of payments and no plan."""
@@ -48,3 +48,26 @@ def write_text(name: str, text: str) -> None:
             raise
     except OSError as error:
         raise UsageError(f"can't write {name}: {error.strerror or error}") from error
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet; only its owner can read it. Folders that are missing are made.
+
+    Raises:
+        Refused: something of that name is there already. UsageError: it can't be written. Nothing was changed.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise Refused(f"{path} is there already", hint="--overwrite replaces it; --file - only prints") from error
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror or error}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise UsageError(f"can't write {path}: {error.strerror or error}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from kcfix.settings.parse import (
     parse_address_map,
     parse_bool,
     parse_brokers,
+    parse_command,
     parse_names,
     parse_path,
     parse_seconds,
@@ -61,6 +62,21 @@ class Setting:
         return f"KCFIX_{self.name.upper()}"
 
 
+def _password(prefix: str, whose: str) -> tuple[Setting, ...]:
+    """The three settings by which a password is given without standing in an address, the strongest first."""
+    return (
+        Setting(f"{prefix}password", parse_text, f"Password {whose}; meant for its variable, not for a file."),
+        Setting(f"{prefix}password_file", parse_path, f"File whose first line is the password {whose}."),
+        Setting(
+            f"{prefix}password_command",
+            parse_command,
+            f"Command that prints the password {whose} on its first line; a text or a list of words, run without a "
+            "shell. Not read from `./kcfix.toml`: a folder's file runs no program.",
+            default=(),
+        ),
+    )
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "brokers",
@@ -81,9 +97,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "kafka",
         parse_security,
-        "Security options of the Kafka client, passed on as they are (`security_protocol`, `sasl_mechanism`, "
-        "`sasl_plain_username`, `sasl_plain_password`, `ssl_cafile`, …).",
+        "TLS and login at the brokers: a table of the options below.",
         default={},
+    ),
+    Setting(
+        "kafka_key_password",
+        parse_text,
+        "Password of the private key of the client certificate (`ssl_keyfile`); goes before `ssl_password` in `kafka`.",
     ),
     Setting(
         "dsn",
@@ -93,6 +113,9 @@ SETTINGS: tuple[Setting, ...] = (
         generic=("POSTGRES_URL", "POSTGRES_URI", "DATABASE_URL"),
     ),
     Setting("payments_dsn", parse_text, "Database that holds the payments, where it is another one."),
+    *_password("", "of `dsn`"),
+    *_password("payments_", "of `payments_dsn`"),
+    *_password("kafka_", "of Kafka's login (`sasl_plain_password`)"),
     Setting(
         "project",
         parse_text,
@@ -102,7 +125,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "docker_host",
         parse_text,
-        "Docker Engine; without it the local socket.",
+        "Docker Engine: `unix://…`, `tcp://HOST:PORT` (TLS by `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`) or "
+        "`ssh://USER@HOST`, by this host's ssh; without it the local socket.",
         flag="--docker-host",
         generic=("DOCKER_HOST",),
     ),
@@ -134,7 +158,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "protected",
         parse_bool,
-        "A system to be careful with: changes ask for `--reason`.",
+        "A system to be careful with: a change needs `--reason` and the typed name of the context. True wherever a "
+        "variable or one of the context's files says so.",
         default=False,
     ),
     Setting(
@@ -168,6 +193,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
+ADDRESSES = ("brokers", "address_map", "dsn", "payments_dsn", "project", "docker_host")
+"""The settings that say which system is meant."""
+
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
 
@@ -183,8 +211,18 @@ class Settings:
     brokers: tuple[str, ...]
     address_map: Mapping[str, str]
     kafka: Mapping[str, object]
+    kafka_key_password: str | None
     dsn: str | None
     payments_dsn: str | None
+    password: str | None = field(repr=False)
+    password_file: Path | None
+    password_command: tuple[str, ...]
+    payments_password: str | None = field(repr=False)
+    payments_password_file: Path | None
+    payments_password_command: tuple[str, ...]
+    kafka_password: str | None = field(repr=False)
+    kafka_password_file: Path | None
+    kafka_password_command: tuple[str, ...]
     project: str | None
     docker_host: str | None
     timeout: timedelta
@@ -203,6 +241,8 @@ class Settings:
     """Where each value came from, by name."""
     warnings: tuple[str, ...] = ()
     """Unknown keys in the files, and the like."""
+    redirected: tuple[str, ...] = ()
+    """Variables that lead a context chosen by name elsewhere than its file says."""
 
     def origin(self, name: str) -> Origin:
         """Where the value of this setting came from."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kcfix.errors import NotFound, UsageError
 
 DEFAULT = "default"
 DRILL = "drill"
+PROJECT_FILE = "kcfix.toml"
 _TOP = ("contexts", "default_context")
 
 
@@ -26,6 +27,8 @@ class Layer:
 
     where: str
     values: Mapping[str, object]
+    users: bool = True
+    """Whether it is the user's own file: one that lies in a folder may be anybody's, and is not to run programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 def file_paths(environ: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     """The settings files that are read if they are there, the strongest first."""
-    return (folder / "kcfix.toml", xdg(environ, "XDG_CONFIG_HOME", ".config") / "kcfix" / "config.toml")
+    return (folder / PROJECT_FILE, xdg(environ, "XDG_CONFIG_HOME", ".config") / "kcfix" / "config.toml")
 
 
 def read(path: Path) -> Mapping[str, object] | None:
@@ -100,9 +103,12 @@ def choose(wish: str | None, environ: Mapping[str, str], folder: Path, known: It
         warnings += _unknown(content, (*known, *_TOP), str(path))
         _tables(path, content)
     if wish is None or (wish == DEFAULT and not _contexts(files, DEFAULT)):
-        layers = [Layer(str(path), {k: v for k, v in c.items() if k not in _TOP}) for path, c in files]
+        layers = [
+            Layer(str(path), {k: v for k, v in c.items() if k not in _TOP}, _is_users(path, folder))
+            for path, c in files
+        ]
         return Chosen(DEFAULT, False, tuple(layer for layer in layers if layer.values), tuple(warnings))
-    named = _contexts(files, wish)
+    named = tuple(replace(layer, users=_is_users(path, folder)) for path, layer in _contexts(files, wish))
     if not named and (wish == DRILL or wish.startswith(f"{DRILL}:")):
         named = (_drill(wish, environ),)
     if not named:
@@ -110,6 +116,29 @@ def choose(wish: str | None, environ: Mapping[str, str], folder: Path, known: It
     for layer in named:
         warnings += _unknown(layer.values, known, layer.where)
     return Chosen(wish, True, named, tuple(warnings))
+
+
+def known_contexts(environ: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+    """The names of all contexts: the default one, those of the files by name, then those of drills.
+
+    Raises:
+        UsageError: a file can't be understood.
+    """
+    files = [(path, content) for path in file_paths(environ, folder) if (content := read(path)) is not None]
+    named = {str(name) for path, content in files for name in _tables(path, content)}
+    drills = sorted(path.parent.name for path in (state_folder(environ) / "drill").glob("*/context.toml"))
+    return (
+        *dict.fromkeys((DEFAULT, *sorted(named), *(DRILL if name == DRILL else f"{DRILL}:{name}" for name in drills))),
+    )
+
+
+def default_choice(environ: Mapping[str, str], folder: Path) -> tuple[str, Path] | None:
+    """The context that a file's `default_context` names, with that file; None where none does."""
+    for path in file_paths(environ, folder):
+        content = read(path)
+        if content is not None and "default_context" in content:
+            return _text(path, content["default_context"]), path
+    return None
 
 
 def _text(path: Path, value: object) -> str:
@@ -129,15 +158,19 @@ def _tables(path: Path, content: Mapping[str, object]) -> Mapping[str, object]:
     return tables
 
 
-def _contexts(files: list[tuple[Path, Mapping[str, object]]], name: str) -> tuple[Layer, ...]:
+def _is_users(path: Path, folder: Path) -> bool:
+    return path != folder / PROJECT_FILE
+
+
+def _contexts(files: list[tuple[Path, Mapping[str, object]]], name: str) -> list[tuple[Path, Layer]]:
     layers = []
     for path, content in files:
         table = _tables(path, content).get(name)
         if isinstance(table, Mapping):
-            layers.append(Layer(f"{path} [contexts.{name}]", table))
+            layers.append((path, Layer(f"{path} [contexts.{name}]", table)))
         elif table is not None:
             raise UsageError(f"contexts.{name} in {path} must be a table")
-    return tuple(layers)
+    return layers
 
 
 def _drill(wish: str, environ: Mapping[str, str]) -> Layer:

@@ -9,11 +9,12 @@ from typing import Any
 from kcfix.core.dsn import for_libpq
 from kcfix.errors import UsageError
 from kcfix.flow import Flow
-from kcfix.settings.fields import BY_NAME, SETTINGS, Origin, Setting, Settings, Source
+from kcfix.settings.fields import ADDRESSES, BY_NAME, SETTINGS, Origin, Setting, Settings, Source
 from kcfix.settings.files import Chosen, choose, did_you_mean, state_folder
 
 _OTHER_VARIABLES = ("KCFIX_CONTEXT", "KCFIX_USER", "KCFIX_DEBUG")
 """Variables that are read elsewhere than in the table of settings."""
+COMMAND = "password_command"
 _FOR_TESTS = "KCFIX_TEST_"
 
 
@@ -36,13 +37,20 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) 
         if values[name] is None:
             values[name] = values["state_dir"] / path
             origins[name] = origins["state_dir"]
+    values["protected"], origins["protected"] = _protected(environ, chosen)
+    redirected = _redirected(environ, chosen, values, origins)
     values["connect_timeout"] = min(values["connect_timeout"], values["timeout"])
     return Settings(
         context=chosen.name,
         named=chosen.named,
         flow=Flow().named(values["names"]),
         origins=origins,
-        warnings=(*chosen.warnings, *_unknown_variables(environ)),
+        redirected=redirected,
+        warnings=(
+            *chosen.warnings,
+            *_unknown_variables(environ),
+            *(f"{variable} goes before what the file of context {chosen.name} says" for variable in redirected),
+        ),
         **values,
     )
 
@@ -57,6 +65,11 @@ def _resolve(
         return _parsed(setting, _from_variable(setting, text), environ, Origin(Source.ENVIRONMENT, setting.variable))
     for layer in chosen.layers:
         if setting.name in layer.values:
+            if setting.name.endswith(COMMAND) and not layer.users:
+                raise UsageError(
+                    f"{setting.name} ({layer.where}): a file that lies in the working folder runs no program",
+                    hint="put it into the user's file (~/.config/kcfix/config.toml), or into " + setting.variable,
+                )
             return _parsed(setting, layer.values[setting.name], environ, Origin(Source.FILE, layer.where))
     if not chosen.named:
         for variable in setting.generic:
@@ -66,6 +79,39 @@ def _resolve(
                 # Shown as discovered: it is nobody's order to kcfix, and a context's file goes before it.
                 return _parsed(setting, text, environ, Origin(Source.DISCOVERED, f"{variable} in the environment"))
     return setting.default, Origin(Source.DEFAULT)
+
+
+def _protected(environ: Mapping[str, str], chosen: Chosen) -> tuple[object, Origin]:
+    """Protection is added and never taken away: whatever says true, the variable or any of the files, counts."""
+    setting = BY_NAME["protected"]
+    says: list[tuple[object, Origin]] = []
+    if text := environ.get(setting.variable):
+        says.append((text, Origin(Source.ENVIRONMENT, setting.variable)))
+    says += [
+        (layer.values[setting.name], Origin(Source.FILE, layer.where))
+        for layer in chosen.layers
+        if setting.name in layer.values
+    ]
+    parsed = [_parsed(setting, value, environ, origin) for value, origin in says]
+    return next((one for one in parsed if one[0]), parsed[0] if parsed else (setting.default, Origin(Source.DEFAULT)))
+
+
+def _redirected(
+    environ: Mapping[str, str], chosen: Chosen, values: Mapping[str, object], origins: Mapping[str, Origin]
+) -> tuple[str, ...]:
+    """The variables that put another address in the place of the one that a named context's file gives."""
+    if not chosen.named:
+        return ()
+    found = []
+    for setting in (BY_NAME[name] for name in ADDRESSES):
+        if origins[setting.name].source is not Source.ENVIRONMENT:
+            continue
+        layer = next((layer for layer in chosen.layers if setting.name in layer.values), None)
+        if layer is not None:
+            filed, _ = _parsed(setting, layer.values[setting.name], environ, Origin(Source.FILE, layer.where))
+            if filed != values[setting.name]:
+                found.append(setting.variable)
+    return tuple(found)
 
 
 def _from_variable(setting: Setting, text: str) -> object:

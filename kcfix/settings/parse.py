@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from kcfix.core.security import unknown_option
 from kcfix.core.times import parse_duration
 
 Environ = Mapping[str, str]
@@ -107,14 +109,37 @@ def parse_address_map(value: object, environ: Environ) -> Mapping[str, str]:
 
 
 def parse_security(value: object, environ: Environ) -> Mapping[str, object]:
-    """A table of the Kafka client's security options."""
+    """A table of the Kafka client's security options. Whether they go together is asked when they are used."""
     if not isinstance(value, Mapping):
         raise BadValue("must be a table")
-    allowed = ("security_protocol", "sasl_", "ssl_")
-    for key in value:
-        if not str(key).startswith(allowed):
-            raise BadValue(f"{key!r} is no security option of the Kafka client")
-    return dict(value)
+    options: dict[str, object] = {}
+    for key, given in value.items():
+        problem = unknown_option(str(key))
+        if problem is not None:
+            raise BadValue(problem)
+        if key == "ssl_check_hostname":
+            options[key] = parse_bool(given, environ)
+        elif not isinstance(given, str) or not given:
+            raise BadValue(f"{key} must be a text that is not empty")
+        else:
+            options[str(key)] = given
+    return options
+
+
+def parse_command(value: object, environ: Environ) -> tuple[str, ...]:
+    """The words of a command: a list of texts, or one text in which a shell's quotes hold words together."""
+    if isinstance(value, str):
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            raise BadValue("a quote is not closed") from None
+    elif isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
+        words = [str(word) for word in value]
+    else:
+        raise BadValue("must be a text or a list of texts")
+    if not words or not words[0]:
+        raise BadValue("must name a command")
+    return tuple(words)
 
 
 def parse_names(value: object, environ: Environ) -> Mapping[str, object]:

@@ -29,6 +29,22 @@ install_postgresql() {
   fi
 }
 
+# The package would start a pooler of its own where there is systemd; the tests only want the program.
+install_pooler() {
+  install "the pooler of the tests" pgbouncer
+  if have systemctl; then
+    quietly as_root systemctl disable --now pgbouncer || true
+  fi
+}
+
+has_pooler() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+
+# test_programs: what only the tests on real servers need.
+test_programs() {
+  has_pooler || install_pooler
+  have openssl || install "what makes certificates for the tests" openssl
+}
+
 server_programs() {
   local missing=()
   java_is_new || missing+=("$(java_package)")

@@ -6,17 +6,23 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kcfix import __version__, errors
 from kcfix.cli import app
+from kcfix.core.offsets import LogOffsets, TopicPartition
+from kcfix.core.rights import Missing, Right, unnoted
 from kcfix.errors import KcfixError
 from kcfix.main import Terminated, main
 from kcfix.services import Services
 from tests.cli.probe import a_view, raiser
-from tests.conftest import Run
+from tests.conftest import Run, Terminal
+from tests.fakes_docker import FakeDocker
+from tests.fakes_kafka import FakeKafka
 
 MADE_UP = "made-up-word"
 
@@ -199,3 +205,37 @@ def test_only_yes_is_yes(run: Run, command: Any, answer: str, said: int) -> None
     assert ran.code == said
     assert ran.err.startswith("Go ahead? [y/N] ")
     assert ran.out == ""
+
+
+class Unreadable(FakeKafka):
+    """A broker that refuses this user a right on the way, and answers all the same."""
+
+    note: Missing = staticmethod(unnoted)
+
+    def log_offsets(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, LogOffsets]:
+        self.note(Right("Read", "topic", "t"), "kafka-acls … --topic t")
+        return super().log_offsets(partitions)
+
+
+@pytest.mark.parametrize("argv", [("topics",), ("topics", "-o", "json"), ("lag", "--watch")])
+def test_a_missing_right_is_a_warning_with_the_line_that_gives_it(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    out, err = Terminal(), Terminal()
+
+    def once(_: float) -> None:
+        raise KeyboardInterrupt
+
+    kafka = Unreadable()
+    services = Services(
+        environ={"HOME": str(tmp_path)},
+        folder=tmp_path,
+        stdin=Terminal(),
+        stdout=out,
+        stderr=err,
+        sleep=once,
+        kafka=kafka,
+        docker=FakeDocker(),
+    )
+    kafka.note = services.missing_rights.note
+    main(argv, services)
+    line = "warning: missing right: Read on topic t; this gives it: kafka-acls … --topic t"
+    assert err.getvalue().count(line) == 1

@@ -115,7 +115,7 @@ def test_no_secret_leaves_by_any_format(run: Run, command: Any, format_: Format)
             )
         )
     )
-    ran = run("probe", "-o", format_, "--dsn", dsn)
+    ran = run("probe", "-o", format_, environ={"KCFIX_DSN": dsn})
     assert ran.code == 0
     assert MADE_UP not in ran.out + ran.err
     assert "***" in ran.out

@@ -40,14 +40,13 @@ def start(tmp_path: Path, server: socket.socket, *argv: str) -> Iterator[subproc
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "kcfix", *argv, "-o", "json", "--brokers", f"127.0.0.1:{port}"),
-            *("--dsn", f"postgresql://u:made-up-word@127.0.0.1:{port}/kc"),
             *("--docker-host", f"unix://{tmp_path}/none.sock"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env=environment(tmp_path),
+        env={**environment(tmp_path), "KCFIX_DSN": f"postgresql://u:made-up-word@127.0.0.1:{port}/kc"},
     )
     with process:
         try:

@@ -364,7 +364,7 @@ def test_another_system_than_the_workers_is_refused_unless_the_settings_say_so(
     }
     worker = container(state=ContainerState.EXITED, environment=environment)
     night.docker.boxes = {worker.id: worker}
-    mine = ("--brokers", "kafka.example:9092", "--dsn", "postgresql://u:p@db.example:5432/kc_app")
+    mine = ("--brokers", "kafka.example:9092", "--dsn", "postgresql://u@db.example:5432/kc_app")
     ran = repair(night.ids[0], *APPLY, *mine)
     assert ran.code == 5
     assert "another system than the workers" in ran.err

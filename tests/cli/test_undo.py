@@ -291,7 +291,9 @@ def test_a_protected_context_wants_a_reason(undo: Callable[..., Ran], inserted: 
     protected = {"KCFIX_PROTECTED": "true"}
     assert undo(inserted, *APPLY, environ=protected).code == 5
     assert undo(inserted, environ=protected).lines[-1].strip() == f"kcfix undo {inserted} --apply --reason why"
-    assert undo(inserted, *APPLY, "--reason", "wrong", environ=protected).code == 0
+    again = (inserted, *APPLY, "--reason", "wrong")
+    assert undo(*again, environ=protected).code == 5
+    assert undo(*again, "--confirm", "default", environ=protected).code == 0
 
 
 def test_what_changes_while_the_question_stands_is_left_alone(

@@ -40,6 +40,12 @@ class DockerContract:
     def world(self) -> Any:
         raise NotImplementedError
 
+    def test_the_engine_names_itself(self, world: World) -> None:
+        engine = world.docker.engine()
+        assert engine.version[:1].isdigit()
+        assert engine.name
+        assert "://" in engine.address
+
     def test_containers_are_there_running_or_not_sorted_by_name(self, world: World) -> None:
         ended = world.make("b", exit_code=3)
         lives = world.make("a", stays=True)

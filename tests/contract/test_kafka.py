@@ -82,6 +82,16 @@ class KafkaContract:
         assert cluster.cluster_id
         assert [(b.host, b.port) for b in cluster.brokers] == [("kafka", 9092)]
 
+    def test_every_broker_is_asked_at_the_address_that_it_advertises(self, kafka: KafkaPort) -> None:
+        (one,) = kafka.reach()
+        assert (one.broker, one.error) == (kafka.cluster().brokers[0], None)
+        assert ":" in one.at
+
+    def test_the_brokers_can_be_told_by_their_release(self, kafka: KafkaPort) -> None:
+        release = kafka.release()
+        assert release is not None
+        assert release[0].isdigit()
+
     def test_topics_have_their_partitions_in_order(self, world: World, kafka: KafkaPort) -> None:
         name = world.topic(3)
         topic = kafka.topics()[name]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka import open_kafka
 from kcfix.adapters.kafka_address import AddressMap, parse_address, parse_addresses
 from kcfix.core.ports import KafkaPort
-from kcfix.errors import KcfixError, Unreachable, UsageError
+from kcfix.errors import KcfixError, Obstacle, Unreachable, UsageError
 
 Serve = Callable[[Callable[[socket.socket], None]], str]
 
@@ -124,7 +125,7 @@ def test_tls_to_a_plain_listener_fails_with_a_reason(serve: Serve) -> None:
         line.sendall(b"no TLS here")
 
     error = failure(open_kafka([serve(greet)], timeout=5, security={"security_protocol": "SSL"}))
-    assert "TLS failed" in error.message
+    assert "that listener does not speak TLS" in error.message
 
 
 def test_every_address_is_tried_and_all_are_named(serve: Serve) -> None:
@@ -142,6 +143,27 @@ def test_an_unknown_login_is_a_matter_of_settings(serve: Serve) -> None:
     assert isinstance(error, UsageError)
     assert "NONSENSE" in error.message
     assert "hunter2" not in error.message
+
+
+@pytest.mark.parametrize("option", ["ssl_cafile", "ssl_certfile", "ssl_password_file"])
+def test_a_file_that_is_not_there_is_a_matter_of_settings(serve: Serve, option: str) -> None:
+    security = {"security_protocol": "SSL", option: "/no/such/file.pem"}
+    if option == "ssl_password_file":
+        security["ssl_certfile"] = __file__
+    error = failure(open_kafka([serve(_versions)], timeout=5, security=security))
+    assert isinstance(error, UsageError)
+    assert f"{option} /no/such/file.pem: No such file" in error.message
+
+
+def test_a_file_without_certificates_is_named(serve: Serve, tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.write_text("nothing\n")
+    for option in ("ssl_cafile", "ssl_certfile"):
+        error = failure(
+            open_kafka([serve(_versions)], timeout=5, security={"security_protocol": "SSL", option: str(empty)})
+        )
+        assert isinstance(error, UsageError)
+        assert f"{option} {empty}" in error.message
 
 
 def _versions(line: socket.socket) -> None:
@@ -208,3 +230,14 @@ def test_a_list_of_brokers_may_be_given_in_one_text() -> None:
 def test_no_address_at_all_is_a_matter_of_settings() -> None:
     with pytest.raises(UsageError):
         open_kafka([" , "])
+
+
+@pytest.mark.parametrize(
+    ("address", "obstacle"),
+    [("no-such-host.invalid:9092", Obstacle.NAME), ("refused", Obstacle.REFUSED), ("hangs", Obstacle.TIMEOUT)],
+)
+def test_what_stood_in_the_way_is_a_value_as_well(serve: Serve, address: str, obstacle: Obstacle) -> None:
+    address = {"refused": refused(), "hangs": serve(lambda line: None)}.get(address, address)
+    error = failure(open_kafka([address], timeout=1))
+    assert isinstance(error, Unreachable)
+    assert error.obstacle is obstacle

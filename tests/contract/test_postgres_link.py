@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from kcfix.adapters.postgres_address import parse_address
+from kcfix.adapters.postgres_errors import _CONNECT, obstacle_of
 from kcfix.adapters.postgres_link import Connection, Link
-from kcfix.errors import Unreachable
+from kcfix.errors import Obstacle, Unreachable
 
 
 class Line:
@@ -51,3 +52,10 @@ def test_a_line_that_dies_before_a_transaction_is_no_answer_and_no_bug(
         raise AssertionError("there is no connection to work with")
     assert time.monotonic() - begun < 5
     assert line.closed
+
+
+def test_whatever_is_said_of_a_connection_says_what_stood_in_the_way() -> None:
+    assert [words for _, _, words, _ in _CONNECT if obstacle_of(words) is None] == []
+    for pattern, obstacle in (("certificate", Obstacle.TLS), ("password", Obstacle.AUTHENTICATION)):
+        told = {obstacle_of(words) for _, _, words, _ in _CONNECT if words.startswith("it") and pattern in words}
+        assert told == {obstacle}

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -79,8 +80,12 @@ def tables(shape: str) -> bytes:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A server with an empty cluster; it is stopped and its folder removed afterwards."""
+def server(tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = ()) -> Iterator[Server]:
+    """A server with an empty cluster; it is stopped and its folder removed afterwards.
+
+    `tls` are files by setting (ssl_cert_file, ssl_key_file, ssl_ca_file); `admits` are lines of pg_hba.conf that go
+    before those which let everybody in who has a password.
+    """
     binaries = programs()
     if binaries is None:
         raise FileNotFoundError("no PostgreSQL server programs on this machine (Debian: postgresql)")
@@ -93,15 +98,19 @@ def server() -> Iterator[Server]:
             for path in (folder, folder / "password"):
                 os.chown(path, user.pw_uid, user.pw_gid)
         initdb = (str(binaries / "initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "-A", "scram-sha-256")
-        _run((*initdb, f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--locale=C", "--no-sync"), folder, user)
+        _run((*initdb, f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--locale=C", "--no-sync"), folder)
+        hba = folder / "data" / "pg_hba.conf"
+        hba.write_text("".join(f"{line}\n" for line in admits) + hba.read_text())
         port = _free_port()
-        options = {
+        options: dict[str, object] = {
             "listen_addresses": "127.0.0.1",
             "port": port,
             "unix_socket_directories": folder,
             "fsync": "off",
             "max_connections": 40,
             "shared_buffers": "32MB",
+            **({"ssl": "on"} if tls else {}),
+            **{name: handed_over(path, folder) for name, path in (tls or {}).items()},
         }
         process = subprocess.Popen(
             (
@@ -115,9 +124,7 @@ def server() -> Iterator[Server]:
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            user=None if user is None else user.pw_uid,
-            group=None if user is None else user.pw_gid,
-            extra_groups=None if user is None else [],
+            **as_normal_user(),
         )
         started = Server(port, process.pid, folder)
         _wait(started, process)
@@ -133,16 +140,31 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(command: tuple[str, ...], folder: Path, user: pwd.struct_passwd | None) -> None:
+def handed_over(path: Path, folder: Path) -> Path:
+    """A copy of the file that belongs to the server's user alone, as it wants its key."""
+    user = _normal_user()
+    copy = folder / path.name
+    shutil.copyfile(path, copy)
+    copy.chmod(0o600)
+    if user is not None:
+        os.chown(copy, user.pw_uid, user.pw_gid)
+    return copy
+
+
+def as_normal_user() -> dict[str, Any]:
+    """Arguments for Popen of a program that refuses to run as root."""
+    user = _normal_user()
+    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _run(command: tuple[str, ...], folder: Path) -> None:
     done = subprocess.run(
         command,
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        user=None if user is None else user.pw_uid,
-        group=None if user is None else user.pw_gid,
-        extra_groups=None if user is None else [],
+        **as_normal_user(),
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr}")

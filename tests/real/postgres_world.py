@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from kcfix.adapters.postgres import open_database
-from kcfix.core.payments import PaymentId, Purchase
+from kcfix.core.payments import Payment, PaymentId, Purchase
 from kcfix.core.ports import DatabasePort, IndexState
 from kcfix.flow import Flow, Tables
 from tests.fakes_database import ALL_TABLES, FakeDatabase
@@ -25,6 +26,9 @@ _INVALID = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'unique_ac
 _PURCHASE = """INSERT INTO student_course_purchases
     (id, student_id, course_id, purchase_tier, is_active, created_at, metadata, updated_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"""
+_PAYMENT = """INSERT INTO payments (id, student_id, amount_cents, currency, status, provider, provider_payment_id,
+    metadata, confirmed_at, created_at, updated_at, expires_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""
 _SOMEONE = "00000000-0000-4000-8000-000900000001"
 
 
@@ -93,11 +97,20 @@ class PostgresWorld:
         with self.server.connect(self.name) as connection:
             connection.execute(statement.encode())
 
+    def asked(self, query: str) -> list[tuple[object, ...]]:
+        """What its owner reads."""
+        with self.server.connect(self.name) as connection:
+            return connection.execute(query.encode()).fetchall()
+
     def purchases(self) -> list[Purchase]:
         query = """SELECT id::text, student_id::text, course_id::text, purchase_tier, is_active, created_at, metadata
                    FROM student_course_purchases"""
         with self.server.connect(self.name) as connection:
             return [Purchase(*row) for row in connection.execute(query)]  # type: ignore[arg-type]
+
+    def pay(self, payment: Payment) -> None:
+        with self.server.connect(self.name) as connection:
+            _pay(connection, payment)
 
     def write(self, purchase: Purchase) -> None:
         with self.server.connect(self.name) as connection:
@@ -125,19 +138,8 @@ _NUMBERS = itertools.count()
 def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase) -> None:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.executemany("INSERT INTO courses (id, title) VALUES (%s, 'made up')", [(c,) for c in seed.courses])
-        cursor.executemany(
-            """INSERT INTO payments (id, student_id, amount_cents, currency, status, provider, provider_payment_id,
-               metadata, confirmed_at, created_at, updated_at, expires_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-            [
-                (
-                    *(p.id, p.student_id, p.amount_minor, p.currency, p.status, "razorpay", p.provider_payment_id),
-                    *(None if p.metadata is None else Jsonb(p.metadata), p.confirmed_at, p.created_at, p.updated_at),
-                    p.created_at + timedelta(minutes=30) if p.status in ("initiated", "processing") else None,
-                )
-                for p in seed.payments
-            ],
-        )
+        for payment in seed.payments:
+            _pay(connection, payment)
         for purchase in seed.purchases:
             _write(connection, purchase, seed.updated_at.get(purchase.id))
         for row in seed.allocation_rows:
@@ -173,6 +175,15 @@ def _fill(connection: psycopg.Connection[tuple[object, ...]], seed: FakeDatabase
             cursor.execute(f"DROP TABLE {getattr(Tables(), table)} CASCADE".encode())
 
 
+def _pay(connection: psycopg.Connection[tuple[object, ...]], p: Payment) -> None:
+    row = [
+        *(p.id, p.student_id, p.amount_minor, p.currency, p.status, "razorpay", p.provider_payment_id),
+        *(None if p.metadata is None else Jsonb(p.metadata), p.confirmed_at, p.created_at, p.updated_at),
+        p.created_at + timedelta(minutes=30) if p.status in ("initiated", "processing") else None,
+    ]
+    connection.execute(_PAYMENT, row)
+
+
 def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase, updated_at: datetime | None = None) -> None:
     metadata = None if p.metadata is None else Jsonb(p.metadata)
     updated = updated_at or p.updated_at or p.created_at
@@ -181,9 +192,9 @@ def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase, upda
 
 
 @contextmanager
-def server_with_shapes() -> Iterator[Server]:
+def server_with_shapes(tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = ()) -> Iterator[Server]:
     """A server with a template database for each shape of processed_events."""
-    with server() as started:
+    with server(tls, admits=admits) as started:
         for shape in "ABC":
             started.create(f"shape_{shape.lower()}")
             with started.connect(f"shape_{shape.lower()}") as connection:

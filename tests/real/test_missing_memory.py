@@ -59,11 +59,11 @@ def world(postgres: Server) -> Iterator[PostgresWorld]:
 
 def _run(dsn: str, folder: Path, *words: str) -> tuple[int, str, int]:
     """Exit code, output, and the peak of resident memory in kB."""
-    silent = ("--dsn", dsn, "--brokers", "127.0.0.1:1", "--docker-host", f"unix://{folder}/none.sock")
+    silent = ("--brokers", "127.0.0.1:1", "--docker-host", f"unix://{folder}/none.sock")
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, "missing", "--since", "3d", "--timeout", "20s", *words, *silent],
         cwd=folder,
-        env={**os.environ, "XDG_STATE_HOME": str(folder)},
+        env={**os.environ, "XDG_STATE_HOME": str(folder), "KCFIX_DSN": dsn},
         capture_output=True,
         text=True,
         timeout=120,

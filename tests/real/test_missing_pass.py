@@ -111,11 +111,11 @@ def _apart(seed: FakeDatabase, world: PostgresWorld, other: PostgresWorld) -> No
 
 
 def _kcfix(world: PostgresWorld, folder: Path, *words: str, **settings: str) -> subprocess.Popen[str]:
-    silent = ("--dsn", world.dsn(), "--brokers", "127.0.0.1:1", "--docker-host", f"unix://{folder}/none.sock")
+    silent = ("--brokers", "127.0.0.1:1", "--docker-host", f"unix://{folder}/none.sock")
     return subprocess.Popen(
         [sys.executable, "-m", "kcfix", "missing", *words, *silent],
         cwd=folder,
-        env={**os.environ, "XDG_STATE_HOME": str(folder), **settings},
+        env={**os.environ, "XDG_STATE_HOME": str(folder), "KCFIX_DSN": world.dsn(), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

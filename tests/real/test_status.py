@@ -213,8 +213,7 @@ def test_where_no_system_answers_the_exit_code_is_4(kcfix_anywhere: Kcfix, tmp_p
         f"unix://{tmp_path}/none.sock",
         "--brokers",
         "127.0.0.1:1",
-        "--dsn",
-        "postgresql://someone:secret-of-a-test@127.0.0.1:1/none",
+        environ={"KCFIX_DSN": "postgresql://someone:secret-of-a-test@127.0.0.1:1/none"},
     )
     assert ran.code == 4
     assert "secret-of-a-test" not in ran.out + ran.err

@@ -135,6 +135,9 @@ def test_unknown_keys_and_variables_warn_with_the_nearest_name(home: Path) -> No
         ("protected = 3", "true or false"),
         ('names = { purchase_grp = "x" }', "unknown name 'purchase_grp'"),
         ('kafka = { bootstrap_servers = "x" }', "no security option"),
+        ('kafka = { ssl_cafil = "x" }', "did you mean 'ssl_cafile'?"),
+        ("kafka = { ssl_cafile = 3 }", "ssl_cafile must be a text"),
+        ('kafka = { ssl_check_hostname = "perhaps" }', "true or false"),
         ("default_context = 3", "must be a name"),
         ("contexts = 3", "must be tables"),
     ],
@@ -143,6 +146,11 @@ def test_a_value_that_can_not_be_understood_is_a_usage_error_that_names_it(home:
     with pytest.raises(UsageError) as caught:
         settings(home, project=text)
     assert message in caught.value.message
+
+
+def test_security_options_are_taken_as_they_are(home: Path) -> None:
+    text = 'kafka = { sasl_plain_password = " blank ", ssl_check_hostname = "no" }'
+    assert settings(home, project=text).kafka == {"sasl_plain_password": " blank ", "ssl_check_hostname": False}
 
 
 def test_names_of_the_flow_can_differ(home: Path) -> None:
@@ -177,3 +185,42 @@ def test_a_database_url_of_the_environment_is_made_fit_for_libpq(home: Path) -> 
 def test_address_map_takes_items_and_bare_hosts(home: Path) -> None:
     found = settings(home, {"address_map": ["kafka:9092=127.0.0.1:29092", "db=10.0.0.1"]})
     assert found.address_map == {"kafka:9092": "127.0.0.1:29092", "db": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "project", "user", "expected"),
+    [
+        ({"KCFIX_PROTECTED": "false"}, "protected = true", "", True),
+        ({"KCFIX_PROTECTED": "true"}, "protected = false", "", True),
+        ({}, "protected = false", "protected = true", True),
+        ({}, "protected = false", "", False),
+    ],
+)
+def test_protection_is_added_and_never_taken_away(
+    home: Path, environ: dict[str, str], project: str, user: str, expected: bool
+) -> None:
+    top = "[contexts.prod]\n"
+    found = settings(home, {"context": "prod"}, environ, project=top + project, user=top + user)
+    assert found.protected is expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "expected"),
+    [
+        ({"KCFIX_DSN": "postgresql://stray/db"}, {}, ("KCFIX_DSN",)),
+        ({"KCFIX_DSN": "postgresql://prod/db"}, {}, ()),
+        ({"KCFIX_DSN": "postgresql://stray/db"}, {"dsn": "postgresql://meant/db"}, ()),
+        ({"KCFIX_BROKERS": "a:1", "KCFIX_PROJECT": "other"}, {}, ("KCFIX_BROKERS",)),
+        ({"KCFIX_TIMEOUT": "1s"}, {}, ()),
+    ],
+)
+def test_a_variable_that_leads_a_named_context_elsewhere_is_told(
+    home: Path, environ: dict[str, str], flags: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    text = '[contexts.prod]\ndsn = "postgresql://prod/db"\nbrokers = "prod:1"\n'
+    found = settings(home, {"context": "prod", **flags}, environ, project=text)
+    assert found.redirected == expected
+    assert [w for w in found.warnings if "goes before" in w] == [
+        f"{variable} goes before what the file of context prod says" for variable in expected
+    ]
+    assert settings(home, flags, environ, project=text).redirected == ()

@@ -26,9 +26,7 @@ from kcfix.core.ports.database import (
     SchemaFacts,
     StudentCourse,
 )
-from kcfix.core.ports.docker import (
-    DockerPort,
-)
+from kcfix.core.ports.docker import DockerPort, Engine
 from kcfix.core.ports.health import DatabaseHealth, LockWait, OpenTransaction, RoleFacts, StuckPayments
 from kcfix.core.ports.kafka import (
     Broker,
@@ -36,6 +34,7 @@ from kcfix.core.ports.kafka import (
     KafkaPort,
     OffsetRange,
     PartitionInfo,
+    Reach,
     SearchResult,
     SendResult,
     SendState,
@@ -55,6 +54,7 @@ __all__ = [
     "DeleteResult",
     "DeleteState",
     "DockerPort",
+    "Engine",
     "HeldPurchase",
     "Hold",
     "IndexState",
@@ -68,6 +68,7 @@ __all__ = [
     "PaidPayment",
     "PartitionInfo",
     "PaymentPass",
+    "Reach",
     "Recheck",
     "RoleFacts",
     "SchemaFacts",

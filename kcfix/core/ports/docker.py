@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from kcfix.core.workers import Container, ContainerEvent, RawLine
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The Docker engine that answered."""
+
+    version: str
+    """Its release, e.g. 20.10.24."""
+    name: str
+    """Of the host that it runs on."""
+    address: str
+    """The URL by which it was reached."""
+
+
 class DockerPort(Protocol):
     """The Docker engine."""
+
+    def engine(self) -> Engine:
+        """Which engine it is."""
 
     def containers(self) -> tuple[Container, ...]:
         """All containers, running or not, inspected, sorted by name. Those of drills are among them."""

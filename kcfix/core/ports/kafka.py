@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
+from kcfix.errors import Unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,17 @@ class Cluster:
     cluster_id: str | None
     controller_id: int | None
     brokers: tuple[Broker, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether one broker of the cluster answers at the address that it advertises."""
+
+    broker: Broker
+    at: str
+    """`host:port` that was really connected to: the advertised address, or where the address map leads."""
+    error: Unreachable | None = None
+    """Why it does not, or that a broker of another cluster answers there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,12 @@ class KafkaPort(Protocol):
 
     def cluster(self) -> Cluster:
         """The cluster and its brokers."""
+
+    def reach(self) -> tuple[Reach, ...]:
+        """Every broker of the cluster asked at the address that it advertises, by broker id."""
+
+    def release(self) -> str | None:
+        """The release that the brokers speak as, e.g. `3.5` or `4.0 or newer`; None where it can't be told."""
 
     def topics(self) -> Mapping[str, Topic]:
         """Every topic that this client may see, by name. A missing one does not exist (or is hidden)."""
