@@ -50,7 +50,7 @@ types: ## Types
 	.venv/bin/mypy
 
 bench: ## Measure kcfix against its rivals and write docs/benchmarks.md
-	@scripts/setup drill
+	@scripts/setup bench
 	scripts/with-docker $(PYTHON) scripts/bench.py
 
 accuracy: ## Break a drill in every way, and measure how often the doctor names the cause (hours); writes docs/accuracy.md

@@ -44,3 +44,28 @@ def run_readings(tasks: Mapping[str, Callable[[], T]], deadline: float) -> Mappi
         raise bugs[0]
     late = f"no answer within {deadline:g} s"
     return {name: done.get(name, Unreachable(f"{name}: {late}", system=name)) for name in tasks}
+
+
+def beside(here: Callable[[], T], there: Callable[[], object]) -> T:
+    """What `here` gives, run in this thread, while `there` runs in another, which is waited for whatever happens.
+
+    Raises:
+        BaseException: what `here` raised, else what `there` did.
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            there()
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="beside")
+    thread.start()
+    try:
+        result = here()
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
+    return result

@@ -1,16 +1,20 @@
 """Measure how often the doctor names the cause: each fault of the drill, each pair, each healthy state.
 
-Break, look (at once after a minute, and by `--sample 60s` beside it), compare with tests/real/expected.py, mend. Each
-case is written to a file as it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped;
-docs/accuracy.md is made from that file.
+Break, watch by `--sample 60s`, look once, compare with tests/real/expected.py, mend. Each case is written to a file as
+it ends, so that a run can be cut into pieces (`--minutes 8`) and goes on where it stopped, and several runs, each with
+a drill of its own (`--drill a`), can share the work; docs/accuracy.md is made from that file.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
+import hashlib
 import json
+import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -30,12 +34,14 @@ from kcfix.drill import faults as catalogue  # noqa: E402
 from kcfix.drill.down import down  # noqa: E402
 from kcfix.drill.state import Drill, Options, find  # noqa: E402
 from kcfix.drill.up import up  # noqa: E402
-from kcfix.errors import KcfixError  # noqa: E402
-from tests.real.expected import EXPECTED, OVERDUE_SECONDS, Seen, among_three, first_right  # noqa: E402
+from tests.real.expected import EXPECTED, WHY_MISSED, Seen, among_three, first_right  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 ONE, SAMPLE = "one look", "60 s sample"
+SAMPLE_SECONDS = 60
+SETTLING_LOOKS = 3
+"""Five seconds apart: an alarm that is still there after them is none that ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +81,25 @@ def main(argv: Sequence[str]) -> int:
     """Measure what is left to be measured, then write the page. 0: all that was measured is right."""
     asked = _parser().parse_args(argv)
     end = time.monotonic() + asked.minutes * 60
+    # What was measured before this counts as done, too, unless it is to be measured again.
+    since = datetime.now(UTC).isoformat(timespec="seconds") if asked.again else ""
+    asked.results.parent.mkdir(parents=True, exist_ok=True)
     wanted = [c for c in cases() if _is_wanted(c, asked)]
-    known = read(asked.results)
     for case in wanted:
-        if case.key in known and not asked.again:
-            continue
         if time.monotonic() > end:
-            print(f"out of time; {sum(1 for c in wanted if c.key not in known)} cases are left", flush=True)
+            print("out of time", flush=True)
             break
-        result = measure(case, asked.drill, sample=not asked.no_sample)
-        known[case.key] = result
-        asked.results.parent.mkdir(parents=True, exist_ok=True)
-        with asked.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(result) + "\n")
+        with _taken(case, asked.results) as mine:
+            known = read(asked.results)
+            if not mine or (case.key in known and known[case.key]["at"] >= since):
+                continue
+            result = measure(case, asked.drill, sample=not asked.no_sample, documents=asked.documents)
+            with asked.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
         print(_line(case, result), flush=True)
     if not asked.keep:
         down(asked.drill)
+    known = read(asked.results)
     if asked.write:
         PAGE.write_text(page([c for c in cases() if c.key in known], known), encoding="utf-8")
     return 0 if all(_is_right(c, known[c.key], ONE) for c in wanted if c.key in known) else 1
@@ -102,7 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="names of faults or states, separated by commas")
     parser.add_argument("--kind", choices=("healthy", "single", "pair"), help="only these cases")
     parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file of results, read and added to")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="file of results, read and added to; several runs may share it"
+    )
+    parser.add_argument("--documents", type=Path, help="folder for what the doctor said, word for word")
     parser.add_argument("--again", action="store_true", help="measure also what is in the file")
     parser.add_argument("--no-sample", action="store_true", help="only one look")
     parser.add_argument("--keep", action="store_true", help="keep the drill")
@@ -115,6 +127,19 @@ def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
     return (not only or bool(only & set(case.names))) and asked.kind in (None, case.kind)
 
 
+@contextlib.contextmanager
+def _taken(case: Case, results: Path) -> Iterator[bool]:
+    """Whether the case is this run's to measure; False while another run that shares the file is at it."""
+    with (results.parent / f"{results.name}.{case.key.replace(':', '-')}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        Path(file.name).unlink()
+
+
 def read(file: Path) -> dict[str, dict[str, Any]]:
     """Results by case; of one that was measured twice the last."""
     if not file.is_file():
@@ -123,20 +148,48 @@ def read(file: Path) -> dict[str, dict[str, Any]]:
     return {one["key"]: one for one in found}
 
 
-def measure(case: Case, name: str, *, sample: bool) -> dict[str, Any]:
+def code() -> str:
+    """What tells one state of the doctor from another: what reads and what concludes; how it is shown is left out."""
+    digest = hashlib.sha256()
+    package = ROOT / "kcfix"
+    parts = [*(package / "core").rglob("*.py"), *(package / "adapters").rglob("*.py"), package / "cli" / "examining.py"]
+    for file in sorted(parts):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def measure(case: Case, name: str, *, sample: bool, documents: Path | None = None) -> dict[str, Any]:
     """Bring the drill into the state, look, and bring it back."""
-    drill = find(name)
-    if drill is None or not drill.ready:
-        drill = up(Options(name))
-    result: dict[str, Any] = {"key": case.key, "at": datetime.now(UTC).isoformat(timespec="seconds"), "looks": {}}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    result: dict[str, Any] = {"key": case.key, "at": at, "code": code(), "looks": {}}
     try:
+        drill, left = _well(name)
+        if left:
+            result["left"] = left
         with _state(case, drill):
-            result["looks"] = _looks(case, name, sample=sample)
-    except KcfixError as error:
+            result["looks"] = _looks(case, name, sample=sample, documents=documents)
+            result["load"] = round(os.getloadavg()[0], 1)
+    except Exception as error:  # noqa: BLE001 - told on the page
         # A drill that can't be broken or mended says nothing about the doctor; the next case gets a new one.
-        result["error"] = error.message
+        result["error"] = getattr(error, "message", None) or repr(error)
         down(name)
     return result
+
+
+def _well(name: str) -> tuple[Drill, list[str]]:
+    """A drill without an alarm, and which alarms stood there for long before: then it was made anew."""
+    drill = find(name)
+    if drill is None or not drill.ready:
+        return up(Options(name)), []
+    catalogue.mend(drill)
+    alarms: list[str] = []
+    for _ in range(SETTLING_LOOKS):
+        alarms = list(_look(name).alarms)
+        if not alarms:
+            return drill, []
+        time.sleep(5)
+    down(name)
+    return up(Options(name)), alarms
 
 
 @contextlib.contextmanager
@@ -154,34 +207,39 @@ def _state(case: Case, drill: Drill) -> Iterator[None]:
         catalogue.mend(drill)
 
 
-def _looks(case: Case, name: str, *, sample: bool) -> dict[str, Any]:
-    """One look once payments are overdue, and beside it a sample that ends then."""
+def _looks(case: Case, name: str, *, sample: bool, documents: Path | None) -> dict[str, Any]:
+    """A sample that ends once payments are overdue, and then one look that nothing else disturbs."""
     wait = max((EXPECTED[n].wait_seconds for n in case.names if n in EXPECTED), default=0)
     looks: dict[str, Any] = {}
-    background = None
     started = time.monotonic()
-    if sample:
-        time.sleep(max(0, wait - OVERDUE_SECONDS))
-        background = subprocess.Popen([*_doctor(name), "--sample", "60s"], stdout=subprocess.PIPE, text=True)
-    time.sleep(max(0.0, wait - (time.monotonic() - started)))
-    began = time.monotonic()
-    ran = subprocess.run(_doctor(name), stdout=subprocess.PIPE, text=True, check=False)
-    looks[ONE] = _seen(ran.stdout, ran.returncode, time.monotonic() - began)
-    if background is not None:
-        out, _ = background.communicate(timeout=180)
-        looks[SAMPLE] = _seen(out, background.returncode, 0.0)
+    for look in (SAMPLE, ONE) if sample else (ONE,):
+        begin = wait - SAMPLE_SECONDS if look == SAMPLE else wait
+        time.sleep(max(0.0, begin - (time.monotonic() - started)))
+        into = documents / f"{case.key.replace(':', '-')}.{look.split()[0]}.json" if documents else None
+        used = _used()
+        looks[look] = asdict(_look(name, *(("--sample", f"{SAMPLE_SECONDS}s") if look == SAMPLE else ()), into=into))
+        looks[look]["cpu_seconds"] = round(_used() - used, 2)
     return looks
 
 
-def _doctor(name: str) -> list[str]:
-    return [sys.executable, "-m", "kcfix", "-C", f"drill:{name}", "doctor", "-o", "json"]
+def _used() -> float:
+    """Seconds of a core that ended children have used so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-def _seen(out: str, code: int, seconds: float) -> dict[str, Any]:
+def _look(name: str, *options: str, into: Path | None = None) -> Seen:
+    asked = [sys.executable, "-m", "kcfix", "-C", f"drill:{name}", "doctor", "-o", "json", *options]
+    began = time.monotonic()
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    seconds = round(time.monotonic() - began, 2)
+    if into is not None:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        into.write_text(ran.stdout, encoding="utf-8")
     try:
-        return asdict(Seen.of(json.loads(out), code, round(seconds, 2)))
+        return Seen.of(json.loads(ran.stdout), ran.returncode, seconds)
     except (ValueError, KeyError):
-        return asdict(Seen((), (), (), code, round(seconds, 2), errors=(out[:300],)))
+        return Seen((), (), (), ran.returncode, seconds, errors=((ran.stdout + ran.stderr)[:300],))
 
 
 def _is_right(case: Case, result: dict[str, Any], look: str) -> bool:
@@ -203,7 +261,7 @@ def _in_three(case: Case, result: dict[str, Any], look: str) -> bool:
 
 
 def _line(case: Case, result: dict[str, Any]) -> str:
-    if "error" in result:
+    if not result["looks"]:
         return f"ERROR {case.key}: {result['error']}"
     seen = result["looks"][ONE]
     word = "right" if _is_right(case, result, ONE) else "WRONG"
@@ -216,11 +274,11 @@ def _line(case: Case, result: dict[str, Any]) -> str:
 
 # the page
 
-INTRO = """Made by `make accuracy`: each fault of the drill is made by its real cause, the doctor looks once, a minute
-later, and by `--sample 60s`; then it is mended. A single fault counts as named if its cause stands first (top-1) or
-among the first three (top-3), a pair if both causes stand among the first three. Advice is left out. A false alarm is
-an error, or an exit code other than 0, on a healthy system. Which codes count as the cause of which fault stands in
-`tests/real/expected.py`."""
+INTRO = """Made by `make accuracy`: each fault of the drill is made by its real cause, the doctor watches with
+`--sample 60s` and then looks once, and the fault is mended. A single fault counts as named if its cause stands first
+(top-1) or among the first three (top-3), a pair if both causes stand among the first three. Advice is left out. A false
+alarm is an error, or an exit code other than 0, on a healthy system. Which codes count as the cause of which fault
+stands in `tests/real/expected.py`."""
 
 
 def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
@@ -235,7 +293,7 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
         "| | cases | one look | 60 s sample |",
         "|---|---:|---:|---:|",
     ]
-    whole = [c for c in measured if "error" not in known[c.key]]
+    whole = [c for c in measured if known[c.key]["looks"]]
     rows = (
         ("single faults, top-1", "single", _is_right),
         ("single faults, top-3", "single", _in_three),
@@ -256,10 +314,12 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
         lines += [
             "",
             f"One look took {statistics.median(seconds):.1f} s in the median, {ordered[int(len(ordered) * 0.95)]:.1f} "
-            f"s in 95 of 100 cases, {ordered[-1]:.1f} s at most, the start of Python included.",
+            f"s in 95 of 100 cases, {ordered[-1]:.1f} s at most, the start of Python included. "
+            f"{_machine(whole, known)}".strip(),
         ]
+    lines += _again(whole, known)
     lines += _missed(whole, known)
-    broken = [c for c in measured if "error" in known[c.key]]
+    broken = [c for c in measured if not known[c.key]["looks"]]
     if broken:
         lines += ["", "## Not measured", ""]
         lines += [f"- {c.key}: {known[c.key]['error']}" for c in broken]
@@ -281,6 +341,27 @@ def page(measured: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _again(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]:
+    """How many cases were measured before the last change of the program."""
+    now = code()
+    old = [c for c in whole if known[c.key].get("code") != now]
+    if not old:
+        return ["", "All of it was measured with the program as it is."]
+    names = ", ".join(" + ".join(c.names) for c in old)
+    kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the program exactly as it is"
+    return ["", f"{kept}, these with earlier states of it: {names}."]
+
+
+def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
+    """How busy the machine was meanwhile: other drills may have run beside."""
+    loads = [known[c.key]["load"] for c in whole if "load" in known[c.key]]
+    used = [look["cpu_seconds"] for c in whole if "cpu_seconds" in (look := known[c.key]["looks"].get(ONE, {}))]
+    words = f"It used {statistics.median(used):.1f} s of a core (median). " if used else ""
+    if loads:
+        words += f"Meanwhile {statistics.median(loads):.1f} processes wanted the {os.cpu_count()} cores (median)."
+    return words.strip()
+
+
 def _told(case: Case, known: dict[str, dict[str, Any]], look: str) -> str:
     seen = known[case.key]["looks"].get(look)
     if seen is None:
@@ -289,14 +370,19 @@ def _told(case: Case, known: dict[str, dict[str, Any]], look: str) -> str:
     return codes if _is_right(case, known[case.key], look) else f"**{codes}**"
 
 
+def _why(case: Case) -> str:
+    reason = WHY_MISSED.get(case.names)
+    return f". Why: {reason}." if reason else ""
+
+
 def _missed(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]:
     missed = [
-        f"- {' + '.join(c.names)} ({look}): {_told(c, known, look).strip('*')}"
+        f"- {' + '.join(c.names)} ({look}): {_told(c, known, look).strip('*')}{_why(c)}"
         for c in whole
         for look in (ONE, SAMPLE)
         if look in known[c.key]["looks"] and not _is_right(c, known[c.key], look)
     ]
-    return ["", "## What it misses", "", *(missed or ["Nothing of what was measured."])]
+    return ["", "## What it misses, with what it says instead", "", *(missed or ["Nothing of what was measured."])]
 
 
 if __name__ == "__main__":

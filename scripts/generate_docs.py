@@ -438,7 +438,7 @@ socket may do everything on that host.
 
 PostgreSQL: a role that may log in, with `CONNECT` on the database and `USAGE` on the schema, which everybody has by
 default. It may be read-only by default (`default_transaction_read_only`) where nothing is to be changed. Payments in
-another database (`payments_dsn`) want the right on `payments` there. Columns may be granted one by one instead.
+another database (`payments_dsn`) want the right on `payments` there.
 
 Kafka: the lines below are calls of Kafka's own tool, with
 

@@ -22,6 +22,7 @@ from kcfix.core.aftermath import Aftermath, Made
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
+    MOST_AT_ONCE,
     DatabaseHealth,
     DatabaseIdentity,
     DeleteOrder,
@@ -82,6 +83,8 @@ class FakeDatabase(Rows):
     """Raised by every call."""
     held_locks: set[int] = field(default_factory=set)
     """Advisory locks that another session holds: an insert that needs one times out."""
+    locks: int = MOST_AT_ONCE
+    """How many a transaction may take."""
     lost_commit: str | None = None
     """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
     lost_hold: bool = False
@@ -128,6 +131,24 @@ class FakeDatabase(Rows):
         self._called("facts")
         self._need("payments", "purchases", "allocations", "sessions")
         return {id: self._facts(id, courses or {}) for id in ids}
+
+    def unchanged(self, facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        self._called("unchanged")
+        return frozenset(f.payment_id for f in facts if self._stands(f, {}))
+
+    def room(self) -> int:
+        """See `DatabasePort`."""
+        self._called("room")
+        return self.locks
+
+    def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        self._called("standing")
+        found = {id: self._facts(id, {}) for id in purchases}
+        active = {id: [p.id for p in facts.purchases if p.is_active] for id, facts in found.items()}
+        paid = {id for id, facts in found.items() if facts.payment is not None and facts.payment.succeeded}
+        return frozenset(id for id, purchase in purchases.items() if id in paid and active[id] == [purchase])
 
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """See `DatabasePort`."""
@@ -240,8 +261,9 @@ class FakeDatabase(Rows):
     # how
 
     def _insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
-        if len(orders) > 200 or len({(o.student_id.lower(), o.course_id.lower()) for o in orders}) < len(orders):
-            raise ValueError("at most 200 orders, one per student and course")
+        pairs = {(o.student_id.lower(), o.course_id.lower()) for o in orders}
+        if len(orders) > MOST_AT_ONCE or len(pairs) < len(orders):
+            raise ValueError(f"at most {MOST_AT_ONCE} orders, one per student and course")
         if self.read_only:
             return tuple(InsertResult(o.payment_id, InsertState.FAILED, "the database is read-only") for o in orders)
         if self.held_locks & {key for order in orders for key in order.lock_keys}:
@@ -249,7 +271,10 @@ class FakeDatabase(Rows):
             return tuple(InsertResult(o.payment_id, InsertState.FAILED, reason) for o in orders)
         seen = {o.payment_id: self._facts(o.payment_id, {o.payment_id: o.course_id.lower()}) for o in orders}
         reasons = {
-            o.payment_id: recheck(o, seen[o.payment_id]) for o in orders if not _has(seen[o.payment_id], o.purchase_id)
+            o.payment_id: recheck(o, seen[o.payment_id])
+            for o in orders
+            if not _has(seen[o.payment_id], o.purchase_id)
+            and not (o.as_planned and self._stands(o.planned_on, {o.payment_id: o.course_id.lower()}))
         }
         return tuple(self._insert_one(o, seen[o.payment_id], reasons.get(o.payment_id)) for o in orders)
 
@@ -347,6 +372,12 @@ class FakeDatabase(Rows):
             events=told,
             course_known=course in self.courses if "courses" in self.tables else None,
         )
+
+    def _stands(self, then: PaymentFacts, courses: Mapping[PaymentId, str]) -> bool:
+        """Whether these are the facts now, where they are simple enough for the real port to tell."""
+        now = self._facts(then.payment_id, courses)
+        known = now.course_known is not False and now.siblings == then.siblings == (then.payment,)
+        return known and not now.purchases and not then.purchases and now.payment == then.payment
 
     def _allocations(self, pair: StudentCourse) -> tuple[Allocation, ...]:
         found = (r.allocation for r in self.allocation_rows if (r.student_id, r.course_id) == pair)

@@ -33,6 +33,17 @@ class CountingDocker:
         return tuple(self._containers)
 
 
+def test_the_password_of_the_key_goes_to_kafka_and_is_a_secret(tmp_path: Path) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        "KCFIX_KAFKA": '{ security_protocol = "SSL", ssl_password = "from the table" }',
+        "KCFIX_KAFKA_KEY_PASSWORD": "key-pass-word",
+    }
+    services = Services(environ=environ, folder=tmp_path)
+    assert services.settings.kafka_key_password == "key-pass-word"  # noqa: S105 - made up
+    assert services.redact("key-pass-word and more") == "*** and more"
+
+
 def services_on(
     docker: CountingDocker, tmp_path: Path, environ: dict[str, str] | None = None, **given: object
 ) -> Services:

@@ -201,23 +201,27 @@ class RunInFile:
         """
         if self._handle is None:
             raise OSError(0, "it is closed")
-        data = b"".join(self._line(kind, entry) for entry in entries)
-        if not data:
+        if not entries:
             return
+        data = self._text(kind, entries).encode()
         if not self._ends_whole():
             data = b"\n" + data
         if os.write(self._handle, data) != len(data):
             raise OSError(0, "the disk took only a part")
         os.fsync(self._handle)
 
-    def _line(self, kind: str, fields: Mapping[str, object]) -> bytes:
-        from kcfix.jsonable import dumps, plain
+    def _text(self, kind: str, entries: Sequence[Mapping[str, object]]) -> str:
+        """A line for each entry, all of one time. Secrets are looked for in all at once; mostly there are none."""
+        from kcfix.jsonable import dumps, plain, plain_dumps
 
-        record = plain({"kind": kind, "run": self._id, "at": self._now(), **fields})
-        known, text = self._secrets(), dumps(record)
+        common, known = {"kind": kind, "run": self._id, "at": plain(self._now())}, self._secrets()
+        head = dumps(common).removesuffix("}") + ", "
+        text = "".join([f"{head}{plain_dumps(entry)[1:]}\n" for entry in entries])
         if may_hold_secret(text, known):
-            text = dumps(plain(redact_value("", record), lambda part: redact(part, known)))
-        return (text + "\n").encode()
+            whole = (redact_value("", plain({**common, **entry})) for entry in entries)
+            masked = (plain(record, lambda part: redact(part, known)) for record in whole)
+            text = "".join([f"{dumps(record)}\n" for record in masked])
+        return text
 
     def _ends_whole(self) -> bool:
         """Whether the file ends with a line break: not so after a crash in the middle of a write."""

@@ -10,7 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from kcfix import __version__
-from kcfix.adapters import kafka_committed, kafka_configs, kafka_groups, kafka_log, kafka_offsets, kafka_reach
+from kcfix.adapters import (
+    kafka_committed,
+    kafka_configs,
+    kafka_groups,
+    kafka_log,
+    kafka_offsets,
+    kafka_reach,
+    kafka_search,
+)
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_link import Link
 from kcfix.core.events import Message, Record
@@ -74,7 +82,7 @@ class Kafka:
     def search(
         self, ranges: Iterable[OffsetRange], needles: Collection[bytes], *, anywhere: bool = False
     ) -> SearchResult:
-        return kafka_log.search(self._link, ranges, needles, Deadline(self._search_seconds), anywhere=anywhere)
+        return kafka_search.search(self._link, ranges, needles, Deadline(self._search_seconds), anywhere=anywhere)
 
     def send(self, messages: Sequence[Message]) -> tuple[SendResult, ...]:
         from kcfix.adapters import kafka_send  # only a run that changes something needs it

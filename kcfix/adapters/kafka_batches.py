@@ -17,6 +17,9 @@ from kcfix.core.times import SHOWN_YEARS
 # producer id, producer epoch, base sequence, number of records: the batch format since Kafka 0.11.
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _START = struct.Struct(">qi")
+# Of the above what has to be looked at in every batch: base offset, length, magic, attributes.
+_GLANCE = struct.Struct(">qi4xb4xh")
+_LAST_DELTA_AT = 23
 _MAGIC_AT = 16
 _CODEC_NAMES = {0: "", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _CODEC = 0x07
@@ -48,6 +51,49 @@ class Batch:
     data: memoryview
     """All of it, header included. Cut short where `whole` is False."""
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skimmed:
+    """A fetched piece of log of which only so much was looked at as it takes to read on."""
+
+    data: bytes
+    """As it came: behind the whole batches there may be one that is cut short, or lies past the range."""
+    size: int
+    """How many bytes the whole batches of the range take."""
+    next_offset: int | None
+    """From which to read on; None where not a single batch is whole."""
+    plain: bool
+    """Whether none of its batches is compressed or of an old format: its bytes can be searched as they are."""
+
+
+def skim(data: bytes, end: int) -> Skimmed:
+    """The whole batches that begin before the offset `end`."""
+    # With one record to the batch, as the real producer sends them, a scan passes a million headers: no more is done
+    # here than must be.
+    glance, limit, most = _GLANCE.unpack_from, len(data), len(data) - _GLANCE.size
+    position, last, plain, beyond = 0, -1, True, False
+    while position <= most:
+        base, length, magic, attributes = glance(data, position)
+        after = position + _START.size + length
+        if length <= 0 or after > limit:
+            break
+        if base >= end:
+            beyond = True
+            break
+        if magic != 2 or attributes & _CODEC:
+            plain = False
+        last, position = position, after
+    return Skimmed(data, position, end if beyond else _offset_after(data, last), plain)
+
+
+def _offset_after(data: bytes, position: int) -> int | None:
+    """The offset after the batch at this position; None if it is -1."""
+    if position < 0:
+        return None
+    (base,) = struct.unpack_from(">q", data, position)
+    delta = 0 if data[position + _MAGIC_AT] < 2 else struct.unpack_from(">i", data, position + _LAST_DELTA_AT)[0]
+    return int(base + delta + 1)
 
 
 def walk(data: memoryview) -> Iterator[Batch]:

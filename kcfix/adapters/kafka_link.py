@@ -4,44 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_addresses
 from kcfix.adapters.kafka_errors import TOPIC_AUTHORIZATION_FAILED, LinkError, Trouble, unreachable
+from kcfix.adapters.kafka_metadata import Metadata, metadata_of
 from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
 from kcfix.adapters.kafka_rights import Rights, describe_topic
 from kcfix.adapters.kafka_security import Security
-from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import Broker, PartitionInfo, Topic
+from kcfix.adapters.kafka_under_way import Line, UnderWay
 from kcfix.core.rights import Missing, unnoted
 from kcfix.errors import UsageError
-
-NO_NODE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """The cluster as one broker described it."""
-
-    cluster_id: str | None
-    controller_id: int | None
-    brokers: Mapping[int, Broker]
-    topics: Mapping[str, Topic]
-    topic_errors: Mapping[str, int]
-
-    def leader(self, partition: TopicPartition) -> int | None:
-        """Broker id of the leader; None if there is none, or no such partition."""
-        topic = self.topics.get(partition.topic)
-        if topic is None:
-            return None
-        return next((p.leader for p in topic.partitions if p.partition == partition.partition), None)
-
-    def has(self, partition: TopicPartition) -> bool:
-        topic = self.topics.get(partition.topic)
-        return topic is not None and any(p.partition == partition.partition for p in topic.partitions)
 
 
 class Link:
@@ -120,7 +95,7 @@ class Link:
             if self._metadata is None or fresh:
                 # None means all topics; never let a question make a topic.
                 request = MetadataRequest(topics=None, allow_auto_topic_creation=False, max_version=12)
-                found = _metadata(self.ask_any(request, deadline, "asking Kafka for its topics"))
+                found = metadata_of(self.ask_any(request, deadline, "asking Kafka for its topics"))
                 self._refuse_hidden(found, deadline)
                 self._metadata = found
             return self._metadata
@@ -205,23 +180,40 @@ class Link:
         With `again`, a connection that the broker had closed while it was idle is made anew once.
         """
         with self.lock:
-            results: dict[int, list[Any] | LinkError] = {}
-            under_way: list[tuple[int, Connection, bool]] = []
+            return self.receive_each(self.send_each(asks, deadline), deadline, again=again)
+
+    def send_each(self, asks: Mapping[int, Sequence[Any]], deadline: Deadline) -> UnderWay:
+        """Send the requests; `receive_each` takes their answers, and others may be asked meanwhile."""
+        with self.lock:
+            lines: dict[int, Line] = {}
             for number, (node, requests) in enumerate(asks.items()):
                 was_open = self._is_open(node)
                 try:
                     connection = self._node(node, deadline.part(len(asks) - number))
-                    for request in requests:
-                        connection.send(request, deadline)
-                    under_way.append((node, connection, was_open))
+                    numbers = [connection.send(request, deadline) for request in requests]
+                    lines[node] = Line(was_open, connection, numbers)
                 except LinkError as error:
-                    results[node] = self._failed(node, error, was_open and again, requests, deadline)
-            for node, connection, was_open in under_way:
+                    lines[node] = Line(was_open, error=error)
+            return UnderWay(asks, lines)
+
+    def receive_each(
+        self, under_way: UnderWay, deadline: Deadline, *, again: bool = True
+    ) -> dict[int, list[Any] | LinkError]:
+        """Answers by broker id to what was sent before; `again` as in `ask_each`."""
+        with self.lock:
+            results: dict[int, list[Any] | LinkError] = {}
+            for node, line in under_way.lines.items():
                 try:
-                    results[node] = [connection.receive(deadline) for _ in asks[node]]
+                    results[node] = line.answers(deadline)
                 except LinkError as error:
-                    results[node] = self._failed(node, error, was_open and again, asks[node], deadline)
+                    results[node] = self._failed(node, error, line.was_open and again, under_way.asks[node], deadline)
             return results
+
+    def forget_each(self, under_way: UnderWay) -> None:
+        """Nobody will take these answers."""
+        with self.lock:
+            for line in under_way.lines.values():
+                line.forget()
 
     def _failed(
         self, node: int, error: LinkError, again: bool, requests: Sequence[Any], deadline: Deadline
@@ -286,32 +278,3 @@ class Link:
         if connection is not None:
             self._closed_requests += connection.requests
             connection.close()
-
-
-def _metadata(answer: Any) -> Metadata:
-    topics = {}
-    for t in answer.topics:
-        if t.error_code in (0, 5):
-            partitions = sorted(
-                (
-                    PartitionInfo(
-                        partition=p.partition_index,
-                        leader=None if p.leader_id == NO_NODE else p.leader_id,
-                        replicas=tuple(p.replica_nodes),
-                        isr=tuple(sorted(p.isr_nodes)),
-                    )
-                    for p in t.partitions
-                ),
-                key=lambda p: p.partition,
-            )
-            topics[t.name] = Topic(t.name, tuple(partitions), bool(t.is_internal))
-    return Metadata(
-        cluster_id=answer.cluster_id or None,
-        controller_id=None if answer.controller_id == NO_NODE else answer.controller_id,
-        brokers={
-            b.node_id: Broker(b.node_id, b.host, b.port, b.rack)
-            for b in sorted(answer.brokers, key=lambda b: b.node_id)
-        },
-        topics=dict(sorted(topics.items())),
-        topic_errors={t.name: t.error_code for t in answer.topics if t.error_code},
-    )

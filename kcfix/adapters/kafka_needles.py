@@ -20,6 +20,11 @@ class Needles:
         self._ids = ids if len(ids) > _FEW else frozenset()
         self._others = tuple(self.all - self._ids)
 
+    @property
+    def few(self) -> bool:
+        """Whether all are looked for one by one, at the speed at which memory is read."""
+        return not self._ids
+
     def within(self, data: bytes) -> bool:
         """Whether any of them stands anywhere in the data."""
         if any(needle in data for needle in self._others):

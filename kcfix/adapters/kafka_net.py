@@ -57,18 +57,19 @@ class Connection:
         self._security = security
         self._client_id = client_id
         self._correlation = 0
-        self._waiting: list[Any] = []
+        self._waiting: dict[int, Any] = {}
+        self._early: dict[int, Any] = {}
+        self._unwanted: set[int] = set()
         self._versions: dict[int, tuple[int, int]] = {}
         self.requests = 0
         self.closed = False
 
     def ask(self, request: Any, deadline: Deadline) -> Any:
         """The answer to one request."""
-        self.send(request, deadline)
-        return self.receive(deadline)
+        return self.receive(self.send(request, deadline), deadline)
 
-    def send(self, request: Any, deadline: Deadline) -> None:
-        """Send a request; its answer is taken by `receive`, in order."""
+    def send(self, request: Any, deadline: Deadline) -> int:
+        """Send a request. Its number is for `receive`, which takes the answer, or `forget`, which lets it go."""
         if self.closed:
             raise LinkError(Trouble.CLOSED, self.place)
         if request.API_VERSION is None:
@@ -76,19 +77,36 @@ class Connection:
         self._correlation += 1
         request.with_header(correlation_id=self._correlation, client_id=self._client_id)
         frame = request.encode(framed=True, header=True)
-        self._waiting.append(request.header)
+        number = self._correlation
+        self._waiting[number] = request.header
         self.requests += 1
         try:
             self._sock.settimeout(self._left(deadline))
             self._sock.sendall(frame)
         except OSError as error:
             raise self._broken(error, deadline) from error
+        return number
 
-    def receive(self, deadline: Deadline) -> Any:
-        """The answer to the oldest request that has none yet."""
-        if self.closed or not self._waiting:
-            raise LinkError(Trouble.CLOSED, self.place, sent=True)
-        header = self._waiting.pop(0)
+    def receive(self, number: int, deadline: Deadline) -> Any:
+        """The answer to the request with this number; those to requests before it are kept until they are asked for."""
+        while number not in self._early:
+            if self.closed or number not in self._waiting:
+                raise LinkError(Trouble.CLOSED, self.place, sent=True)
+            oldest = next(iter(self._waiting))
+            answer = self._next_answer(self._waiting.pop(oldest), deadline)
+            if oldest in self._unwanted:
+                self._unwanted.discard(oldest)
+            else:
+                self._early[oldest] = answer
+        return self._early.pop(number)
+
+    def forget(self, number: int) -> None:
+        """The answer to this request is of no use any more."""
+        self._early.pop(number, None)
+        if number in self._waiting:
+            self._unwanted.add(number)
+
+    def _next_answer(self, header: Any, deadline: Deadline) -> Any:
         size = struct.unpack(">i", self._take(4, deadline))[0]
         if not 4 <= size <= MAX_ANSWER_BYTES:
             self.close()
@@ -112,6 +130,8 @@ class Connection:
     def close(self) -> None:
         self.closed = True
         self._waiting.clear()
+        self._early.clear()
+        self._unwanted.clear()
         self._sock.close()
 
     @property

@@ -9,7 +9,8 @@ from typing import Any
 
 from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import LEADER_MOVING, LinkError, Trouble, error_name, unreachable
-from kcfix.adapters.kafka_link import Link, Metadata
+from kcfix.adapters.kafka_link import Link
+from kcfix.adapters.kafka_metadata import Metadata
 from kcfix.adapters.kafka_protocol import ListOffsetsRequest
 from kcfix.adapters.kafka_rights import describe_topic
 from kcfix.core.offsets import LogOffsets, TopicPartition

@@ -26,7 +26,8 @@ from kcfix.adapters.kafka_errors import (
     error_name,
 )
 from kcfix.adapters.kafka_link import Link
-from kcfix.adapters.kafka_protocol import DefaultRecordBatchBuilder, InitProducerIdRequest, ProduceRequest
+from kcfix.adapters.kafka_pack import pack
+from kcfix.adapters.kafka_protocol import InitProducerIdRequest, ProduceRequest
 from kcfix.adapters.kafka_rights import Rights
 from kcfix.core.events import Message, murmur2_partition
 from kcfix.core.offsets import TopicPartition
@@ -132,18 +133,17 @@ def _send_lanes(
 def _fill(lane: _Lane, messages: Sequence[Message], producer: tuple[int, int]) -> None:
     """Pack the next batch."""
     size = 0
-    builder = DefaultRecordBatchBuilder(2, 0, 0, *producer, lane.sequence if producer[0] >= 0 else -1, BATCH_BYTES)
-    now = time.time_ns() // 1_000_000
-    while lane.waiting:
-        index = lane.waiting[0]
+    for index in lane.waiting:
         message = messages[index]
         headers = sum(len(n) + len(v or b"") + 10 for n, v in message.headers)
         size += len(message.key or b"") + len(message.value) + headers + 30
         if lane.batch and (size > BATCH_BYTES or index in lane.alone or lane.batch[0] in lane.alone):
             break
-        builder.append(len(lane.batch), now, message.key, message.value, list(message.headers))
-        lane.batch.append(lane.waiting.pop(0))
-    lane.packed = bytes(builder.build())
+        lane.batch.append(index)
+    del lane.waiting[: len(lane.batch)]
+    now = time.time_ns() // 1_000_000
+    sequence = lane.sequence if producer[0] >= 0 else -1
+    lane.packed = pack([messages[index] for index in lane.batch], now, producer, sequence)
     lane.maybe_written = False
 
 

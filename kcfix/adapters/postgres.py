@@ -15,8 +15,10 @@ from kcfix.adapters.postgres_health import read_health, read_stuck_payments
 from kcfix.adapters.postgres_hold import hold
 from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
+from kcfix.adapters.postgres_locks import room
 from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
+from kcfix.adapters.postgres_unchanged import standing, unchanged
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
@@ -106,6 +108,25 @@ class Postgres:
         with self._places("reading payments") as (here, payments):
             return read_facts(here, payments, ids, courses or {})
 
+    def unchanged(self, facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        if not facts or self._payments_link is not self._link:
+            return frozenset()
+        with self._place(self._link, "reading payments again") as here:
+            return unchanged(here, facts)
+
+    def room(self) -> int:
+        """See `DatabasePort`."""
+        with self._link.reading("asking how many locks it has") as cursor:
+            return room(cursor)
+
+    def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+        """See `DatabasePort`."""
+        if not purchases or self._payments_link is not self._link:
+            return frozenset()
+        with self._place(self._link, "reading back") as here:
+            return standing(here, purchases)
+
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """See `DatabasePort`."""
         with self._places("looking for payments without purchase") as (here, payments):
@@ -117,8 +138,7 @@ class Postgres:
         self, since: datetime, until: datetime, *, everything: bool = False
     ) -> AbstractContextManager[PaymentPass]:
         """See `DatabasePort`."""
-        with self._places("reading the schema") as (here, payments):
-            schemas = here.schema, payments.schema
+        schemas = self._both_schemas()
         purchases = self._link, schemas[0]
         return payment_pass(self._payments_link, schemas[1], purchases, since, until, everything=everything)
 
@@ -152,15 +172,13 @@ class Postgres:
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""
         check_orders(orders)
-        with self._places("reading the schema") as (here, payments):
-            schemas = here.schema, payments.schema
+        schemas = self._both_schemas()
         return Insertion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
 
     def delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
         """See `DatabasePort`."""
         check_deletions(orders)
-        with self._places("reading the schema") as (here, payments):
-            schemas = here.schema, payments.schema
+        schemas = self._both_schemas()
         return Deletion(self._link, schemas[0], self._payments_link, schemas[1], orders, recheck).run()
 
     def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[Hold]:
@@ -173,6 +191,14 @@ class Postgres:
         """See `DatabasePort`."""
         self._link.close()
         self._payments_link.close()
+
+    def _both_schemas(self) -> tuple[Schema, Schema]:
+        """Of the purchases' database and of the payments'."""
+        known = self._schemas.get(self._link), self._schemas.get(self._payments_link)
+        if known[0] is not None and known[1] is not None:
+            return known[0], known[1]
+        with self._places("reading the schema") as (here, payments):
+            return here.schema, payments.schema
 
     @contextmanager
     def _place(self, link: Link, doing: str) -> Iterator[Place]:

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
-from kcfix.adapters.postgres_insert import MOST, Elsewhere
+from kcfix.adapters.postgres_insert import Elsewhere
 from kcfix.adapters.postgres_insert_sql import own_purchases
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
@@ -25,6 +25,8 @@ from kcfix.core.payments import PaymentId
 from kcfix.core.ports import DeleteOrder, DeleteRecheck, DeleteResult, DeleteState
 from kcfix.errors import Unreachable
 
+MOST = 200
+"""Orders in one transaction: each holds a lock until the commit."""
 _CHANGED = "the purchase is no longer as it was"
 
 

@@ -105,7 +105,7 @@ def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = 
     only = succeeded if succeeded_only else sql.SQL("")
     query = sql.SQL(
         "SELECT {id}, {student}, {amount}, {currency}, {status}, {metadata}, {confirmed}, {created}, {updated},"
-        " {provider} FROM {table} AS p WHERE {match}{only}"
+        " {provider}, {version} FROM {table} AS p WHERE {match}{only}"
     ).format(
         id=s.id("payments", "id", "p"),
         student=s.id("payments", "student_id", "p"),
@@ -117,6 +117,7 @@ def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = 
         created=s.time("payments", "created_at", "p"),
         updated=s.time("payments", "updated_at", "p"),
         provider=s.text("payments", "provider_payment_id", "p"),
+        version=s.version("payments", "p"),
         table=s.table("payments"),
         match=s.is_any("payments", by, "p"),
         only=only,
@@ -133,8 +134,9 @@ def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = 
             created_at=_first(created, confirmed, updated),
             updated_at=_first(updated, created, confirmed),
             provider_payment_id=provider,
+            version=version,
         )
-        for id, student, amount, currency, status, metadata, confirmed, created, updated, provider in _rows(
+        for id, student, amount, currency, status, metadata, confirmed, created, updated, provider, version in _rows(
             at, query, s.these("payments", by, ids)
         )
     ]

@@ -3,6 +3,9 @@
 The payments' rows are locked FOR SHARE where this user may (that takes a right to UPDATE them, which kcfix does not ask
 for otherwise), so that no refund comes between the check and the commit; without the right, or with payments in another
 database, that moment remains open, as it does for the worker.
+
+Orders that may go as planned are first tried in one statement that checks and inserts (postgres_unchanged). What it did
+not take is read again and put to the caller's re-check.
 """
 
 from __future__ import annotations
@@ -16,17 +19,21 @@ from psycopg import errors
 
 from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
-from kcfix.adapters.postgres_insert_sql import insert_statement, lock_payments, own_purchases
+from kcfix.adapters.postgres_insert_sql import (
+    insert_statement,
+    insert_unchanged_statement,
+    lock_payments,
+    own_purchases,
+    text_array,
+)
 from kcfix.adapters.postgres_json import dumps, storable
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema, statement
+from kcfix.adapters.postgres_unchanged import Asked, can_tell, is_simple, parameters
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import InsertOrder, InsertResult, InsertState, Recheck
+from kcfix.core.ports import MOST_AT_ONCE, InsertOrder, InsertResult, InsertState, Recheck
 from kcfix.errors import Unreachable
-
-MOST = 200
-"""Orders in one transaction: each holds a lock until the commit."""
 
 
 @dataclass(slots=True)
@@ -71,29 +78,66 @@ class Insertion:
         with connection.cursor() as cursor:
             begin_locked(self.link, connection, cursor, (key for order in self.orders for key in order.lock_keys))
             with self.link.watched(connection, patience(self.link)):
-                self._look(cursor)
-            wanted = self._checked()
+                if self._payments_are_here and "payments" in self.schema.lockable:
+                    lock_payments(Place(cursor, self.schema), [order.payment_id for order in self.orders])
+                self._insert_unchanged(connection, cursor)
+            left = [order for order in self.orders if order.payment_id not in self.results]
+            if not left:
+                return
+            with self.link.watched(connection, patience(self.link)):
+                self._look(cursor, left)
+            wanted = self._checked(left)
             with self.link.watched(connection, patience(self.link)):
                 self._insert(connection, cursor, wanted)
 
-    def _look(self, cursor: Cursor) -> None:
-        ids = [order.payment_id for order in self.orders]
-        courses = {order.payment_id: order.course_id.lower() for order in self.orders}
+    @property
+    def _payments_are_here(self) -> bool:
+        return self.payments_link is self.link
+
+    def _insert_unchanged(self, connection: Connection, cursor: Cursor) -> None:
+        """Those whose payments stand as they were read, in one statement. If it fails, none of them has a result."""
+        if not self._payments_are_here or not can_tell(self.schema):
+            return
+        orders = [order for order in self.orders if order.as_planned and is_simple(order.planned_on)]
+        if not orders:
+            return
+        asked = parameters(Asked(order.planned_on, order.course_id) for order in orders)
+        values = {
+            **asked,
+            "ids": ",".join(order.purchase_id for order in orders),
+            "tiers": ",".join(str(order.tier) for order in orders),
+            "expiries": [None if o.expiry_date is None else storable(o.expiry_date) for o in orders],
+            "metadata": text_array(dumps(o.metadata) for o in orders),
+        }
+        cursor.execute("SAVEPOINT kcfix_unchanged")
+        try:
+            rows = cursor.execute(insert_unchanged_statement(self.schema), values).fetchall()
+        except psycopg.Error:
+            if connection.broken or connection.closed:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT kcfix_unchanged")
+            return
+        made = {row[0] for row in rows}
+        for order in orders:
+            if order.purchase_id in made:
+                self._settle(order, InsertState.INSERTED)
+
+    def _look(self, cursor: Cursor, orders: Sequence[InsertOrder]) -> None:
+        ids = [order.payment_id for order in orders]
+        courses = {order.payment_id: order.course_id.lower() for order in orders}
         here = Place(cursor, self.schema)
         with self._payments_place(here) as payments:
-            if payments is here and "payments" in self.schema.lockable:
-                lock_payments(here, ids)
             self.facts = read_facts(here, payments, ids, courses)
 
     def _payments_place(self, here: Place) -> AbstractContextManager[Place]:
-        if self.payments_link is self.link:
+        if self._payments_are_here:
             return nullcontext(here)
         return Elsewhere(self.payments_link, self.payments_schema)
 
-    def _checked(self) -> list[InsertOrder]:
+    def _checked(self, orders: Sequence[InsertOrder]) -> list[InsertOrder]:
         """The orders that are still to be done; the others have their result now."""
         wanted = []
-        for order in self.orders:
+        for order in orders:
             facts = self.facts[order.payment_id]
             if any(purchase.id == order.purchase_id for purchase in facts.purchases):
                 self._settle(order, InsertState.EXISTS)
@@ -104,7 +148,7 @@ class Insertion:
         return wanted
 
     def _insert(self, connection: Connection, cursor: Cursor, wanted: list[InsertOrder]) -> None:
-        """All at once; where that fails, one by one, so that a bad order does not take the others with it."""
+        """All at once; where that fails, half by half, so that a bad order does not take the others with it."""
         if not wanted:
             return
         cursor.execute("SAVEPOINT kcfix")
@@ -117,8 +161,9 @@ class Insertion:
             if len(wanted) == 1:
                 self._settle(wanted[0], InsertState.FAILED, self._words(error))
                 return
-            for order in wanted:
-                self._insert(connection, cursor, [order])
+            half = len(wanted) // 2
+            self._insert(connection, cursor, wanted[:half])
+            self._insert(connection, cursor, wanted[half:])
 
     def _insert_these(self, cursor: Cursor, wanted: list[InsertOrder]) -> None:
         rows = cursor.execute(
@@ -129,7 +174,7 @@ class Insertion:
                 "courses": [o.course_id for o in wanted],
                 "tiers": [o.tier for o in wanted],
                 "expiries": [None if o.expiry_date is None else storable(o.expiry_date) for o in wanted],
-                "metadata": [dumps(dict(o.metadata)) for o in wanted],
+                "metadata": [dumps(o.metadata) for o in wanted],
             },
         ).fetchall()
         made = {row[0] for row in rows}
@@ -228,9 +273,9 @@ def check_orders(orders: Sequence[InsertOrder]) -> None:
     """Return if these orders may be one transaction.
 
     Raises:
-        ValueError: more than 200, or two of one student and course, which the locks would not keep apart, since a
-            session may take the same advisory lock again. Nothing was asked.
+        ValueError: more than `MOST_AT_ONCE`, or two of one student and course, which the locks would not keep apart,
+            since a session may take the same advisory lock again. Nothing was asked.
     """
     pairs = {(order.student_id.lower(), order.course_id.lower()) for order in orders}
-    if len(orders) > MOST or len(pairs) < len(orders):
-        raise ValueError(f"at most {MOST} orders, one per student and course")
+    if len(orders) > MOST_AT_ONCE or len(pairs) < len(orders):
+        raise ValueError(f"at most {MOST_AT_ONCE} orders, one per student and course")

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
 from kcfix.adapters.postgres_facts import Place
 from kcfix.adapters.postgres_link import Cursor
 from kcfix.adapters.postgres_schema import Schema, identifier, statement
+from kcfix.adapters.postgres_unchanged import stands
 
 
 def lock_payments(at: Place, ids: Sequence[str]) -> None:
     """Lock the payments' rows against change until the transaction ends, always in the same order."""
     s = at.schema
-    query = sql.SQL("SELECT 1 FROM {} AS p WHERE {} ORDER BY {} FOR SHARE").format(
+    query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} AS p WHERE {} ORDER BY {} FOR SHARE) AS locked").format(
         s.table("payments"), s.is_any("payments", "id", "p"), s.column("payments", "id", "p")
     )
     at.cursor.execute(query, [s.these("payments", "id", ids)])
 
 
+_COLUMNS = (
+    *("id", "student_id", "course_id", "purchase_tier", "expiry_date", "metadata", "is_active", "created_at"),
+    "updated_at",
+)
+
+
+def insert_unchanged_statement(s: Schema) -> sql.Composed:
+    """sql/insert_unchanged.sql with the live names and types."""
+    return sql.SQL(statement("insert_unchanged")).format(
+        purchases=s.table("purchases"),
+        stands=stands(s),
+        expiry_type=sql.SQL(s.type("purchases", "expiry_date")),
+        metadata_type=sql.SQL(s.type("purchases", "metadata")),
+        **_names(s),
+    )
+
+
+def text_array(texts: Iterable[str]) -> str:
+    """The texts as PostgreSQL writes a text[]: the driver takes far longer over thousands of them."""
+    return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+
+
+def _names(s: Schema) -> dict[str, sql.Composable]:
+    return {name: identifier(s.flow.column("purchases", name)) for name in _COLUMNS}
+
+
 def insert_statement(s: Schema) -> sql.Composed:
     """sql/insert.sql with the live names and types."""
-    columns = (
-        "id student_id course_id purchase_tier expiry_date metadata is_active created_at updated_at".split()  # noqa: SIM905
-    )
-    names = {name: identifier(s.flow.column("purchases", name)) for name in columns}
     types = {
         "id": "id",
         "student": "student_id",
@@ -38,7 +61,7 @@ def insert_statement(s: Schema) -> sql.Composed:
         u_student_id=s.column("purchases", "student_id", "u"),
         u_course_id=s.column("purchases", "course_id", "u"),
         u_is_active=s.column("purchases", "is_active", "u"),
-        **names,
+        **_names(s),
         **{f"{short}_type": sql.SQL(s.type("purchases", name)) for short, name in types.items()},
     )
 

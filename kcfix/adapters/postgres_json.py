@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 _NOT_STORED = re.compile("[\x00\ud800-\udfff]")
+_QUICK = json.JSONEncoder(default=dict)
 
 
 def loads(data: str | bytes) -> object:
@@ -26,13 +28,15 @@ def storable(text: str) -> str:
 
 def dumps(value: object) -> str:
     """JSON that a jsonb column takes, whatever texts a message has brought."""
-    return json.dumps(_storable(value))
+    text = _QUICK.encode(value)
+    # Whatever can't be stored is written as an escape; most texts hold none, and are not walked.
+    return json.dumps(_storable(value)) if "\\u" in text else text
 
 
 def _storable(value: object) -> object:
     if isinstance(value, str):
         return storable(value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {storable(str(key)): _storable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_storable(item) for item in value]

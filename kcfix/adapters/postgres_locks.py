@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import psycopg
 
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
+from kcfix.core.ports import MOST_AT_ONCE
 
 LOCKED_OUT = ("55P03", "57014")
 """SQLSTATEs of a lock that was not granted in time."""
@@ -29,6 +30,16 @@ class Fate(enum.Enum):
     NOT_MADE = enum.auto()
     UNKNOWN = enum.auto()
     """No answer: it may have been made."""
+
+
+_ROOM = b"""SELECT current_setting('max_locks_per_transaction')::bigint
+    * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) / 6"""
+
+
+def room(cursor: Cursor) -> int:
+    """See `DatabasePort.room`."""
+    [(sixth,)] = cursor.execute(_ROOM).fetchall()
+    return max(1, min(MOST_AT_ONCE, int(sixth)))
 
 
 def patience(link: Link) -> float:

@@ -51,6 +51,8 @@ class Schema:
     """Live column names by table; a table that is missing is not there."""
     lockable: frozenset[str]
     """Tables of which rows may be locked FOR SHARE, which takes a right to change them."""
+    versioned: frozenset[str] = frozenset()
+    """Plain tables that this user may read as a whole: their rows have an xmin that tells one version from the next."""
 
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether the table, or the column in it, exists."""
@@ -135,6 +137,12 @@ class Schema:
         at = self.column(table, column, alias)
         return sql.SQL("CASE WHEN {} {} THEN {}::timestamptz END").format(at, sql.SQL(_YEARS), at)
 
+    def version(self, table: str, alias: str) -> sql.Composable:
+        """The version of a row as text: the transaction that wrote it; NULL where that can't be asked."""
+        if table not in self.versioned:
+            return sql.SQL("NULL::text")
+        return sql.SQL("{}.xmin::text").format(identifier(alias))
+
     def course(self, alias: str) -> sql.Composable:
         """The course that a payment's metadata names, as lower-case text, without ever failing.
 
@@ -170,13 +178,16 @@ def read_schema(cursor: Cursor, flow: Flow, address: Address) -> Schema:
     written = [quoted(str(getattr(flow.tables, name))) for name in names]
     columns: dict[str, dict[str, Column]] = {}
     lockable: set[str] = set()
-    for table, column, kind, readable, changeable in cursor.execute(
+    versioned: set[str] = set()
+    for table, column, kind, readable, changeable, plain in cursor.execute(
         statement("columns").encode(), {"names": names, "written": written}
     ):
         columns.setdefault(table, {})[column] = Column(kind, readable)
         if changeable:
             lockable.add(table)
-    return Schema(flow, address, columns, frozenset(lockable))
+        if plain:
+            versioned.add(table)
+    return Schema(flow, address, columns, frozenset(lockable), frozenset(versioned))
 
 
 def schema_facts(cursor: Cursor, schema: Schema, payments: Schema) -> SchemaFacts:

@@ -143,9 +143,10 @@ def _called(diagnosis: Diagnosis, services: Services) -> Diagnosis:
 
 
 def _next(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """The first commands of the causes that are errors."""
+    """The first commands of the causes that are errors; lines of a Compose file are no commands."""
     errors = [f for f in diagnosis.findings if f.severity is Severity.ERROR]
-    return tuple(dict.fromkeys(line for f in errors for line in f.action[:2]))[:6]
+    commands = [[line for line in f.action if not line.startswith("services:")] for f in errors]
+    return tuple(dict.fromkeys(line for lines in commands for line in lines[:2]))[:6]
 
 
 def _code(options: Options, examination: Examination, diagnosis: Diagnosis, errors: tuple[KcfixError, ...]) -> int:

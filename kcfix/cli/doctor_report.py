@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from kcfix.clean import clean
 from kcfix.cli.doctor_view import evidence_words, impact_words
@@ -11,6 +11,9 @@ from kcfix.cli.money import amount
 from kcfix.core.diagnosis import Diagnosis, Finding, Severity
 from kcfix.core.examination import Examination
 from kcfix.core.times import format_duration, format_time
+
+BEFORE = timedelta(minutes=10)
+"""How far before the first known moment of the incident Docker's events are told."""
 
 
 def report(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> str:
@@ -54,7 +57,8 @@ def _summary(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None
     if not causes:
         yield f"Nothing is wrong, as far as {looks} can tell ({len(diagnosis.checked)} checks)."
         return
-    yield f"{len(causes)} causes, by {looks} ({len(diagnosis.checked)} checks):"
+    many = "1 cause" if len(causes) == 1 else f"{len(causes)} causes"
+    yield f"{many}, by {looks} ({len(diagnosis.checked)} checks):"
     yield ""
     for finding in causes:
         cost = impact_words(finding.impact, examination.at, zone)
@@ -73,8 +77,32 @@ def _timeline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | Non
         for piece in finding.evidence:
             if piece.at is not None:
                 moments[piece.at, piece.text] = None
+    looked = examination.payments.value
+    owed = [f.payment for f in looked.found] if looked is not None else []
+    for payment in (*owed[:1], *owed[-1:]):
+        which = "oldest" if payment is owed[0] else "newest"
+        moments[payment.paid_at, f"payment {payment.id} succeeded, the {which} of {len(owed)} that are not well"] = None
+    begin = min((at for at, _ in moments), default=examination.at)
+    for at, text in _events(examination, begin - BEFORE):
+        moments.setdefault((at, text), None)
     moments[examination.at, "looked at by kcfix doctor"] = None
     return [f"- {format_time(at, zone)} {clean(text)}" for at, text in sorted(moments)]
+
+
+def _events(examination: Examination, since: datetime) -> Iterator[tuple[datetime, str]]:
+    """What Docker remembers of the flow's containers since then; what happened again and again only twice."""
+    for container in examination.containers:
+        kinds: dict[tuple[str, int | None, str | None], list[datetime]] = {}
+        for event in examination.events_of(container):
+            if event.at >= since:
+                kinds.setdefault((event.action, event.exit_code, event.signal), []).append(event.at)
+        for (action, code, signal), times in kinds.items():
+            words = f"Docker: {container.name} {action}"
+            words += f", exit code {code}" if code is not None else ""
+            words += f", signal {signal}" if signal is not None else ""
+            yield times[0], words
+            if len(times) > 1:
+                yield times[-1], f"{words}, {len(times)} times by now"
 
 
 def _numbers(examination: Examination, zone: tzinfo | None) -> Iterator[str]:

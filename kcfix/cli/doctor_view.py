@@ -24,13 +24,13 @@ def sections(
     told = [f for f in diagnosis.findings if f.severity is not Severity.ADVICE]
     advice = [f for f in diagnosis.findings if f.severity is Severity.ADVICE]
     parts: list[Section] = [_headline(examination, diagnosis, zone)]
-    parts += [_finding(f, examination.at, zone, everything=everything) for f in told]
+    for finding in told:
+        parts += _finding(finding, examination.at, zone, everything=everything)
     if advice and everything:
-        parts += [_finding(f, examination.at, zone, everything=True) for f in advice]
+        for finding in advice:
+            parts += _finding(finding, examination.at, zone, everything=True)
     elif advice:
-        rows = tuple((f.code, f.symptom) for f in advice)
-        notes = ("`kcfix doctor -v` shows the lines to paste, `kcfix explain CODE` the reasons",)
-        parts.append(Table((Column("CODE"), Column("ADVICE", wrap=True)), rows, "to prevent the next one", notes))
+        parts += _advice(advice)
     if diagnosis.unchecked:
         parts.append(_unchecked(diagnosis))
     return tuple(parts)
@@ -39,23 +39,34 @@ def sections(
 def _headline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> Section:
     at = format_time(examination.at, zone)
     errors = [f for f in diagnosis.findings if f.severity is Severity.ERROR]
-    cautions = sum(1 for f in diagnosis.findings if f.severity is Severity.CAUTION)
+    number = sum(1 for f in diagnosis.findings if f.severity is Severity.CAUTION)
+    cautions = "" if not number else ", 1 caution" if number == 1 else f", {number} cautions"
     looked = f"{len(diagnosis.checked)} checks at {at}"
     if examination.sample is not None:
         looked += f", two looks {format_duration(examination.sample)} apart"
     if errors:
         many = "1 cause" if len(errors) == 1 else f"{len(errors)} causes"
-        return Text((Cell(f"NOT WELL: {many} ({looked})", Tone.BAD),))
+        return Text((Cell(f"NOT WELL: {many} ({looked})", Tone.BAD),), wrap=True)
     if examination.observed.could_say_nothing:
-        return Text((Cell(f"UNKNOWN: no system answers ({looked})", Tone.WARN),))
+        return Text((Cell(f"UNKNOWN: no system answers ({looked})", Tone.WARN),), wrap=True)
     if diagnosis.unchecked:
-        word = Cell(f"nothing found, and {len(diagnosis.unchecked)} checks could not be made ({looked})", Tone.WARN)
-        return Text((word,))
-    more = f", {cautions} cautions" if cautions else ""
-    return Text((Cell(f"well{more} ({looked})", Tone.WARN if cautions else Tone.GOOD),))
+        word = Cell(
+            f"no cause found{cautions}, and {len(diagnosis.unchecked)} checks could not be made ({looked})", Tone.WARN
+        )
+        return Text((word,), wrap=True)
+    return Text((Cell(f"well{cautions} ({looked})", Tone.WARN if cautions else Tone.GOOD),), wrap=True)
 
 
-def _finding(finding: Finding, now: datetime, zone: tzinfo | None, *, everything: bool) -> Section:
+def _advice(advice: Sequence[Finding]) -> Iterator[Section]:
+    """Each with the lines to paste, which are never broken."""
+    for n, finding in enumerate(advice):
+        title = "to prevent the next one (`kcfix explain CODE` says why)" if n == 0 else ""
+        yield Text(((Cell(finding.code, TONES[finding.severity]), f"  {finding.symptom}"),), title, wrap=True)
+        yield Text(tuple(f"      {command}" for command in finding.action))
+
+
+def _finding(finding: Finding, now: datetime, zone: tzinfo | None, *, everything: bool) -> Iterator[Section]:
+    """What it is in words, then the lines to paste, which are never broken, then what follows from it."""
     lines: list[Line] = [""]
     head = f"{finding.code} {finding.severity}"
     lines.append((Cell(head, TONES[finding.severity]), f"  {finding.symptom}"))
@@ -70,10 +81,16 @@ def _finding(finding: Finding, now: datetime, zone: tzinfo | None, *, everything
         lines.append(f"  {'evidence' if n == 0 else '        '}  {evidence_words(piece, zone)}")
     if len(shown) < len(finding.evidence):
         lines.append(f"            and {len(finding.evidence) - len(shown)} more: -v")
-    lines += [f"  {'do' if n == 0 else '  '}        {command}" for n, command in enumerate(finding.action)]
-    for below, depth in _below(finding.consequences):
-        lines.append((f"{'  ' * depth}  so also ", Cell(below.code, TONES[below.severity]), f"  {below.symptom}"))
-    return Text(tuple(lines))
+    yield Text(tuple(lines), wrap=True)
+    commands = tuple(f"  {'do' if n == 0 else '  '}        {command}" for n, command in enumerate(finding.action))
+    if commands:
+        yield Text(commands)
+    below = tuple(
+        (f"{'  ' * depth}  so also ", Cell(one.code, TONES[one.severity]), f"  {one.symptom}")
+        for one, depth in _below(finding.consequences)
+    )
+    if below:
+        yield Text(below, wrap=True)
 
 
 def _doubt(finding: Finding) -> str:
@@ -133,5 +150,11 @@ def rules_table(rules: Sequence[Rule]) -> Section:
         )
         for rule in rules
     )
-    columns = (Column("CODE"), Column("SEVERITY"), Column("FAMILY"), Column("TITLE"), Column("NEEDS", priority=1))
+    columns = (
+        Column("CODE"),
+        Column("SEVERITY"),
+        Column("FAMILY"),
+        Column("TITLE", wrap=True),
+        Column("NEEDS", priority=1),
+    )
     return Table(columns, rows)

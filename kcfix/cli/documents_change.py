@@ -74,6 +74,7 @@ CHANGE: Mapping[str, Document] = {
             "actions": MapOf("integer"),
             "outcomes": MapOf("integer"),
             "amount_minor_to_settle": MapOf("integer"),
+            "change_seconds~": MapOf("number"),
         },
     ),
     "restart": Document(

@@ -32,7 +32,7 @@ def command(
     rule = find(code)
     return View(
         schema="explain",
-        sections=(Text(_lines(rule)),),
+        sections=(Text(_lines(rule), wrap=True),),
         data=[{**rule_row(rule), "page": rule.page}],
         ids=(rule.code,),
     )
@@ -58,7 +58,10 @@ def _lines(rule: Rule) -> tuple[Line, ...]:
         (Cell(rule.code, Tone.STRONG), f"  {rule.title} ({rule.severity}, {FAMILIES[rule.family]})"),
         "",
     ]
-    lines += rule.page.splitlines()
+    # One line a paragraph, which the terminal's width then breaks.
+    for paragraph in rule.page.split("\n\n"):
+        lines += [" ".join(paragraph.split()), ""]
+    lines.pop()
     lines.append("")
     if rule.needs:
         lines.append(f"needs: {', '.join(sorted(need.value for need in rule.needs))}")

@@ -80,8 +80,8 @@ def command(
         str | None,
         typer.Option(
             metavar="SPAN",
-            help="How long to watch for the purchase after a replay (30s by itself); named, what was settled is also "
-            "followed to its allocation and sessions.",
+            help="How long to watch for the purchase after a replay, of many from the last one seen on (30s by "
+            "itself). Named, what was settled is also followed to its allocation and sessions.",
             show_default=False,
         ),
     ] = None,

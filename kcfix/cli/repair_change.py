@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from kcfix.cli.guards import confirmed, same_system, unguarded
 from kcfix.cli.preview import show_plan
@@ -73,7 +75,7 @@ def change(
     try:
         # The world may have moved while the question stood there: plan again, and do only what is still the same.
         steps = _still_same(chosen, plan_again(), results)
-        with services.bar(len(steps)) as bar:
+        with services.bar(len(steps)) as bar, frozen():
             applying.progress = bar.say
             RepairRun(applying, options.rate, bar.advance).run(steps)
             followed = follow(results, _following(options, services, bar.say)) if options.follow else {}
@@ -89,8 +91,20 @@ def change(
             ) from error
         raise
     code = applied_code(plan.steps, tuple(results.values()), unknown_ids=unknown_ids)
-    journal.end(code, {**summary, "outcomes": _counts(results)})
-    return result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+    took = {"change_seconds": applying.seconds}
+    journal.end(code, {**summary, **took, "outcomes": _counts(results)})
+    view = result_view(plan, results, malformed, options, services, code, journal.id, warnings, followed)
+    return replace(view, summary={**(view.summary or {}), **took})
+
+
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    """What is there now is left alone by the collector of garbage: a plan of thousands is millions of objects."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _following(options: Options, services: Services, say: Callable[[str], None]) -> Following:

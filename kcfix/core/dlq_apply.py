@@ -22,13 +22,14 @@ from kcfix.core.events import Event, Message
 from kcfix.core.journal import Recorder
 from kcfix.core.parking import Parked
 from kcfix.core.ports import KafkaPort, SendResult, SendState
-from kcfix.core.repair_apply import POLL
 from kcfix.core.settlement import Known, is_checked
 from kcfix.errors import KcfixError, OutcomeUnknown, Refused, Unreachable
 from kcfix.flow import Stage
 
 BATCH = 100
 """Messages that are sent between two looks."""
+POLL = timedelta(milliseconds=500)
+"""Between two looks at what the worker did."""
 
 
 @dataclass(frozen=True, slots=True)

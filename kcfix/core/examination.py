@@ -71,8 +71,6 @@ class PaymentsLooked:
     in_flight: int
     cut: bool = False
     """Whether there are more than were kept."""
-    newest_settled: datetime | None = None
-    """When the newest purchase that was seen among them was made; None where none was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Mapping
 from kcfix.core.events import DeadLetter, Record, parse_event, undecodable
 from kcfix.core.logentry import Level, LogEntry
 from kcfix.core.logparse import error_of, offset_of
+from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.snapshot import Head
+from kcfix.core.troubles import OF_KAFKA, trouble_of
 
 FAILURE_PHRASES = ("Message processing failed", "Error when calling eachMessage", "Message sent to DLQ")
 """Lines that name the partition and offset on which the handler failed (docs/system.md 4.2)."""
+GAVE_UP = "[RetryPolicy] Operation failed after all retries"
+"""The line before the dead letter is written; it names the error and no place."""
 
 
 def head_needles(offsets: Iterable[int]) -> list[bytes]:
@@ -28,11 +32,20 @@ def failures_at(
         if letter.original_topic and letter.original_partition is not None and letter.original_offset is not None:
             tp = TopicPartition(letter.original_topic, letter.original_partition)
             failures.setdefault((tp, letter.original_offset), []).append(f"dead letter: {letter.reason}")
+    first: dict[str, str] = {}
     for entry in entries:
-        if entry.level is Level.ERROR and any(phrase in entry.message for phrase in FAILURE_PHRASES):
+        error = error_of(entry)
+        if is_milestone(entry, Milestone.RECEIVED):
+            first.pop(entry.container, None)
+        elif error and GAVE_UP in entry.message:
+            first.setdefault(entry.container, error)
+        elif entry.level is Level.ERROR and any(phrase in entry.message for phrase in FAILURE_PHRASES):
             place = offset_of(entry)
             if place is not None:
-                failures.setdefault(place, []).append(error_of(entry) or entry.message)
+                said = error or entry.message
+                # Where the dead letter can't be written either, that failure hides the one before it.
+                hidden = trouble_of(said) in OF_KAFKA
+                failures.setdefault(place, []).append(first.get(entry.container, said) if hidden else said)
     return failures
 
 

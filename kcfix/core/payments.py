@@ -109,6 +109,8 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     provider_payment_id: str | None = None
+    version: str | None = field(default=None, compare=False)
+    """Which version of the row was read, as the database tells it: another after each change. None: not known."""
 
     @property
     def course_id(self) -> str | None:

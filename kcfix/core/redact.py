@@ -23,6 +23,8 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _SECRET_KEY = re.compile(_WORD, re.IGNORECASE)
+_SECRET_PARTS = ("passw", "pwd", "secret", "token", "api", "credential")
+"""Each text that `_WORD` finds something in has one of these."""
 
 
 def is_secret(key: str) -> bool:
@@ -58,7 +60,10 @@ def may_hold_secret(json_text: str, secrets: Collection[str] = ()) -> bool:
     >>> may_hold_secret('{"payment_id": "7"}', ["open sesame"]), may_hold_secret('{"token": "7"}')
     (False, True)
     """
-    if _SECRET_KEY.search(json_text) or ("://" in json_text and "@" in json_text):
+    # A hundred times as fast as the expression, which has no letter to look out for. Not true of all that is not ASCII.
+    small = json_text.lower() if json_text.isascii() else None
+    suspect = small is None or any(part in small for part in _SECRET_PARTS)
+    if (suspect and _SECRET_KEY.search(json_text)) or ("://" in json_text and "@" in json_text):
         return True
     return any(form in json_text for secret in secrets if len(secret) >= SHORTEST for form in _in_json(secret))
 

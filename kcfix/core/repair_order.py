@@ -50,6 +50,7 @@ def insert_order(
         expiry_date=expiry if isinstance(expiry, str) and expiry else None,
         lock_keys=tuple(sorted({advisory_lock_key(student, course) for student, course in names})),
         planned_on=facts,
+        as_planned=True,
     )
 
 

@@ -136,6 +136,7 @@ _TABLE: tuple[tuple[Trouble, tuple[str, ...]], ...] = (
         (r"Cannot find module", r"(?:Type|Reference|Range|OverwriteModel)Error"),
     ),
 )
+_STACK = re.compile(r"\s+Require stack:.*|\s{2,}at \S.*", re.DOTALL)
 _ROWS = tuple((trouble, re.compile("|".join(patterns), re.IGNORECASE)) for trouble, patterns in _TABLE)
 OF_KAFKA = frozenset({Trouble.KAFKA_LOGIN, Trouble.TOPIC_MISSING, Trouble.KAFKA_SILENT})
 OF_DATABASE = frozenset(t for t in Trouble if t.value.startswith("database")) | {
@@ -155,9 +156,10 @@ class Telling:
 
 
 def words_of(entry: LogEntry) -> str:
-    """The error that the entry tells of, with its message."""
+    """The error that the entry tells of, with its message, and without where in the program it came up."""
     error = error_of(entry)
-    return entry.message if not error or error in entry.message else f"{entry.message}: {error}"
+    words = entry.message if not error or error in entry.message else f"{entry.message}: {error}"
+    return _STACK.sub("", words) or words
 
 
 def trouble_of(text: str) -> Trouble | None:

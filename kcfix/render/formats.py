@@ -146,12 +146,18 @@ def write_markdown(view: View, envelope: Envelope, style: Style, out: TextIO) ->
         return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
     for number, section in enumerate(view.sections):
-        if number:
+        before = view.sections[number - 1] if number else None
+        after = view.sections[number + 1] if number + 1 < len(view.sections) else None
+        joined = isinstance(before, Text) and isinstance(section, Text) and not section.title
+        if number and not joined:
             out.write("\n")
         if section.title:
             out.write(f"## {escaped(clean(section.title))}\n\n")
         if isinstance(section, Text):
-            out.write("```text\n" + "".join(f"{line_text(line, style)}\n" for line in section.lines) + "```\n")
+            out.write("" if joined else "```text\n")
+            out.writelines(f"{line_text(line, style)}\n" for line in section.lines)
+            # Text that goes on without a title is one block.
+            out.write("" if isinstance(after, Text) and not after.title else "```\n")
             continue
         if section.rows:
             cells = [[escaped(cell_text(v, style)) for v in row] for row in section.rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -164,6 +165,31 @@ def test_commands_name_the_system_that_was_chosen(run: Run, ward: Ward) -> None:
     ward.end()
     ran = run("--project", "kc-backend", "doctor", **ward.parts)
     assert "kcfix --project kc-backend restart purchase-worker" in ran.out
+
+
+def test_advice_ends_with_the_lines_to_paste(run: Run, ward: Ward) -> None:
+    lines = run("doctor", "-o", "table", **ward.parts).lines
+    advice = lines[next(n for n, line in enumerate(lines) if line.startswith("to prevent")) + 1 :]
+    assert [line for line in advice if line and not line.startswith(" ")]
+    for one, after in itertools.pairwise(advice):
+        assert one.startswith(" ") or after.startswith("      "), one
+    assert advice[-1].startswith("      ")
+
+
+def test_lines_of_a_compose_file_are_quoted_and_are_no_next_commands(run: Run, ward: Ward) -> None:
+    ward.change("purchase-worker", environment={"KAFKA_BROKERS": "kafka:9092", "REDIS_URL": "redis://cache"})
+    ran = run("doctor", **ward.parts)
+    line = 'services: { purchase-worker: { environment: { POSTGRES_URL: "${POSTGRES_URL}" } } }'
+    assert line in ran.out
+    assert line not in ran.out[ran.out.index("next:") :]
+
+
+def test_in_markdown_a_finding_is_one_block(run: Run, ward: Ward) -> None:
+    ward.end()
+    text = run("doctor", "-o", "markdown", **ward.parts).out
+    before, _, after = text.partition("kcfix restart purchase-worker")
+    assert before.count("```") == 1
+    assert after.count("```") % 2 == 1
 
 
 def test_secrets_of_containers_are_in_no_output(run: Run, ward: Ward) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -104,19 +104,38 @@ def test_a_purchase_that_does_not_read_back_stops_the_run(repair: Repair, night:
 
 
 def test_what_can_not_be_read_back_is_not_called_settled(repair: Repair, night: Night, many: list[str]) -> None:
-    real = night.database.facts
-
-    def facts(
-        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
-    ) -> Mapping[PaymentId, PaymentFacts]:
-        if night.database.purchases:
-            raise Unreachable("the database did not answer within 3 s", system="database")
-        return real(ids, courses=courses)
-
-    night.database.facts = facts  # type: ignore[method-assign]
+    silenced(night)
     ran = repair(*many, *APPLY, "-o", "json")
     assert (ran.code, outcomes(ran)) == (6, ["UNVERIFIED"] + ["LEFT"] * 6)
     assert "could not be read back" in ran.document["data"][0]["outcome_text"]
+
+
+def test_a_server_with_few_locks_is_given_small_transactions(repair: Repair, night: Night) -> None:
+    night.database.locks = 150
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 504)]
+    sizes = inserted(night)
+    ran = repair(*night.ids, *APPLY, "--max", "600", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+    assert sizes == [1, 150, 150, 150, 52]
+
+
+def test_a_transaction_that_fails_leaves_those_behind_it_and_announces_those_before(
+    repair: Repair, night: Night
+) -> None:
+    night.database.locks = 100
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 404)]
+    real = night.database.insert
+
+    def insert(orders: Sequence[Any], recheck: Any) -> Any:
+        if len(night.database.purchases) > 200:
+            night.database.read_only = True
+        return real(orders, recheck)
+
+    night.database.insert = insert  # type: ignore[method-assign]
+    ran = repair(*night.ids, *APPLY, "--max", "600", "-o", "json")
+    assert ran.code == 6
+    assert ran.document["summary"]["outcomes"] == {"SETTLED": 201, "FAILED": 100, "LEFT": 102}
+    assert len(night.announced()) == 201
 
 
 def test_a_rate_is_kept_by_pauses(repair: Repair, night: Night, many: list[str]) -> None:
@@ -206,23 +225,115 @@ def working(night: Night) -> None:
     night.kafka.commit_as_worker(GROUP, {TopicPartition("purchase-confirmed", p): 0 for p in range(3)})
 
 
+def silenced(night: Night) -> None:
+    """The database falls silent as soon as there is a purchase."""
+
+    def silent(name: str) -> Callable[..., Any]:
+        real = getattr(night.database, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            if night.database.purchases:
+                raise Unreachable("the database did not answer within 3 s", system="database")
+            return real(*args, **more)
+
+        return call
+
+    for name in ("facts", "standing"):
+        setattr(night.database, name, silent(name))
+
+
 def meanwhile(night: Night, happens: Callable[[], object], *, readings_before: int = 4) -> None:
     """Something happens once the last plan was made, before the next reading.
 
     The run plans twice; a plan reads a payment without purchase twice, before and after the offsets, others once.
     """
-    real = night.database.facts
-    readings: list[Collection[PaymentId]] = []
+    readings = 0
 
-    def facts(
-        ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
-    ) -> Mapping[PaymentId, PaymentFacts]:
-        if len(readings) == readings_before:
-            happens()
-        readings.append(ids)
-        return real(ids, courses=courses)
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(night.database, name)
 
-    night.database.facts = facts  # type: ignore[method-assign]
+        def call(*args: Any, **more: Any) -> Any:
+            nonlocal readings
+            if readings == readings_before:
+                happens()
+            readings += 1
+            return real(*args, **more)
+
+        return call
+
+    for name in ("facts", "unchanged"):
+        setattr(night.database, name, counted(name))
+
+
+def worked(night: Night, *, at_once: int, wrongly: str = "") -> list[int]:
+    """A worker that makes so many of the purchases that it was sent before each look; sizes of what is sent to it."""
+    sizes: list[int] = []
+    unchanged, send = night.database.unchanged, night.kafka.send
+    by_id = {paid.id: paid for paid in night.paid}
+
+    def look(facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        bought = {purchase.student_id for purchase in night.database.purchases}
+        sent = [by_id[PaymentId((m.key or b"").decode())] for m in night.kafka.sent]
+        for paid in [p for p in sent if p.student_id not in bought][:at_once]:
+            for _ in range(2 if paid.id == wrongly else 1):
+                night.database.purchase(paid)
+        return unchanged(facts)
+
+    def sending(messages: Any) -> Any:
+        sizes.append(len(messages))
+        return send(messages)
+
+    night.database.unchanged, night.kafka.send = look, sending  # type: ignore[method-assign]
+    return sizes
+
+
+def test_replays_are_all_sent_before_the_first_of_them_is_waited_for(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    working(night)
+    sizes = worked(night, at_once=2)
+    ran = repair(*many, *APPLY, "--wait", "1s", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+    assert sizes == [1, 6]
+    assert set(ran.document["summary"]["change_seconds"]) == {"replay"}
+
+
+def test_a_worker_that_still_makes_purchases_is_waited_for(repair: Repair, night: Night) -> None:
+    working(night)
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 60)]
+    worked(night, at_once=1)  # in all it takes longer than --wait
+    ran = repair(*night.ids, *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, set(outcomes(ran))) == (0, {"SETTLED"})
+
+
+def test_a_worker_that_stops_making_them_is_waited_for_as_long_as_said(
+    repair: Repair, night: Night, many: list[str]
+) -> None:
+    working(night)
+    worked(night, at_once=0)
+    ran = repair(*many, *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["UNSEEN"] + ["LEFT"] * 6)
+    assert "no purchase within 2 s" in ran.document["data"][0]["outcome_text"]
+
+
+def test_a_replay_of_which_two_purchases_are_made_is_not_settled(repair: Repair, night: Night, many: list[str]) -> None:
+    working(night)
+    worked(night, at_once=9, wrongly=many[3])
+    ran = repair(*many, *APPLY, "--wait", "2s", "-o", "json")
+    assert (ran.code, outcomes(ran)) == (6, ["SETTLED"] * 3 + ["UNVERIFIED"] + ["SETTLED"] * 3)
+    assert "2 active purchases" in ran.document["data"][3]["outcome_text"]
+
+
+def test_a_replay_that_is_not_acknowledged_keeps_the_next_lot_from_being_sent(repair: Repair, night: Night) -> None:
+    working(night)
+    night.database.locks = 100
+    night.paid += [night.pay(n, minutes=60) for n in range(3, 304)]
+    sizes = worked(night, at_once=999)
+    night.kafka.send_states = [SendState.ACKNOWLEDGED] * 150 + [SendState.UNKNOWN]
+    ran = repair(*night.ids, *APPLY, "--max", "600", "--wait", "1s", "-o", "json")
+    assert ran.code == 6
+    assert ran.document["summary"]["outcomes"] == {"SETTLED": 200, "UNSEEN": 1, "LEFT": 102}
+    assert sizes == [1, 100, 100]
 
 
 def test_a_payment_that_was_refunded_since_the_plan_is_not_replayed(repair: Repair, night: Night) -> None:

@@ -18,6 +18,7 @@ from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
 from tests.contract.database_reading import ReadingContract
+from tests.contract.database_standing import StandingContract
 from tests.contract.database_world import World, go_on, order
 from tests.fakes_database import FakeDatabase
 
@@ -58,6 +59,7 @@ class TestFakeDatabase(
     HealthContract,
     InsertingContract,
     HoldingContract,
+    StandingContract,
     DeletingContract,
 ):
     """The fake is honest."""

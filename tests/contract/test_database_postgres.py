@@ -17,6 +17,7 @@ from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
 from tests.contract.database_reading import ReadingContract
+from tests.contract.database_standing import StandingContract
 from tests.contract.database_world import World
 from tests.fakes_database import NOW, FakeDatabase
 from tests.real.postgres_server import Server
@@ -51,6 +52,7 @@ class TestPostgres(
     HealthContract,
     InsertingContract,
     HoldingContract,
+    StandingContract,
     DeletingContract,
 ):
     """The real adapter keeps the contract."""

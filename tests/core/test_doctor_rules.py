@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kcfix.cli.examining import examine
 from kcfix.core.diagnosis import Confidence, Severity
+from kcfix.core.doctor import diagnose
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports import IndexState, LockWait, OpenTransaction, RoleFacts
+from kcfix.core.rules import RULES
 from kcfix.core.status_findings import all_well
 from kcfix.core.workers import ContainerState
+from kcfix.core.working import Sign, Sure, WorkState
 from kcfix.errors import AccessDenied, Unreachable
 from tests.fakes_docker import container
 from tests.ward import FLOW, HEALTH, MINUTE, NOW, START, WORKER, Breaking, Ward
@@ -407,8 +411,72 @@ def test_each_finding_says_what_to_do_and_on_what_it_rests(case: Case) -> None:
         assert "made-up-password" not in str(finding)
 
 
+def test_the_dead_letters_topic_is_a_finding_of_its_own_that_explains_no_payment() -> None:
+    ward = Ward()
+    ward.kafka.remove_topic(FLOW.dead_letters)
+    ward.pay(1, ago=10 * MINUTE)
+    findings = ward.diagnose().findings
+    letters = next(f for f in findings if f.code == "K004")
+    assert FLOW.dead_letters in letters.symptom
+    assert letters.consequences == ()
+    assert [f.code for f in findings][:2] == ["K004", "W009"]
+    ward.kafka.remove_topic(FLOW.purchase_created)
+    assert [f.code for f in ward.diagnose().findings].count("K004") == 2
+
+
+def test_what_was_paid_after_a_reset_to_the_log_end_is_not_blamed_on_it() -> None:
+    ward = Ward()
+    deleted_and_reset(ward)
+    # That start lies half an hour back, and what is missing was paid ten minutes ago.
+    ward.docker.lines.clear()
+    words = "[ConsumerGroup] Offset out of range, resetting to default offset"
+    for partition in range(3):
+        ward.kafkajs(words, ago=30 * MINUTE, topic=TOPIC, partition=partition)
+    assert "P007" in ward.causes()
+    assert "G004" not in ward.causes()
+
+
+def test_with_its_container_down_the_database_of_kcfix_is_not_called_another_one() -> None:
+    ward = Ward()
+    network = next(iter(ward.box().networks))
+    box = replace(container("postgres"), aliases=("postgres",), networks={network: ""})
+    ward.put(replace(box, state=ContainerState.EXITED, exit_code=0, finished_at=NOW - MINUTE))
+    for stage in FLOW.stages[:4]:
+        settings = {**ward.box(stage.worker).environment, "POSTGRES_URL": "postgresql://app:x@postgres:5432/kc_app"}
+        ward.change(stage.worker, environment=settings)
+    ward.database.down = Unreachable("database 127.0.0.1:24483/kc_app: connection refused")
+    assert ward.causes() == ["D001"]
+
+
 def test_a_healthy_system_has_advice_and_nothing_else() -> None:
     assert Ward().causes() == []
+
+
+@pytest.mark.parametrize(("breaking", "code"), [(no_trainer, "P018"), (approval, "P021")])
+def test_a_message_that_waits_for_a_trainer_is_not_called_poison(breaking: Breaking, code: str) -> None:
+    ward = Ward()
+    breaking(ward)
+    ward.kafka.put(FLOW.purchase_created, partition=0, at=NOW - 5 * MINUTE)
+    ward.kafka.commit_as_worker(FLOW.allocation_group, {TopicPartition(FLOW.purchase_created, 0): 0})
+    text = "Allocation service returned allocation without trainerId"
+    ward.dead_letter(0, 0, text, topic=FLOW.purchase_created)
+    first = ward.diagnose().findings[0]
+    assert (first.code, [f.code for f in first.consequences]) == (code, ["G001"])
+
+
+def test_what_was_written_before_a_stranger_came_is_not_blamed_on_it() -> None:
+    ward = Ward()
+    words = "[ConsumerGroup] Consumer has joined the group"
+    for ago, held in ((6 * MINUTE, [0, 1, 2]), (4 * MINUTE, [2])):
+        ward.log(words, ago=ago, level="INFO", logger="kafkajs", memberAssignment={TOPIC: held})
+    ward.join_stranger("debug", TOPIC, held=(0, 1))
+    for n, ago in ((1, 10 * MINUTE), (2, 2 * MINUTE)):
+        partition, offset = ward.offset_of(ward.pay(n, ago=ago))
+        ward.commit(partition, offset + 1)
+    findings = {f.code: f for f in ward.diagnose().findings if f.severity is Severity.ERROR}
+    assert sorted(findings) == ["G007", "P004"]
+    assert [(f.code, f.impact.payments) for f in findings["G007"].consequences] == [("P004", 1)]
+    assert findings["P004"].impact.payments == 1
 
 
 def test_a_busy_system_is_healthy() -> None:
@@ -456,10 +524,6 @@ def test_a_sample_settles_what_one_look_leaves_open() -> None:
     services = ward.services()
     services.now = lambda: clock[0]
     services.sleep = later
-    from kcfix.cli.examining import examine
-    from kcfix.core.doctor import diagnose
-    from kcfix.core.rules import RULES
-
     first = diagnose(examine(services, timedelta(seconds=60))[0], RULES).findings[0]
     assert (first.code, first.confidence) == ("W008", Confidence.PROVEN)
 
@@ -476,3 +540,22 @@ def test_what_is_not_well_by_status_has_a_finding(case: Case) -> None:
     case.breaking(ward)
     if not all_well(ward.examine().observed):
         assert ward.causes(), case.name
+
+
+def test_a_worker_that_takes_seconds_for_a_message_is_slow_and_not_hung() -> None:
+    ward = Ward()
+    slow(ward)
+    # What stands still between two looks is another partition, whose turn has not come.
+    examination = ward.examine()
+    workers = tuple(
+        replace(w, work=replace(w.work, state=WorkState.UNPROVEN, signs=tuple(_unclear(s) for s in w.work.signs)))
+        for w in examination.observed.workers
+    )
+    examination = replace(examination, observed=replace(examination.observed, workers=workers))
+    codes = [f.code for f in diagnose(examination, RULES).every]
+    assert codes[0] == "W014"
+    assert "W009" not in codes
+
+
+def _unclear(sign: Sign) -> Sign:
+    return replace(sign, sure=Sure.UNCLEAR) if sign.name == "consumed" else sign

@@ -65,3 +65,16 @@ def test_a_failure_in_the_log_counts_only_at_this_very_offset(offset: int, faili
     head = find_heads({PARTITION: record(5)}, (), (entry,))[PARTITION]
     assert head.failing is failing
     assert head.failures == (("tier check",) if failing else ())
+
+
+def test_a_dead_letter_that_can_not_be_written_does_not_hide_why_the_message_failed() -> None:
+    place = {"topic": PARTITION.topic, "partition": PARTITION.partition, "offset": "5"}
+    missing = "This server does not host this topic-partition"
+    lines = (
+        {"level": "info", "message": "[KafkaConsumer] Processing message", **place},
+        {"level": "error", "message": "[RetryPolicy] Operation failed after all retries", "error": "tier check"},
+        {"level": "error", "message": "[KafkaConsumer] Message processing failed", "error": missing, **place},
+    )
+    entries = [parse(RawLine("purchase-worker", NOW, Stream.STDOUT, json.dumps(line))) for line in lines]
+    assert find_heads({PARTITION: record(5)}, (), entries)[PARTITION].failures == ("tier check",)
+    assert find_heads({PARTITION: record(5)}, (), entries[2:])[PARTITION].failures == (missing,)

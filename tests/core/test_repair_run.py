@@ -12,7 +12,7 @@ from kcfix.core.payments import PaymentId
 from kcfix.core.repair_apply import Applying
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.repair_result import Outcome, Result
-from kcfix.core.repair_run import RepairRun
+from kcfix.core.repair_run import ROUND, RepairRun
 from kcfix.core.verdict import Verdict, VerdictKind
 from kcfix.flow import Flow
 from tests.builders import uuid
@@ -80,7 +80,8 @@ class Journal:
 
 
 def test_without_a_rate_there_are_no_pauses_and_batches_are_whole() -> None:
-    assert run(None, [Action.INSERT] * 450) == ([1, 200, 200, 49], [])
+    assert run(None, [Action.INSERT] * 450) == ([1, 449], [])
+    assert run(None, [Action.INSERT] * (ROUND + 450)) == ([1, ROUND, 449], [])
 
 
 def test_at_a_rate_it_pauses_until_what_was_done_is_due() -> None:

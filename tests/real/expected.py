@@ -116,6 +116,15 @@ EXPECTED: Mapping[str, Expected] = {
 }
 
 
+WHY_MISSED: Mapping[tuple[str, ...], str] = {
+    ("message-never-sent", "broker-down"): (
+        "while Kafka is silent nobody can tell whether the message was sent; the payment stands beneath K001 as P020, "
+        "its story unknown"
+    ),
+}
+"""Of cases that are missed: why, where it is understood."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What one run of the doctor said."""

@@ -40,7 +40,7 @@ AHEAD = timedelta(minutes=3)
 def act(pipe: Connection, site: Site) -> None:
     """Do one job after the other, until killed or until the other end of the pipe is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _commit_stops(pipe)
+    _transaction_stops(pipe)
     systems = Systems(site)
     try:
         while True:
@@ -58,16 +58,20 @@ def act(pipe: Connection, site: Site) -> None:
         return
 
 
-def _commit_stops(pipe: Connection) -> None:
-    """Stop between the INSERT and its COMMIT too: nothing of a port is called there."""
+def _transaction_stops(pipe: Connection) -> None:
+    """Stop under the locks, and between the INSERT and its COMMIT: nothing of a port is called there."""
     module = vars(postgres_insert)
-    commit = module["commit"]
+    begin_locked, commit = module["begin_locked"], module["commit"]
 
-    def stopping(*args: Any) -> Any:
+    def locking(*args: Any) -> None:
+        begin_locked(*args)
+        stop(pipe, "under-lock")
+
+    def committing(*args: Any) -> Any:
         stop(pipe, "before-commit")
         return commit(*args)
 
-    module["commit"] = stopping
+    module.update(begin_locked=locking, commit=committing)
 
 
 def repair(job: Job, systems: Systems, pipe: Connection) -> str:
@@ -148,13 +152,8 @@ class StoppingDatabase:
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""
-
-        def under_lock(*args: Any) -> str | None:
-            self._stop("under-lock")
-            return recheck(*args)
-
         self._stop("before-insert")
-        results = self._real.insert(orders, under_lock)
+        results = self._real.insert(orders, recheck)
         self._stop("after-insert")
         return results
 
@@ -165,11 +164,22 @@ class StoppingDatabase:
         with self._real.holding(purchases) as hold:
             yield hold
 
+    def standing(self, *args: Any) -> Any:
+        """See `DatabasePort`."""
+        return self._look("standing", *args)
+
+    def unchanged(self, *args: Any) -> Any:
+        """See `DatabasePort`."""
+        return self._look("unchanged", *args)
+
     def facts(self, *args: Any, **kwargs: Any) -> Any:
         """See `DatabasePort`."""
+        return self._look("facts", *args, **kwargs)
+
+    def _look(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if self._doing in ("reading back", "reading again"):
             self._stop(f"before-{self._doing.replace(' ', '-')}")
-        return self._real.facts(*args, **kwargs)
+        return getattr(self._real, name)(*args, **kwargs)
 
 
 class StoppingKafka:

@@ -116,12 +116,15 @@ def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 class Deadly:
-    def __init__(self, port, call, after):
-        self._port, self._call, self._after = port, call, after
+    def __init__(self, port, call, after, spared):
+        self._port, self._call, self._after, self._spared = port, call, after, spared
 
     def __getattr__(self, name):
         real = getattr(self._port, name)
         if name != self._call:
+            return real
+        if self._spared:
+            self._spared -= 1
             return real
         def call(*args, **kwargs):
             if self._after:
@@ -131,23 +134,27 @@ class Deadly:
 
 original = repair_apply.Applying.do
 def do(self, steps):
-    what, call, after = {
-        "before-insert": ("database", "insert", False),
-        "after-insert": ("database", "insert", True),
-        "before-send": ("kafka", "send", False),
-        "after-send": ("kafka", "send", True),
-        "before-lock": ("database", "holding", False),
-        "before-reading-back": ("database", "facts", False),
+    what, call, after, spared = {
+        "before-insert": ("database", "insert", False, 0),
+        "after-insert": ("database", "insert", True, 0),
+        "before-send": ("kafka", "send", False, 0),
+        "after-send": ("kafka", "send", True, 0),
+        "before-lock": ("database", "holding", False, 0),
+        "before-reading-back": ("database", "standing", False, 0),
+        "before-reading-back-what-was-announced": ("database", "standing", False, 1),
     }[point]
-    port = getattr(self, what)()
-    setattr(self, what, lambda: Deadly(port, call, after))
+    deadly = Deadly(getattr(self, what)(), call, after, spared)
+    setattr(self, what, lambda: deadly)
     return original(self, steps)
 repair_apply.Applying.do = do
 sys.exit(main(sys.argv[2:]))
 """
 
 
-POINTS = ("before-insert", "after-insert", "before-lock", "before-send", "after-send", "before-reading-back")
+POINTS = (
+    *("before-insert", "after-insert", "before-reading-back", "before-lock", "before-send", "after-send"),
+    "before-reading-back-what-was-announced",
+)
 """Where it can be made to die: around each effect, and between the canary and the rest."""
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts
-from kcfix.core.ports import DatabasePort, InsertOrder, InsertState
+from kcfix.core.ports import MOST_AT_ONCE, DatabasePort, InsertOrder, InsertState
+from kcfix.core.repair_order import recheck
 from tests.contract.database_world import go_on, order, refuse_purchased
 from tests.fakes_database import FakeDatabase, course_id
 from tests.real import postgres_world
@@ -165,18 +167,52 @@ def test_metadata_that_jsonb_does_not_take_is_stored_without_it(world: PostgresW
     assert sorted(str(m) for m in stored) == ["{'note': 'a\ufffd'}", "{'note': 'a\ufffdb'}"]
 
 
-def test_two_hundred_orders_are_one_transaction(world: PostgresWorld) -> None:
+@pytest.mark.parametrize("as_planned", [True, False])
+def test_a_thousand_orders_are_one_transaction(world: PostgresWorld, as_planned: bool) -> None:
     seed = FakeDatabase()
-    paid = [seed.payment(n) for n in range(1, 202)]
+    paid = [seed.payment(n) for n in range(1, MOST_AT_ONCE + 2)]
     database = world.open(seed)
     facts = database.facts([p.id for p in paid])
-    orders = [order(p, facts[p.id]) for p in paid]
-    with pytest.raises(ValueError, match="200"):
+    orders = [replace(order(p, facts[p.id]), as_planned=as_planned) for p in paid]
+    with pytest.raises(ValueError, match=str(MOST_AT_ONCE)):
         database.insert(orders, go_on)
-    results = database.insert(orders[:200], refuse_purchased)
+    results = database.insert(orders[:-1], refuse_purchased)
     assert {r.state for r in results} == {InsertState.INSERTED}
-    assert [r.payment_id for r in results] == [o.payment_id for o in orders[:200]]
+    assert [r.payment_id for r in results] == [o.payment_id for o in orders[:-1]]
     assert len({p.created_at for p in world.purchases()}) == 1
+
+
+def test_a_refund_waits_until_what_is_as_planned_is_committed(world: PostgresWorld) -> None:
+    """The payments' rows are locked before the statement that checks and inserts: nothing comes between."""
+    seed = FakeDatabase()
+    paid = [seed.payment(n) for n in range(1, 500)]
+    database = world.open(seed)
+    facts = database.facts([p.id for p in paid])
+    orders = [replace(order(p, facts[p.id]), as_planned=True) for p in paid]
+    with world.server.connect(world.name) as refunding, ThreadPoolExecutor(1) as pool:
+        refunding.execute("BEGIN")
+        refunding.execute("UPDATE payments SET status = 'refunded' WHERE id = %s", [paid[0].id])
+        run = pool.submit(lambda: database.insert(orders, recheck))
+        time.sleep(0.5)
+        assert not run.done(), "the insert did not wait for the refund's row lock"
+        refunding.execute("COMMIT")
+        states = [r.state for r in run.result(10)]
+    assert states == [InsertState.REFUSED] + [InsertState.INSERTED] * (len(paid) - 1)
+
+
+def test_who_may_only_read_some_columns_or_reads_through_a_view_is_asked_row_by_row(world: PostgresWorld) -> None:
+    """A row of a view has no version: its facts are read again, and the recheck decides."""
+    seed = FakeDatabase()
+    paid = seed.payment(1)
+    world.fill(seed)
+    world.execute("ALTER TABLE payments RENAME TO paid; CREATE VIEW payments AS SELECT * FROM paid")
+    database = world.again()
+    wanted = replace(_order(database, paid), as_planned=True)
+    assert database.unchanged([wanted.planned_on]) == frozenset()
+    asked: list[InsertOrder] = []
+    (result,) = database.insert([wanted], lambda o, f: asked.append(o))
+    assert (result.state, asked) == (InsertState.INSERTED, [wanted])
+    assert database.standing({paid.id: wanted.purchase_id}) == frozenset()
 
 
 def test_payments_of_another_database_are_read_again_there(world: PostgresWorld, postgres: Server) -> None:

@@ -135,6 +135,9 @@ def test_unknown_keys_and_variables_warn_with_the_nearest_name(home: Path) -> No
         ("protected = 3", "true or false"),
         ('names = { purchase_grp = "x" }', "unknown name 'purchase_grp'"),
         ('kafka = { bootstrap_servers = "x" }', "no security option"),
+        ('kafka = { ssl_cafil = "x" }', "did you mean 'ssl_cafile'?"),
+        ("kafka = { ssl_cafile = 3 }", "ssl_cafile must be a text"),
+        ('kafka = { ssl_check_hostname = "perhaps" }', "true or false"),
         ("default_context = 3", "must be a name"),
         ("contexts = 3", "must be tables"),
     ],
@@ -143,6 +146,11 @@ def test_a_value_that_can_not_be_understood_is_a_usage_error_that_names_it(home:
     with pytest.raises(UsageError) as caught:
         settings(home, project=text)
     assert message in caught.value.message
+
+
+def test_security_options_are_taken_as_they_are(home: Path) -> None:
+    text = 'kafka = { sasl_plain_password = " blank ", ssl_check_hostname = "no" }'
+    assert settings(home, project=text).kafka == {"sasl_plain_password": " blank ", "ssl_check_hostname": False}
 
 
 def test_names_of_the_flow_can_differ(home: Path) -> None:

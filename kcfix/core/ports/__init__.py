@@ -7,6 +7,7 @@ not in time: nothing is known) or `AccessDenied` (a right is missing). Only the 
 from __future__ import annotations
 
 from kcfix.core.ports.database import (
+    MOST_AT_ONCE,
     DatabaseIdentity,
     DatabasePort,
     DeleteOrder,
@@ -42,6 +43,7 @@ from kcfix.core.ports.kafka import (
 )
 
 __all__ = [
+    "MOST_AT_ONCE",
     "Broker",
     "Cluster",
     "DatabaseHealth",

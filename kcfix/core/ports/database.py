@@ -87,6 +87,9 @@ class InsertOrder:
     lock_keys: tuple[int, ...]
     """The worker's advisory locks to be held, sorted."""
     planned_on: PaymentFacts
+    as_planned: bool = False
+    """Whether `recheck` need not be asked where the payment, the other succeeded payments and the purchases of its
+    student and course are to the letter those of `planned_on`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class InsertResult:
     state: InsertState
     reason: str | None = None
     facts: PaymentFacts | None = None
-    """As re-read inside the transaction; None where it never got there."""
+    """As re-read inside the transaction; None where it never got there, or where they were found to be `planned_on`."""
 
 
 class DeleteState(enum.StrEnum):
@@ -160,6 +163,9 @@ DeleteRecheck = Callable[[DeleteOrder, PaymentFacts], str | None]
 """The same for a deletion. It may ask other systems; what it raises rolls everything back."""
 
 
+MOST_AT_ONCE = 1000
+"""Orders or purchases in one transaction: each holds a lock until its end, of some thousands that a server has."""
+
 StudentCourse = tuple[str, str]
 """Student id and course id, both lower case."""
 
@@ -210,6 +216,31 @@ class DatabasePort(Protocol):
             Unreachable: a table that is needed is missing (the message names it and the database), or no answer.
         """
 
+    def unchanged(self, facts: Sequence[PaymentFacts]) -> frozenset[PaymentId]:
+        """Those of these payments of which the same would be read again: the row, its siblings and its purchases.
+
+        Each counts for the course that its metadata names. It may leave out some of which that is true as well, and
+        says nothing of allocations and events.
+
+        Raises:
+            Unreachable: no answer.
+        """
+
+    def room(self) -> int:
+        """How many payments one transaction may lock so that others find room in the server's table of locks.
+
+        `MOST_AT_ONCE`, or a sixth of a table that holds less than six times that; at least 1.
+        """
+
+    def standing(self, purchases: Mapping[PaymentId, str]) -> frozenset[PaymentId]:
+        """Those of these payments that succeeded and whose purchase of this id is the only active one, in one query.
+
+        The only one of its student and course, that is. It may leave out some of which that is true as well.
+
+        Raises:
+            Unreachable: no answer.
+        """
+
     def candidates(self, since: datetime, until: datetime, *, limit: int) -> tuple[PaymentId, ...]:
         """Succeeded payments paid in [since, until) that may lack a purchase, oldest first, at most `limit`.
 
@@ -256,10 +287,11 @@ class DatabasePort(Protocol):
     # changes
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
-        """Insert purchases, at most 200 and one per student and course, in one transaction at READ COMMITTED.
+        """Insert purchases, at most `MOST_AT_ONCE` and one per student and course, in one transaction.
 
-        First takes the advisory locks, in sorted order, each with lock_timeout; then re-reads the facts in later
-        statements and asks `recheck`; then inserts what passed, and commits. One result per order, in order.
+        At READ COMMITTED. First takes the advisory locks, in sorted order, each with lock_timeout; then, in later
+        statements, inserts those of the orders `as_planned` that still are (it may miss some), re-reads the facts of
+        the others and asks `recheck`; then inserts what passed, and commits. One result per order, in order.
         """
 
     def delete(self, orders: Sequence[DeleteOrder], recheck: DeleteRecheck) -> tuple[DeleteResult, ...]:
@@ -270,7 +302,7 @@ class DatabasePort(Protocol):
         """
 
     def holding(self, purchases: Sequence[HeldPurchase]) -> AbstractContextManager[Hold]:
-        """While the block runs, the worker's advisory locks of these purchases (at most 200) are held.
+        """While the block runs, the worker's advisory locks of these purchases (at most `MOST_AT_ONCE`) are held.
 
         Gives those that are there and active. Changes nothing; whoever takes no lock is not kept out. A server may end
         a session at any time: right before what the locks are for, `Hold.check` is to be called.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.discovery import BROKER_VARIABLES, DSN_VARIABLES, service_of
+from kcfix.core.dsn import database_address
 from kcfix.core.examination import Examination
 from kcfix.core.restart import up_line
 from kcfix.core.rule import Rule, because, same
@@ -70,8 +71,9 @@ def brokers_unset(examination: Examination) -> Iterator[Found]:
 
 
 def compose_line(container: Container, name: str, value: str) -> str:
+    """How a variable is set in the Compose file; the value is quoted, for braces mean something there."""
     service = container.service or container.name
-    return f"services: {{ {service}: {{ environment: {{ {name}: {value} }} }} }}   # in the Compose file"
+    return f'services: {{ {service}: {{ environment: {{ {name}: "{value}" }} }} }}   # in the Compose file'
 
 
 def database_unset(examination: Examination) -> Iterator[Found]:
@@ -121,6 +123,8 @@ def _elsewhere(examination: Examination, system: str, variable: str, trouble: Tr
         for name in agreeing:
             yield _odd(examination, boxes[name], mine, usual, variable, trouble, misled=Thing("system", system))
         return
+    if apart and not agreeing and _is_down(examination, system):
+        return  # a container that does not run has no published port: whether the two addresses are one is unknown
     if apart and not agreeing:
         yield Found(
             symptom=f"all containers talk to {next(iter(apart.values())).theirs}, and kcfix to {mine}",
@@ -131,8 +135,29 @@ def _elsewhere(examination: Examination, system: str, variable: str, trouble: Tr
             severity=Severity.CAUTION,
         )
         return
+    usual = _address_of(examination, system, agreeing) or mine
     for name, one in apart.items():
-        yield _odd(examination, boxes[name], one.theirs, mine, variable, trouble)
+        yield _odd(examination, boxes[name], one.theirs, usual, variable, trouble)
+
+
+def _address_of(examination: Examination, system: str, names: Collection[str]) -> str | None:
+    """What these containers are configured with, as one of them says it."""
+    found = examination.discovery.value
+    for one in found.configured if found is not None else ():
+        if one.container in names:
+            address = database_address(one.dsn) if system == "database" and one.dsn else None
+            told = ", ".join(one.brokers or ()) if system == "kafka" else str(address or "")
+            if told:
+                return told
+    return None
+
+
+def _is_down(examination: Examination, system: str) -> bool:
+    """Whether a container of the system is known and does not run."""
+    found, box = examination.discovery.value, examination.database_container
+    if system == "database":
+        return box is not None and not box.running
+    return any(not c.running for c in (found.infrastructure.get(examination.flow.kafka_service, ()) if found else ()))
 
 
 _VARIABLES = {"kafka": BROKER_VARIABLES, "database": DSN_VARIABLES}

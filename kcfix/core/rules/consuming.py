@@ -10,13 +10,13 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logparse import offset_of
-from kcfix.core.milestones import unanswered_crash
+from kcfix.core.milestones import Milestone, unanswered_crash
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.rule import Rule, because, same, same_trouble
+from kcfix.core.rule import Rule, because, same, same_trouble, same_trouble_told
+from kcfix.core.rules.pace import catch_up
 from kcfix.core.rules.proof import (
     LATELY,
     backlog,
-    catch_up,
     container_line,
     deadline,
     group_line,
@@ -123,7 +123,11 @@ def not_in_group(examination: Examination) -> Iterator[Found]:
             continue
         settled = joined.sure is Sure.NO
         starting = all(_age(examination, c) < SETTLED for c in running)
-        tellings = told(examination, worker)
+        before = max(
+            (at for c in running if (at := examination.log(c).last(Milestone.JOINED)) is not None), default=None
+        )
+        # What it said before it joined last did not keep it from joining.
+        tellings = [t for t in told(examination, worker) if before is None or t.entry.timestamp > before]
         recent = [t for t in tellings if t.trouble in OF_KAFKA | OF_DATABASE][-1:]
         yield Found(
             symptom=f"{worker.stage.worker} runs, and its group {worker.stage.group} has no member",
@@ -194,7 +198,9 @@ SETTINGS = ("K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003")
 
 SYSTEMS = (
     *because(same("worker"), *SETTINGS),
-    *because(same_trouble, "K001", "K002", "K013", "K004", "D001", "D002", "D004", "D005", "D006", "D007", "D008"),
+    *because(same_trouble_told, "K004"),
+    *because(same("worker"), "K004"),
+    *because(same_trouble, "K001", "K002", "K013", "D001", "D002", "D004", "D005", "D006", "D007", "D008"),
     *because(same_trouble, "D010", "D012", "D013", "D014"),
 )
 

@@ -9,9 +9,9 @@ from kcfix.core.diagnosis import Confidence, Found, Severity
 from kcfix.core.examination import Examination
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.rule import Rule
+from kcfix.core.rules.pace import catch_up
 from kcfix.core.rules.proof import (
     backlog,
-    catch_up,
     container_line,
     deadline,
     event_lines,

@@ -10,7 +10,17 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.redact import secrets_of
 from kcfix.core.rule import Rule, always, because, same
-from kcfix.core.rules.proof import container_line, event_lines, lately, log_line, required, things_of, trouble_thing
+from kcfix.core.rules.proof import (
+    anew_after,
+    container_line,
+    event_lines,
+    lately,
+    log_line,
+    psql,
+    required,
+    things_of,
+    trouble_thing,
+)
 from kcfix.core.troubles import Telling, Trouble
 from kcfix.core.workers import ContainerState
 
@@ -117,6 +127,10 @@ def database_login(examination: Examination) -> Iterator[Found]:
     causes = []
     if refused:
         causes.append(f"kcfix itself is refused: {error}")
+        if lines:
+            causes.append(
+                "so are workers: the password was changed at the database, or the user may not log in any more"
+            )
     for role in roles:
         what = "does not exist" if not role.exists else "may not log in" if not role.may_log_in else "has expired"
         causes.append(f"the user {role.name} {what}")
@@ -134,7 +148,15 @@ def database_login(examination: Examination) -> Iterator[Found]:
         ),
         cause="; ".join(causes),
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-        action=("kcfix config show", "docker compose up -d   # after the environment was set right"),
+        action=(
+            "kcfix config show",
+            *(
+                line
+                for w in required(examination)
+                if {c.name for c in w.containers or ()} & tellers
+                for line in anew_after(w, "its POSTGRES_URL was set right")
+            ),
+        ),
         about=(DATABASE, *_tellers(examination, Trouble.DATABASE_LOGIN), trouble_thing(Trouble.DATABASE_LOGIN)),
         since=lines[0].entry.timestamp if lines else None,
     )
@@ -164,7 +186,7 @@ def rights_missing(examination: Examination) -> Iterator[Found]:
             symptom=f"the user {name} lacks: {', '.join(rights)}",
             cause="the rights were revoked, or never granted",
             evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-            action=tuple(f'psql -c "GRANT {right} TO {name}"' for right in rights),
+            action=tuple(psql(f"GRANT {right} TO {name}") for right in rights),
             about=(DATABASE, trouble_thing(Trouble.DATABASE_RIGHTS)),
         )
 
@@ -204,11 +226,11 @@ def read_only(examination: Examination) -> Iterator[Found]:
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
         action=(
             *(
-                (f'psql -c "ALTER DATABASE {name} RESET default_transaction_read_only"',)
+                (psql(f"ALTER DATABASE {name} RESET default_transaction_read_only"),)
                 if health and health.read_only_database
                 else ()
             ),
-            *(f'psql -c "ALTER ROLE {r} RESET default_transaction_read_only"' for r in roles),
+            *(psql(f"ALTER ROLE {r} RESET default_transaction_read_only") for r in roles),
             "kcfix config show",
         ),
         about=(DATABASE, trouble_thing(Trouble.DATABASE_READ_ONLY)),
@@ -237,7 +259,7 @@ RULES = (
         "The database does not answer",
         database_silent,
         frozenset(),
-        because(same("system"), "C004"),
+        because(same("system"), "C004", "D005"),
         ("53",),
     ),
     Rule("D003", Severity.ERROR, "The database refuses a login", database_login, frozenset()),

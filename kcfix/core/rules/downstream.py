@@ -9,8 +9,8 @@ from kcfix.core.events import DeadLetter
 from kcfix.core.examination import Examination
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.rule import Rule, because, same, same_trouble
-from kcfix.core.rules.payments import of_kind
-from kcfix.core.rules.proof import log_line, things_of, told, trouble_thing, when
+from kcfix.core.rules.paid import of_kind
+from kcfix.core.rules.proof import counted, log_line, psql, things_of, told, trouble_thing, when
 from kcfix.core.status import WorkerFacts
 from kcfix.core.troubles import Telling, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
@@ -62,7 +62,7 @@ def no_trainer(examination: Examination) -> Iterator[Found]:
         return
     count = len({d.payment_id for d in letters} | {f.payment.id for f in found}) or 1
     yield Found(
-        symptom=f"{count} purchases get no trainer",
+        symptom=f"no trainer for {counted(count, 'purchase')}",
         cause="no eligible trainer is free, or all are full; each try leaves another pending row",
         evidence=(
             *(log_line(t.entry) for t in lines[-2:]),
@@ -98,10 +98,14 @@ def approval_failed(examination: Examination) -> Iterator[Found]:
         cause=lines[-1].words[:300],
         evidence=(*(log_line(t.entry) for t in lines[-2:]), *_rows(found)),
         action=(
-            "psql -c \"SELECT id FROM admin_users WHERE id = '00000000-0000-0000-0000-000000000001'\"",
+            psql("SELECT id FROM admin_users WHERE id = '00000000-0000-0000-0000-000000000001'"),
             f"kcfix logs {stage.worker} --errors",
         ),
-        about=(*(things_of(worker) if worker else ()), trouble_thing(Trouble.APPROVAL_FAILED)),
+        about=(
+            *(things_of(worker) if worker else ()),
+            trouble_thing(Trouble.APPROVAL_FAILED),
+            trouble_thing(Trouble.NO_TRAINER),  # so the worker itself words it
+        ),
         since=lines[0].entry.timestamp,
         payments=found,
     )
@@ -119,7 +123,7 @@ def no_allocation(examination: Examination) -> Iterator[Found]:
     stage = _allocation(examination)
     worker = examination.worker(stage)
     yield Found(
-        symptom=f"{len(found)} purchases have no trainer",
+        symptom=f"{counted(len(found), 'purchase')} without a trainer",
         cause="the allocation-worker has not handled their event, or failed on it and went on",
         evidence=_rows(found),
         action=(
@@ -147,7 +151,7 @@ def no_sessions(examination: Examination) -> Iterator[Found]:
     if not found and not lines:
         return
     yield Found(
-        symptom=f"{max(len(found), 1)} allocations were made without the sessions that belong to them",
+        symptom=f"{counted(max(len(found), 1), 'allocation')} without the sessions that belong to it",
         cause=(
             "the student's profile has no coordinates, without which no session is planned"
             if lines
@@ -157,7 +161,7 @@ def no_sessions(examination: Examination) -> Iterator[Found]:
         action=(
             f"kcfix logs {stage.worker} --errors",
             *(
-                ('psql -c "SELECT student_id FROM student_profiles WHERE latitude IS NULL OR longitude IS NULL"',)
+                (psql("SELECT student_id FROM student_profiles WHERE latitude IS NULL OR longitude IS NULL"),)
                 if lines
                 else (f"kcfix logs {_session(examination).worker} --errors",)
             ),
@@ -188,12 +192,14 @@ def stuck(examination: Examination) -> Iterator[Found]:
     if found is None or not found.count:
         return
     yield Found(
-        symptom=f"{found.count} payments never came to an end, the oldest since {when(found.oldest)}",
+        symptom=f"{counted(found.count, 'payment')} never came to an end, the oldest since {when(found.oldest)}",
         cause="the customer gave up, or the confirmation from the provider was lost; nothing sweeps them",
-        evidence=(Evidence(EvidenceKind.DATABASE, f"{found.count} rows initiated or processing past expires_at"),),
+        evidence=(Evidence(EvidenceKind.DATABASE, f"initiated or processing past expires_at: {found.count}"),),
         action=(
-            "psql -c \"SELECT id, status, expires_at FROM payments WHERE status IN ('initiated', 'processing') "
-            "AND expires_at < now() - interval '1 hour' ORDER BY expires_at\"",
+            psql(
+                "SELECT id, status, expires_at FROM payments WHERE status IN ('initiated', 'processing') "
+                "AND expires_at < now() - interval '1 hour' ORDER BY expires_at"
+            ),
         ),
         about=(Thing("table", "payments"),),
         confidence=Confidence.LIKELY,

@@ -9,7 +9,8 @@ from kcfix.core.events import murmur2_partition
 from kcfix.core.examination import Examination
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import always, because, same
-from kcfix.core.rules.payments import made, of_kind, payment_rule
+from kcfix.core.rules.paid import made, of_kind
+from kcfix.core.rules.payments import payment_rule
 from kcfix.core.rules.proof import partition_thing
 from kcfix.core.verdict import VerdictKind
 

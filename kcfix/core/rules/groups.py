@@ -10,18 +10,10 @@ from kcfix.core.events import DeadLetter
 from kcfix.core.examination import Examination
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.offsets import LagState, TopicPartition
-from kcfix.core.rule import Rule
+from kcfix.core.rule import Rule, because, same_trouble_told
 from kcfix.core.rules.consuming import skip_line
-from kcfix.core.rules.proof import (
-    catch_up,
-    deadline,
-    lag_line,
-    partition_thing,
-    required,
-    sign,
-    things_of,
-    trouble_thing,
-)
+from kcfix.core.rules.pace import catch_up
+from kcfix.core.rules.proof import deadline, lag_line, partition_thing, required, sign, things_of, trouble_thing
 from kcfix.core.snapshot import Head
 from kcfix.core.status import WorkerFacts
 from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, trouble_of
@@ -175,6 +167,7 @@ RULES = (
         "A group stands on a message that its worker fails on",
         poison,
         LOOKED,
+        because(same_trouble_told, "P018", "P021"),
         modes=("3", "32", "33", "17b", "48"),
     ),
     Rule(

@@ -9,20 +9,17 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.heads import FAILURE_PHRASES
 from kcfix.core.logentry import LogEntry
-from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.rule import Rule, because, same, same_trouble
 from kcfix.core.rules.consuming import LOGGED, SLOW_SECONDS, SYSTEMS, TOO_LONG
+from kcfix.core.rules.pace import catch_up, durations, handles, open_message, seconds_each
 from kcfix.core.rules.proof import (
     backlog,
     behind,
-    catch_up,
     deadline,
-    durations,
     group_line,
     lately,
     log_line,
     required,
-    seconds_each,
     sign,
     things_of,
     trouble_thing,
@@ -33,17 +30,6 @@ from kcfix.core.times import format_duration
 from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, Trouble, trouble_of
 from kcfix.core.working import WorkState
 from kcfix.core.worksigns import Sure
-
-
-def _open_message(entries: tuple[LogEntry, ...]) -> LogEntry | None:
-    """The line of the message that is being handled: received, and neither handled nor failed since."""
-    found: LogEntry | None = None
-    for entry in entries:
-        if is_milestone(entry, Milestone.RECEIVED):
-            found = entry
-        elif is_milestone(entry, Milestone.HANDLED) or any(p in entry.message for p in FAILURE_PHRASES):
-            found = None
-    return found
 
 
 def stalled(examination: Examination) -> Iterator[Found]:
@@ -61,10 +47,9 @@ def stalled(examination: Examination) -> Iterator[Found]:
         since = waits_since(examination, worker.stage)
         if since is None or examination.at - since < timedelta(seconds=60):
             continue
-        if _fails_on_head(examination, worker):
+        if _fails_on_head(examination, worker) or handles(examination, worker):
             continue
-        entries = examination.entries(worker.containers or ())
-        open_line = _open_message(entries)
+        open_line = open_message(examination.entries(worker.containers or ()))
         recent = lately(examination, worker, OF_KAFKA | OF_DATABASE)
         hangs = open_line is not None
         cause = "it has handled nothing since"

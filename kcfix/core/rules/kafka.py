@@ -11,6 +11,7 @@ from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import is_error
 from kcfix.core.rule import Rule, always, because, same
 from kcfix.core.rules.proof import (
+    anew_after,
     container_line,
     event_lines,
     lately,
@@ -31,6 +32,13 @@ _DENIED = re.compile(r"SASL|authenticat|not authorized|refused the user|log ?in"
 def brokers_of(examination: Examination, service: str | None = None) -> Sequence[Container]:
     found = examination.discovery.value
     return () if found is None else found.infrastructure.get(service or examination.flow.kafka_service, ())
+
+
+def kafka_tool(examination: Examination, tool: str) -> str:
+    """How one of Kafka's own programs is called: inside the broker's container, where there is one."""
+    boxes = brokers_of(examination)
+    inside = f"docker exec {boxes[0].name} " if boxes else ""
+    return f"{inside}{tool} --bootstrap-server localhost:9092"
 
 
 def cut_off(examination: Examination) -> Iterator[Found]:
@@ -214,7 +222,10 @@ def kafka_login(examination: Examination) -> Iterator[Found]:
             symptom=f"Kafka does not let {worker.stage.worker} in",
             cause=lines[-1].words[:300],
             evidence=(log_line(lines[-1].entry),),
-            action=(f"kcfix logs {worker.stage.worker} --errors", "kcfix config show"),
+            action=(
+                f"kcfix logs {worker.stage.worker} --errors",
+                *anew_after(worker, "its SASL user and password were set right"),
+            ),
             about=(*things_of(worker), trouble_thing(Trouble.KAFKA_LOGIN)),
             since=lines[0].entry.timestamp,
         )

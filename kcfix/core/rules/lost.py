@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from kcfix.core.diagnosis import Confidence, Evidence, Found, Need, Severity
+from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity
 from kcfix.core.events import murmur2_partition
 from kcfix.core.examination import Examination
 from kcfix.core.logentry import LogEntry
@@ -13,7 +13,7 @@ from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.offsets import LagState, PartitionLag, TopicPartition
-from kcfix.core.rule import Rule, because, shared
+from kcfix.core.rule import Rule, because, same, shared
 from kcfix.core.rules.groups import LOOKED, on_partition, partition_of
 from kcfix.core.rules.proof import (
     group_line,
@@ -124,15 +124,25 @@ def deleted_unread(examination: Examination) -> Iterator[Found]:
 def _reset_to_the_end(
     examination: Examination, worker: WorkerFacts, known: Collection[TopicPartition]
 ) -> Iterator[Found]:
-    """The same after the worker was started in that state: the offsets are well again, and the messages are gone."""
+    """The same after the worker was started in that state: the offsets are well again, and the messages are gone.
+
+    What was paid after that start is another story.
+    """
     lines = [e for e in examination.entries(worker.containers or ()) if RESET in e.message]
     places = {tp: e for e in lines if (tp := _partition_named(e)) is not None and tp not in known}
     lags = tuple(p for p in examination.lags(worker.stage) if p.partition in places)
-    hurt = [f for f in _unfound(examination) if _expected_on(f, examination) in places]
+    hurt = [
+        f
+        for f in _unfound(examination)
+        if (tp := _expected_on(f, examination)) in places and f.payment.paid_at <= places[tp].timestamp
+    ]
     if lags and (hurt or worker.stage.name != "purchase"):
         symptom = f"{worker.stage.worker} found its offset outside the log on {_names(lags)}, and went to the end"
         severity = None if hurt else Severity.CAUTION
-        evidence = tuple(log_line(places[p.partition]) for p in lags[:3])
+        told = {p.partition: places[p.partition] for p in lags[:3]}
+        evidence = tuple(
+            Evidence(EvidenceKind.LOG, f"{line.container}: {RESET} ({tp})", line.timestamp) for tp, line in told.items()
+        )
         yield replace(_deleted(examination, worker, lags, symptom, evidence), payments=tuple(hurt), severity=severity)
 
 
@@ -203,7 +213,7 @@ RULES = (
         "Committed offsets are gone",
         offsets_gone,
         LOOKED | {Need.LOGS},
-        because(shared, "K004"),
+        (*because(shared, "K004"), *because(same("partition"), "G004")),
         modes=("7", "12"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kcfix.core.corroborate import client_started_at
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
@@ -50,6 +50,30 @@ def _reads_other(member: Member, worker: WorkerFacts) -> bool:
     return bool(member.subscription) and not set(worker.stage.topics) <= set(member.subscription)
 
 
+def shared_since(examination: Examination, worker: WorkerFacts) -> datetime | None:
+    """When somebody else came into the group: the worker's join that left it a part, after one that gave it all.
+
+    None: that was not seen.
+    """
+    count, whole, since = len(examination.lags(worker.stage)), False, None
+    for entry in examination.entries([c for c in worker.containers or () if c.running]):
+        given = entry.fields.get("memberAssignment")
+        if not is_milestone(entry, Milestone.JOINED) or not isinstance(given, dict):
+            continue
+        held = sum(len(given.get(t) or ()) for t in worker.stage.topics)
+        if held >= count:
+            whole, since = True, None
+        elif whole and since is None:
+            since = entry.timestamp
+    return since
+
+
+def _who_has(address: str) -> str:
+    """How the container with this address is found, if it is one."""
+    names = "{{.Name}}{{range .NetworkSettings.Networks}} {{.IPAddress}}{{end}}"
+    return f"docker ps -q | xargs docker inspect -f '{names}' | grep -w {address.lstrip('/')}   # the one to be stopped"
+
+
 def stranger(examination: Examination) -> Iterator[Found]:
     """A consumer that is none of the worker's is a member of its group.
 
@@ -82,12 +106,17 @@ def stranger(examination: Examination) -> Iterator[Found]:
                     for m in worker.lag.group.members
                 ),
             ),
-            action=(f"kcfix lag --group {worker.stage.group}", "kcfix missing -q | kcfix repair -"),
+            action=(
+                *(_who_has(m.host) for m in foreign[:1] if m.host),
+                f"kcfix lag --group {worker.stage.group}",
+                "kcfix missing -q | kcfix repair -",
+            ),
             about=(
                 *things_of(worker),
                 *(partition_thing(tp) for tp in held),
                 *(Thing("member", m.client_id) for m in foreign),
             ),
+            since=shared_since(examination, worker),
             deadline=deadline(examination, worker.stage),
         )
 

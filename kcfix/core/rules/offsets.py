@@ -9,16 +9,8 @@ from kcfix.core.examination import Examination
 from kcfix.core.offsets import LagState
 from kcfix.core.rule import Rule, because, same
 from kcfix.core.rules.groups import LOOKED, on_partition
-from kcfix.core.rules.proof import (
-    behind,
-    catch_up,
-    deadline,
-    lag_line,
-    of_state,
-    partition_thing,
-    required,
-    things_of,
-)
+from kcfix.core.rules.pace import catch_up
+from kcfix.core.rules.proof import behind, deadline, lag_line, of_state, partition_thing, required, things_of
 from kcfix.core.verdict import VerdictKind
 
 

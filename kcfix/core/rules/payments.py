@@ -3,90 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 
-from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
+from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.logparse import offset_of
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.missing import Finding as PaymentFinding
-from kcfix.core.remedy import PERSON_ADVICE
-from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
+from kcfix.core.rule import Link, Rule, always, because, same, same_trouble, same_trouble_told
 from kcfix.core.rules.groups import partition_of, place_of
+from kcfix.core.rules.members import shared_since
+from kcfix.core.rules.paid import count_of, made, of_kind, repair, shown
 from kcfix.core.rules.proof import log_line, partition_thing, things_of, trouble_thing
-from kcfix.core.troubles import Trouble, trouble_of
+from kcfix.core.troubles import OF_DATABASE, OF_KAFKA, Trouble, trouble_of
 from kcfix.core.verdict import VerdictKind
-
-NAMED = 20
-
-"""Payments that a command names; more are piped."""
-
-
-def of_kind(examination: Examination, *kinds: VerdictKind) -> tuple[PaymentFinding, ...]:
-    """The payments with one of these verdicts, oldest first."""
-    looked = examination.payments.value
-    return tuple(f for f in looked.found if f.verdict.kind in kinds) if looked is not None else ()
-
-
-def repair(found: tuple[PaymentFinding, ...], *more: str) -> str:
-    """The command that repairs these payments."""
-    if len(found) > NAMED:
-        return " ".join(["kcfix missing -q | kcfix repair -", *more])
-    return " ".join(["kcfix repair", *(f.payment.id for f in found), *more])
-
-
-def shown(found: tuple[PaymentFinding, ...]) -> tuple[Evidence, ...]:
-    shown = tuple(
-        Evidence(EvidenceKind.PAYMENT, f"payment {f.payment.id}: {f.verdict.reason}", f.payment.paid_at)
-        for f in found[:3]
-    )
-    left = len(found) - len(shown)
-    return (*shown, *((Evidence(EvidenceKind.PAYMENT, f"and {left} more"),) if left else ()))
-
-
-def made(
-    examination: Examination,
-    kind: VerdictKind,
-    symptom: str,
-    cause: str,
-    *,
-    person: bool = False,
-    about: tuple[Thing, ...] = (),
-) -> Iterator[Found]:
-    """One finding for all payments of a verdict, about the purchase-worker and the partitions of their messages.
-
-    `about`: what it is about instead of the worker.
-    """
-    found = of_kind(examination, kind)
-    if not found:
-        return
-    worker = examination.worker(examination.flow.stages[0])
-    mine = things_of(worker) if worker is not None else (Thing("worker", examination.flow.purchase_worker),)
-    partitions = {tp for f in found if (tp := partition_of(f)) is not None}
-    troubles = {t for f in found if kind in FAILED and (t := trouble_of(f.verdict.reason)) is not None}
-    yield Found(
-        symptom=f"{count_of(found)} {symptom}",
-        cause=cause,
-        evidence=shown(found),
-        action=(repair(found),),
-        about=(
-            *(about or mine),
-            *(partition_thing(tp) for tp in sorted(partitions)),
-            *(trouble_thing(t) for t in sorted(troubles)),
-        ),
-        confidence=Confidence.PROVEN,
-        payments=found,
-        heals=PERSON_ADVICE.get(kind) if person else None,
-    )
-
-
-FAILED = (VerdictKind.DEAD_LETTERED, VerdictKind.POISON)
-
-"""Verdicts whose reason quotes what the worker failed with."""
-
-
-def count_of(found: tuple[PaymentFinding, ...]) -> str:
-    return "1 payment" if len(found) == 1 else f"{len(found)} payments"
 
 
 def skipped(examination: Examination) -> Iterator[Found]:
@@ -96,13 +27,42 @@ def skipped(examination: Examination) -> Iterator[Found]:
     else in the group swallowed it, or the worker committed before its write and the write was lost. Nobody will ever
     read it again.
     """
-    yield from made(
-        examination,
-        VerdictKind.SKIPPED,
-        "passed over: the message lies behind the group, and there is no purchase",
-        "the group went past their message without handling it: a start at the log end, an offset that was reset "
-        "forward, or another program in the group",
-    )
+    worker = examination.worker(examination.flow.stages[0])
+    since = shared_since(examination, worker) if worker is not None else None
+    every = of_kind(examination, VerdictKind.SKIPPED)
+    # What was written before somebody else came into the group was passed over by other means.
+    before = tuple(f for f in every if since is not None and _written_before(f, since))
+    for part, how in (
+        (before, "a start at the log end, or an offset that was reset forward"),
+        (
+            tuple(f for f in every if f not in before),
+            "a start at the log end, an offset that was reset forward, or another program in the group",
+        ),
+    ):
+        yield from made(
+            examination,
+            VerdictKind.SKIPPED,
+            "passed over: the message lies behind the group, and there is no purchase",
+            f"the group went past their message without handling it: {how}",
+            only=part,
+        )
+
+
+def _written_before(finding: PaymentFinding, moment: datetime) -> bool:
+    message = finding.verdict.message
+    written = message.record.timestamp if message is not None else None
+    return written is not None and written < moment
+
+
+def _not_older(link: Link) -> Link:
+    """The cause explains it as well, unless all of it was written before the cause began."""
+
+    def linked(effect: Found, cause: Found) -> bool:
+        since = cause.since
+        older = since is not None and bool(effect.payments) and all(_written_before(f, since) for f in effect.payments)
+        return not older and link(effect, cause)
+
+    return linked
 
 
 def unwritten(examination: Examination) -> Iterator[Found]:
@@ -169,11 +129,15 @@ def poisoned(examination: Examination) -> Iterator[Found]:
     A replay would fail in the same way, and is refused. Once the cause is gone, or a person has named course or tier,
     `kcfix repair` inserts the purchase; the group still has to be moved past the message (G001).
     """
+    found = of_kind(examination, VerdictKind.POISON)
+    outside = all(trouble_of(f.verdict.reason) in OF_DATABASE | OF_KAFKA for f in found)
     yield from made(
         examination,
         VerdictKind.POISON,
         "with a message that the worker fails on",
-        "what the message holds can't become a purchase as it is",
+        "the worker fails for a reason that is not in the message"
+        if outside
+        else "what the message holds can't become a purchase as it is",
     )
 
 
@@ -203,13 +167,17 @@ BEFORE = (
     *because(same("worker"), "G008", "G009"),
     *because(same("partition"), "G007", "G012"),
     *because(same("worker"), "G007", *SETTINGS, *STANDSTILL),
-    *because(always, "K001", "K002", "K004", "D001", "D002", "D005", "D007"),
+    *because(always, "K001", "K002"),
+    *because(same("worker"), "K004"),
+    *because(always, "D001", "D002", "D005", "D007"),
 )
 
 
 _PASSED = (
-    *because(same("partition"), "G002", "G004", "G005", "G006", "G003", "G007"),
-    *because(same("worker"), "G007", "G008", "C004", "G005"),
+    *because(same("partition"), "G002", "G004", "G005", "G006", "G003"),
+    *because(_not_older(same("partition")), "G007"),
+    *because(_not_older(same("worker")), "G007"),
+    *because(same("worker"), "G008", "C004", "G005"),
 )
 
 
@@ -264,7 +232,7 @@ RULES = (
         Severity.ERROR,
         "Payments that the worker fails on",
         poisoned,
-        causes=_FAILED,
+        causes=(*because(same("partition"), "W006"), *_FAILED),
         modes=("3",),
     ),
     payment_rule(
@@ -272,7 +240,11 @@ RULES = (
         Severity.CAUTION,
         "Payments whose story is unknown",
         unknown,
-        causes=(*because(same_trouble, "K001", "K002", "K003"), *because(always, "K001", "K002", "K004")),
+        causes=(
+            *because(same_trouble, "K001", "K002", "K003"),
+            *because(always, "K001", "K002"),
+            *because(same("worker"), "K004"),
+        ),
         modes=(),
     ),
 )

@@ -10,6 +10,7 @@ from kcfix.core.examination import Examination
 from kcfix.core.offsets import GroupState
 from kcfix.core.restart import up_line
 from kcfix.core.rule import Rule, because, same
+from kcfix.core.rules.kafka import kafka_tool
 from kcfix.core.rules.proof import deadline, lag_line, offset_retention, required, things_of
 from kcfix.core.times import format_duration
 
@@ -41,9 +42,8 @@ def restart_policy(examination: Examination) -> Iterator[Found]:
 
 
 HEALTH = (
-    "services: {{ {name}: {{ healthcheck: {{ "
-    "test: [CMD-SHELL, \"cat /proc/net/tcp /proc/net/tcp6 | grep -q ':2384 01'\"], "
-    "interval: 30s, timeout: 5s, retries: 3, start_period: 60s }} }} }}   # in the Compose file"
+    "x-joined: &joined { test: [CMD-SHELL, \"cat /proc/net/tcp /proc/net/tcp6 | grep -q ':2384 01'\"], "
+    "interval: 30s, timeout: 5s, retries: 3, start_period: 60s }   # in the Compose file"
 )
 """An open connection to port 9092 (hexadecimal 2384): a worker has no port of its own that could be asked."""
 
@@ -63,7 +63,8 @@ def health_check(examination: Examination) -> Iterator[Found]:
             symptom=f"no health check: {', '.join(without)}",
             cause="the Compose file gives them none",
             action=(
-                *(HEALTH.format(name=name) for name in without[:1]),
+                HEALTH,
+                f"services: {{ {', '.join(f'{name}: {{ healthcheck: *joined }}' for name in without)} }}",
                 "*/2 * * * * kcfix doctor -q --only W,G || notify   # in a crontab: sees a dead consumer as well",
             ),
             about=tuple(Thing("service", name) for name in without),
@@ -220,7 +221,7 @@ def unresolved_listener(examination: Examination) -> Iterator[Found]:
             evidence=(Evidence(EvidenceKind.BROKER, f"advertised: {name}"),),
             action=(
                 f"echo '127.0.0.1 {name}' | sudo tee -a /etc/hosts",
-                "docker exec kodingcaravan-kafka kafka-topics --bootstrap-server localhost:9092 --list",
+                f"{kafka_tool(examination, 'kafka-topics')} --list",
             ),
             about=(Thing("system", "kafka"),),
         )
@@ -236,7 +237,7 @@ def stale_commits(examination: Examination) -> Iterator[Found]:
                 symptom=f"{lag.group.group_id} has offsets on {', '.join(topics)}, which nobody in it reads",
                 cause="the topic was given up, or its name was changed",
                 action=tuple(
-                    f"kafka-consumer-groups --bootstrap-server localhost:9092 --group {lag.group.group_id} "
+                    f"{kafka_tool(examination, 'kafka-consumer-groups')} --group {lag.group.group_id} "
                     f"--delete-offsets --topic {t}"
                     for t in topics
                 ),
@@ -270,7 +271,11 @@ RULES = (
         "Something will be deleted soon",
         retention_near,
         frozenset({Need.BROKER}),
-        because(same("worker"), "W001", "W002", "W005"),
+        because(
+            same("worker"),
+            *("W001", "W002", "W005", "K003", "K013", "C001", "C002", "C003", "C004", "C005", "C013", "D003"),
+            *("G008", "G009", "G001", "W006", "W004", "W007", "W003", "W013", "W009", "W008"),
+        ),
         ("7",),
     ),
     Rule(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from statistics import median
 
 from kcfix.core.diagnosis import Deadline, Evidence, EvidenceKind, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import offset_of
-from kcfix.core.milestones import Milestone, is_milestone
+from kcfix.core.milestones import Milestone
 from kcfix.core.offsets import GroupLag, LagState, PartitionLag, TopicPartition
+from kcfix.core.restart import up_line
 from kcfix.core.status import WorkerFacts
 from kcfix.core.status_findings import container_words
 from kcfix.core.times import format_duration, format_time
@@ -25,6 +25,15 @@ LONGEST = 300
 """Characters of a log line that are quoted."""
 LATELY = timedelta(minutes=2)
 """An error line younger than this tells of now."""
+
+
+def counted(number: int, one: str) -> str:
+    """The number with the word, which gets an `s` where it is not one.
+
+    >>> counted(1, "payment"), counted(2, "payment")
+    ('1 payment', '2 payments')
+    """
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
 def worker_thing(worker: WorkerFacts) -> Thing:
@@ -56,6 +65,17 @@ def required(examination: Examination) -> Iterator[WorkerFacts]:
 def sign(worker: WorkerFacts, name: str) -> Sign:
     """One of the signs by which the worker is seen to work."""
     return next(s for s in worker.work.signs if s.name == name)
+
+
+def psql(statement: str) -> str:
+    """How a statement is put to the database by hand; it may hold no double quote."""
+    return f'psql "$POSTGRES_URL" -c "{statement}"'
+
+
+def anew_after(worker: WorkerFacts, after: str) -> tuple[str, ...]:
+    """How the worker's container is made anew once something was set right; nothing where there is no Compose label."""
+    line = up_line(worker.stage.worker, worker.containers or ())
+    return (f"{line}   # after {after}",) if line is not None else ()
 
 
 def container_line(container: Container, at: datetime) -> Evidence:
@@ -167,43 +187,6 @@ def empty_since(examination: Examination, stage: Stage) -> datetime | None:
     ends = [c.finished_at for c in worker.containers if not c.running]
     known = [end for end in ends if end is not None]
     return max(known) if known and len(known) == len(worker.containers) else None
-
-
-def durations(entries: Iterable[LogEntry]) -> tuple[float, ...]:
-    """How many seconds each message took from its receipt to its end, oldest first, as far as the lines tell."""
-    begun: dict[tuple[str, TopicPartition, int], datetime] = {}
-    found = []
-    for entry in entries:
-        place = offset_of(entry)
-        if place is None:
-            continue
-        key = (entry.container, *place)
-        if is_milestone(entry, Milestone.RECEIVED):
-            begun.setdefault(key, entry.timestamp)
-        elif is_milestone(entry, Milestone.HANDLED) and key in begun:
-            found.append((entry.timestamp - begun.pop(key)).total_seconds())
-    return tuple(found)
-
-
-def seconds_each(examination: Examination, worker: WorkerFacts) -> float | None:
-    """Seconds that the worker takes for a message: by the sample's commits, else by its last lines; None: unknown."""
-    before = {p.partition: p.committed_offset for p in examination.before.get(worker.stage.group, ())}
-    if before and examination.sample is not None and worker.lag is not None:
-        steps = [
-            p.committed_offset - earlier
-            for p in worker.lag.partitions
-            if p.committed_offset is not None and (earlier := before.get(p.partition)) is not None
-        ]
-        if sum(steps) > 0:
-            return examination.sample.total_seconds() / sum(steps)
-    taken = durations(examination.earlier_entries(worker.containers or ()))[-50:]
-    return median(taken) if len(taken) >= 3 else None
-
-
-def catch_up(examination: Examination, worker: WorkerFacts) -> timedelta | None:
-    """How long the backlog takes at the rate that was measured; None where nothing waits, or no rate is known."""
-    each, left = seconds_each(examination, worker), behind(examination, worker.stage)
-    return timedelta(seconds=each * left) if each is not None and left else None
 
 
 def told(examination: Examination, worker: WorkerFacts, *, all_lives: bool = False) -> tuple[Telling, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from kcfix.core.diagnosis import Found, Severity
 from kcfix.core.examination import Examination
-from kcfix.core.rule import always, because, same_trouble_told
-from kcfix.core.rules.payments import made, of_kind, payment_rule
+from kcfix.core.rule import always, because, same, same_trouble_told
+from kcfix.core.rules.paid import made, of_kind
+from kcfix.core.rules.payments import payment_rule
 from kcfix.core.rules.proof import trouble_thing
 from kcfix.core.troubles import Trouble
 from kcfix.core.verdict import VerdictKind
@@ -150,7 +151,7 @@ RULES = (
         Severity.ERROR,
         "Purchases that nobody was told of",
         unannounced,
-        causes=because(always, "K001", "K002", "K004"),
+        causes=(*because(always, "K001", "K002"), *because(same("worker"), "K004")),
         modes=("23", "37"),
     ),
 )

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Sequence
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.ports import IndexState
-from kcfix.core.rule import Rule
+from kcfix.core.rule import Rule, because, same_trouble_told
 from kcfix.core.rules.database import DATABASE, LONG
-from kcfix.core.rules.proof import lately, log_line, required, things_of, told, trouble_thing
+from kcfix.core.rules.proof import anew_after, counted, lately, log_line, psql, required, things_of, told, trouble_thing
 from kcfix.core.status import WorkerFacts
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Telling, Trouble, trouble_of
 
 TABLES = ("payments", "purchases", "events", "allocations", "sessions")
 _LACKING = re.compile(r'(?:relation|column) "[^"]+"(?: of relation "[^"]+")?|column [\w.]+(?= does not exist)')
+_RELATION = re.compile(r'relation "([^"]+)"')
 MAKE_INDEX = (
     "CREATE UNIQUE INDEX CONCURRENTLY unique_active_purchase ON student_course_purchases (student_id, course_id) "
     "WHERE is_active"
@@ -43,15 +44,18 @@ def tables_missing(examination: Examination) -> Iterator[Found]:
         return
     yield Found(
         symptom=f"{label} lacks {', '.join(what)}",
-        cause="it was renamed or dropped, a migration was not applied, or this is another database",
+        cause="a migration was not applied, or the program is ahead of it; else it was renamed or dropped, or this is "
+        "another database",
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
-        action=("kcfix config show", f'psql -c "\\d {_first_table(gone, columns)}"'),
+        action=("kcfix config show", psql(f"\\d {_first_table(gone, columns, lines)}")),
         about=(DATABASE, *(Thing("table", t) for t in gone), trouble_thing(Trouble.DATABASE_SCHEMA)),
     )
 
 
-def _first_table(gone: Sequence[str], columns: Sequence[str]) -> str:
-    return gone[0] if gone else columns[0].rpartition(".")[0] if columns else ""
+def _first_table(gone: Sequence[str], columns: Sequence[str], lines: Sequence[Telling]) -> str:
+    """The table to be looked at; empty, which lists all, where none is named."""
+    told = next((m[1] for t in lines if (m := _RELATION.search(t.words)) is not None), "")
+    return gone[0] if gone else columns[0].rpartition(".")[0] if columns else told
 
 
 def index_missing(examination: Examination) -> Iterator[Found]:
@@ -68,7 +72,7 @@ def index_missing(examination: Examination) -> Iterator[Found]:
     index = facts.schema.unique_active_purchase if facts is not None else IndexState.UNKNOWN
     if facts is None or "purchases" not in facts.schema.tables or index not in (IndexState.MISSING, IndexState.INVALID):
         return
-    drop = ('psql -c "DROP INDEX CONCURRENTLY unique_active_purchase"',) if index is IndexState.INVALID else ()
+    drop = (psql("DROP INDEX CONCURRENTLY unique_active_purchase"),) if index is IndexState.INVALID else ()
     yield Found(
         symptom=f"unique_active_purchase is {index.value.lower()}",
         cause=(
@@ -77,7 +81,7 @@ def index_missing(examination: Examination) -> Iterator[Found]:
             else "migration 002 or 020 was not applied, failed, or the index was dropped"
         ),
         evidence=(Evidence(EvidenceKind.DATABASE, f"pg_index of {facts.identity.label}: {index}"),),
-        action=(*drop, f'psql -c "{MAKE_INDEX}"'),
+        action=(*drop, psql(MAKE_INDEX)),
         about=(Thing("table", "purchases"), DATABASE),
     )
 
@@ -118,7 +122,7 @@ def events_shape(examination: Examination) -> Iterator[Found]:
                 else ()
             ),
         ),
-        action=('psql -c "ALTER TABLE processed_events ALTER COLUMN event_id TYPE text"',),
+        action=(psql("ALTER TABLE processed_events ALTER COLUMN event_id TYPE text"),),
         about=(
             DATABASE,
             *(thing for w in workers.values() for thing in things_of(w)),
@@ -143,7 +147,7 @@ def transactions_open(examination: Examination) -> Iterator[Found]:
     ]
     if old:
         yield Found(
-            symptom=f"{len(old)} transactions stay open, the longest for {format_duration(old[0].open_for)}",
+            symptom=f"{counted(len(old), 'transaction')} open for long, at most for {format_duration(old[0].open_for)}",
             cause="a console or a pooled connection did not end its transaction",
             evidence=tuple(
                 Evidence(
@@ -153,7 +157,7 @@ def transactions_open(examination: Examination) -> Iterator[Found]:
                 )
                 for t in old[:5]
             ),
-            action=tuple(f'psql -c "SELECT pg_terminate_backend({t.pid})"' for t in old[:3]),
+            action=tuple(psql(f"SELECT pg_terminate_backend({t.pid})") for t in old[:3]),
             about=(DATABASE,),
         )
 
@@ -186,9 +190,9 @@ def slot_index_missing(examination: Examination) -> Iterator[Found]:
         cause="migration 002 was applied in part, or the index was dropped",
         evidence=tuple(log_line(t.entry) for _, t in hit[-2:]),
         action=(
-            (
-                'psql -c "ALTER TABLE tutoring_sessions ADD CONSTRAINT unique_session_slot UNIQUE '
-                '(allocation_id, scheduled_date, scheduled_time)"'
+            psql(
+                "ALTER TABLE tutoring_sessions ADD CONSTRAINT unique_session_slot UNIQUE "
+                "(allocation_id, scheduled_date, scheduled_time)"
             ),
         )
         if "unique_session_slot" in missing
@@ -217,7 +221,7 @@ def tls_wrong(examination: Examination) -> Iterator[Found]:
                 symptom=f"{worker.stage.worker} and the database do not agree on TLS",
                 cause=f"POSTGRES_SSL is {', '.join(sorted(setting))}; {lines[-1].words[:200]}",
                 evidence=(log_line(lines[-1].entry),),
-                action=("docker compose up -d   # after POSTGRES_SSL was set right",),
+                action=anew_after(worker, "POSTGRES_SSL was set right"),
                 about=(*things_of(worker), trouble_thing(Trouble.DATABASE_TLS)),
                 since=lines[0].entry.timestamp,
             )
@@ -286,6 +290,7 @@ RULES = (
         "Statements run into their time-out",
         statements_slow,
         frozenset({Need.LOGS}),
+        because(same_trouble_told, "D005"),
         modes=("55",),
     ),
 )

@@ -8,7 +8,7 @@ from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, FULL, NEARLY_FULL, WAITING, fact, told_of
-from kcfix.core.rules.proof import log_line, trouble_thing
+from kcfix.core.rules.proof import counted, log_line, psql, trouble_thing
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Trouble
 
@@ -36,7 +36,7 @@ def locked(examination: Examination) -> Iterator[Found]:
         who = f"session {chief.pid} ({chief.application or 'no name'}, {chief.state or 'state hidden'}"
         who += f", open for {format_duration(chief.open_for)})" if chief.open_for is not None else ")"
     yield Found(
-        symptom=f"{len(waits)} sessions wait for a lock on {', '.join(tables) or 'rows of the flow'}",
+        symptom=f"{counted(len(waits), 'session')} waiting for a lock on {', '.join(tables) or 'rows of the flow'}",
         cause=f"{who} holds it",
         evidence=(
             *(
@@ -55,7 +55,7 @@ def locked(examination: Examination) -> Iterator[Found]:
                 for t in strong[:3]
             ),
         ),
-        action=tuple(f'psql -c "SELECT pg_terminate_backend({pid})"' for pid in sorted(blockers)[:3]),
+        action=tuple(psql(f"SELECT pg_terminate_backend({pid})") for pid in sorted(blockers)[:3]),
         about=(
             DATABASE,
             *(Thing("table", t) for t in tables),
@@ -79,6 +79,7 @@ def connections_full(examination: Examination) -> Iterator[Found]:
     error = examination.observed.database.error
     full = error is not None and bool(FULL.search(error))
     lines = told_of(examination, Trouble.DATABASE_FULL)
+    found = examination.discovery.value
     used = health.connections / max(1, health.max_connections) if health is not None else 0.0
     limited = [
         r
@@ -93,11 +94,11 @@ def connections_full(examination: Examination) -> Iterator[Found]:
     causes = [f"the user {r.name} may have {r.connection_limit} connections and has {r.connections}" for r in limited]
     yield Found(
         symptom=words,
-        cause="; ".join(causes) or "the services' pools hold them, payment-service's above all",
+        cause="; ".join(causes) or "somebody holds them: most often the services' pools, payment-service's above all",
         evidence=tuple(log_line(t.entry) for t in lines[-2:]),
         action=(
-            'psql -c "SELECT application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"',
-            "docker restart kodingcaravan-payment-service   # drops its pools",
+            psql("SELECT application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"),
+            *(f"docker restart {c.name}   # drops its pools" for c in (found.producers if found is not None else ())),
         ),
         about=(DATABASE, trouble_thing(Trouble.DATABASE_FULL)),
         severity=None if full or lines or limited or used >= 1 else Severity.CAUTION,

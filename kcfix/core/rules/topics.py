@@ -9,7 +9,7 @@ from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need
 from kcfix.core.examination import Examination
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.rule import Rule, always, because
-from kcfix.core.rules.kafka import KAFKA, brokers_of
+from kcfix.core.rules.kafka import KAFKA, brokers_of, kafka_tool
 from kcfix.core.rules.proof import container_line, partition_thing, required, things_of, trouble_thing
 from kcfix.core.status_findings import missing_topics
 from kcfix.core.troubles import Trouble
@@ -25,25 +25,37 @@ def topics_missing(examination: Examination) -> Iterator[Found]:
     start with `Fatal error`; one that can't send to the next topic blocks for a minute, and goes on once the topic is
     there. A topic that is deleted and made again has lost its messages and the groups' committed offsets on it.
     """
+    letters = examination.flow.dead_letters
     missing = missing_topics(examination.observed)
-    if not missing:
-        return
-    boxes = brokers_of(examination)
-    inside = f"docker exec {boxes[0].name} " if boxes else ""
-    readers = [w for w in examination.workers if set(w.stage.topics) & set(missing)]
-    init = brokers_of(examination, examination.flow.kafka_init_service)
-    yield Found(
-        symptom=f"missing topics: {', '.join(missing)}",
-        cause="they were never made, or were deleted; kafka-init ends with 0 even where it failed",
+    working = tuple(t for t in missing if t != letters)
+    if working:
+        yield _missing(examination, working, f"missing topic{'s' if len(working) > 1 else ''}: {', '.join(working)}")
+    if letters in missing:
+        # Of its own: nothing waits for it, and no payment is missing because of it.
+        yield _missing(examination, (letters,), f"missing topic: {letters}; what fails leaves no copy")
+
+
+def _missing(examination: Examination, missing: tuple[str, ...], symptom: str) -> Found:
+    flow = examination.flow
+    sent_first = {flow.purchase_confirmed, flow.purchase_created, flow.course_access_granted}
+    users = [
+        w
+        for w in examination.workers
+        if set(w.stage.topics) & set(missing) or (w.stage.name == "purchase" and sent_first & set(missing))
+    ]
+    init = brokers_of(examination, flow.kafka_init_service)
+    never = "they were never made, or were deleted" if len(missing) > 1 else "it was never made, or was deleted"
+    return Found(
+        symptom=symptom,
+        cause=f"{never}; kafka-init ends with 0 even where it failed",
         evidence=tuple(container_line(c, examination.at) for c in init),
         action=tuple(
-            f"{inside}kafka-topics --bootstrap-server localhost:9092 --create --topic {t} --partitions 3 "
-            "--replication-factor 1"
+            f"{kafka_tool(examination, 'kafka-topics')} --create --topic {t} --partitions 3 --replication-factor 1"
             for t in missing
         ),
         about=(
             *(Thing("topic", t) for t in missing),
-            *(thing for w in readers for thing in things_of(w)),
+            *(thing for w in users for thing in things_of(w)),
             trouble_thing(Trouble.TOPIC_MISSING),
         ),
     )
@@ -147,8 +159,7 @@ def retention_short(examination: Examination) -> Iterator[Found]:
                     ),
                 ),
                 action=(
-                    f"kafka-configs --bootstrap-server localhost:9092 --alter --topic {topic} "
-                    "--delete-config retention.ms",
+                    f"{kafka_tool(examination, 'kafka-configs')} --alter --topic {topic} --delete-config retention.ms",
                 ),
                 about=(Thing("topic", topic),),
             )
@@ -178,7 +189,7 @@ def refuses_messages(examination: Examination) -> Iterator[Found]:
             cause=cause,
             evidence=(Evidence(EvidenceKind.SETTING, f"{topic}: {name} {value}"),),
             action=(
-                f"kafka-configs --bootstrap-server localhost:9092 --alter --topic {topic} --delete-config {name}",
+                f"{kafka_tool(examination, 'kafka-configs')} --alter --topic {topic} --delete-config {name}",
                 "kcfix missing",
             ),
             about=(Thing("topic", topic),),

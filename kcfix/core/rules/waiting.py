@@ -8,8 +8,10 @@ from kcfix.core.diagnosis import Found, Severity
 from kcfix.core.examination import Examination
 from kcfix.core.rule import because, same
 from kcfix.core.rules.groups import partition_of
-from kcfix.core.rules.payments import BEFORE, count_of, made, of_kind, payment_rule, shown
-from kcfix.core.rules.proof import catch_up, deadline, partition_thing, things_of
+from kcfix.core.rules.pace import catch_up, handles
+from kcfix.core.rules.paid import count_of, made, of_kind, shown
+from kcfix.core.rules.payments import BEFORE, payment_rule
+from kcfix.core.rules.proof import deadline, partition_thing, things_of
 from kcfix.core.times import format_duration
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.working import WorkState
@@ -27,7 +29,7 @@ def pending(examination: Examination) -> Iterator[Found]:
         return
     stage = examination.flow.stages[0]
     worker = examination.worker(stage)
-    works = worker is not None and worker.work.state is WorkState.WORKING
+    works = worker is not None and (worker.work.state is WorkState.WORKING or handles(examination, worker))
     takes = catch_up(examination, worker) if worker is not None else None
     partitions = {tp for f in found if (tp := partition_of(f)) is not None}
     yield Found(

@@ -8,16 +8,9 @@ from datetime import timedelta
 from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
 from kcfix.core.restart import up_line
-from kcfix.core.rule import Rule, always, because, same, same_trouble
-from kcfix.core.rules.proof import (
-    backlog,
-    catch_up,
-    container_line,
-    deadline,
-    event_lines,
-    required,
-    things_of,
-)
+from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trouble_told
+from kcfix.core.rules.pace import catch_up
+from kcfix.core.rules.proof import backlog, container_line, deadline, event_lines, required, things_of
 from kcfix.core.status import WorkerFacts
 from kcfix.core.workers import Container, ContainerState
 
@@ -210,7 +203,9 @@ DOCKER = frozenset({Need.DOCKER})
 
 ROOTS = (
     *because(same("worker"), "K003", "C001", "C002", "C003", "C004", "C005", "C013", "D003", "G009", "G008"),
-    *because(same_trouble, "K001", "K002", "K013", "K004", "D001", "D002"),
+    *because(same_trouble_told, "K004"),
+    *because(same("worker"), "K004"),
+    *because(same_trouble, "K001", "K002", "K013", "D001", "D002"),
 )
 
 

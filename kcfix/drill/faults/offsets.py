@@ -15,8 +15,8 @@ from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import STRANGERS
 
 DEBUG_CONSUMER = STRANGERS[0]
-MANY = 2400
-"""Payments that keep the worker busy for well over half a minute."""
+MANY = 6000
+"""Payments that keep the worker busy for well over a minute."""
 
 
 def lose_offsets(site: Site) -> State:

@@ -104,7 +104,7 @@ class Site:
         with connected() as engine:
             engine.stop(self.drill, worker, grace_seconds=2)
 
-    def wait_crashed(self, worker: str = WORKER, times: int = 2, seconds: float = 25) -> None:
+    def wait_crashed(self, worker: str = WORKER, times: int = 2, seconds: float = 60) -> None:
         """Returns once Docker has started the worker's container again so many times.
 
         Raises:
@@ -113,7 +113,7 @@ class Site:
         self.report("waiting for its first crashes")
         self.wait(lambda: int(self.container(worker).attrs.get("RestartCount", 0)) >= times, "no crash", seconds)
 
-    def wait_said(self, worker: str, words: str, seconds: float = 20) -> None:
+    def wait_said(self, worker: str, words: str, seconds: float = 60) -> None:
         """Returns once the log of the worker's container holds these words.
 
         Raises:
@@ -121,7 +121,7 @@ class Site:
         """
         self.wait(lambda: words.encode() in self.container(worker).logs(), f"{worker} does not say {words!r}", seconds)
 
-    def wait_rows(self, query: str, payments: Sequence[str], seconds: float = 20) -> None:
+    def wait_rows(self, query: str, payments: Sequence[str], seconds: float = 60) -> None:
         """Returns once the query, which joins the table payments, gives a row for one of these payments.
 
         Raises:
@@ -223,7 +223,7 @@ class Site:
         with self.database() as connection:
             return unsettled(connection, payments)
 
-    def wait_purchased(self, payments: Sequence[str], seconds: float = 20) -> None:
+    def wait_purchased(self, payments: Sequence[str], seconds: float = 60) -> None:
         """Returns once each of the payments has its purchase.
 
         Raises:
