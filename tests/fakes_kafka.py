@@ -19,7 +19,7 @@ from kcfix.core.ports import (
     Topic,
     TopicConfig,
 )
-from kcfix.errors import KcfixError, NotFound, Refused
+from kcfix.errors import AccessDenied, KcfixError, NotFound, Refused
 from kcfix.flow import Flow
 
 WEEK = TopicConfig(retention=timedelta(days=7), retention_unlimited=False, cleanup_policy="delete")
@@ -46,7 +46,8 @@ class FakeKafka:
 
     Set up with add_topic, put, delete_before, hold_back, commit_as_worker, join, leave. To be broken: `down` (any call
     raises it), `partition_errors` (offsets of these partitions are not given), `group_errors`, `send_states` (fates of
-    the next messages, ACKNOWLEDGED when used up), `hidden_members` (groups whose members this client can't see).
+    the next messages, ACKNOWLEDGED when used up), `hidden_members` (groups whose members this client can't see),
+    `hidden_topics` and `hidden_groups` (that this user may not see).
     `sent` and `commits` tell what was changed, `calls` what was asked.
     """
 
@@ -58,6 +59,8 @@ class FakeKafka:
         self.group_errors: dict[str, str] = {}
         self.send_states: list[SendState] = []
         self.hidden_members: set[str] = set()
+        self.hidden_topics: set[str] = set()
+        self.hidden_groups: set[str] = set()
         self.configs: dict[str, TopicConfig] = {}
         self.settings: dict[str, str] = {"offsets.retention.minutes": "10080", "log.retention.hours": "168"}
         self.sent: list[Message] = []
@@ -156,10 +159,12 @@ class FakeKafka:
         self._asked("cluster")
         return Cluster(self.cluster_id, 1, (Broker(1, "kafka", 9092),))
 
-    def topics(self) -> Mapping[str, Topic]:
+    def topics(self, needed: Collection[str] = ()) -> Mapping[str, Topic]:
         self._asked("topics")
+        if hidden := sorted(self.hidden_topics & set(needed)):
+            raise AccessDenied(f"asking Kafka for the topic {hidden[0]}: the broker denies it", system="kafka")
         names: dict[str, list[PartitionInfo]] = {}
-        for tp in sorted(self._logs):
+        for tp in sorted(tp for tp in self._logs if tp.topic not in self.hidden_topics):
             names.setdefault(tp.topic, []).append(PartitionInfo(tp.partition, 1, (1,), (1,)))
         return {name: Topic(name, tuple(partitions)) for name, partitions in names.items()}
 
@@ -173,7 +178,9 @@ class FakeKafka:
 
     def groups(self, ids: Collection[str] | None = None) -> Mapping[str, Group]:
         self._asked("groups")
-        wanted = self._groups if ids is None else ids
+        wanted = self._groups.keys() - self.hidden_groups if ids is None else ids
+        if hidden := sorted(self.hidden_groups & set(wanted)):
+            raise AccessDenied(f"asking Kafka for the group {hidden[0]}: the broker denies it", system="kafka")
         return {g: self._group(g) for g in sorted(set(wanted))}
 
     def _group(self, group: str) -> Group:

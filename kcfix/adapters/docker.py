@@ -21,6 +21,7 @@ import requests
 from docker import APIClient
 from docker.types import CancellableStream
 
+from kcfix.adapters.docker_deadline import paced, within
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
 from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
@@ -66,9 +67,7 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
         ) from error
     try:
         _knock(url, timeout)
-        answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
-        answer.raise_for_status()
-        version = answer.headers.get("Api-Version", _FIRST_VERSION)
+        version = within(timeout, partial(_version, client, timeout))
         if version != _FIRST_VERSION:
             client.close()
             options["version"] = version
@@ -77,6 +76,20 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
         client.close()
         raise reading(error, url, "connecting", timeout) from error
     return _Docker(client, url, options)
+
+
+def _version(client: APIClient, timeout: float) -> str:
+    answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
+    _raise_for_status(answer)
+    return str(answer.headers.get("Api-Version", _FIRST_VERSION))
+
+
+def _raise_for_status(response: requests.Response) -> None:
+    """As the library does for its own requests: what the engine says, in place of the mere number."""
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        raise docker.errors.create_api_error_from_http_exception(error) from error
 
 
 def _knock(url: str, timeout: float) -> None:
@@ -178,21 +191,21 @@ class _Docker:
 
         def ask() -> requests.Response:
             response = self._client.get(path, params=parameters, stream=True, timeout=timeout)
-            try:
-                response.raise_for_status()
-            except requests.HTTPError as error:
-                raise docker.errors.create_api_error_from_http_exception(error) from error
+            _raise_for_status(response)
             return response
 
-        response = self._read(doing, ask)
+        response = self._read(doing, ask, patient=follow)
         stream: CancellableStream[Any] = CancellableStream(iter(()), response)
         with self._lock:
             self._streams.add(stream)
+        chunks: Iterator[bytes] = response.iter_content(None)
+        if not follow:
+            chunks = paced(chunks, self._timeout, partial(_cancel, stream))
         try:
             if (facts.get("Config") or {}).get("Tty"):
-                yield from terminal_lines(name, response.iter_content(None))
+                yield from terminal_lines(name, chunks)
             else:
-                yield from framed_lines(name, frames(exactly(response.iter_content(None))))
+                yield from framed_lines(name, frames(exactly(chunks)))
         except LIBRARY_ERRORS as error:
             if not self._closed:
                 raise reading(error, self._url, doing, self._timeout) from error
@@ -246,9 +259,10 @@ class _Docker:
             _cancel(stream)
         self._client.close()
 
-    def _read(self, doing: str, call: Callable[[], T]) -> T:
+    def _read(self, doing: str, call: Callable[[], T], *, patient: bool = False) -> T:
+        """What the call gives, within the deadline; a patient one may wait for ever."""
         try:
-            return call()
+            return call() if patient else within(self._timeout, call)
         except KcfixError:
             raise
         except LIBRARY_ERRORS as error:
@@ -259,7 +273,7 @@ class _Docker:
         try:
             _knock(self._url, self._timeout)
             with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
-                call(client)  # The library adds the grace to the deadline.
+                within(deadline + grace_seconds, lambda: call(client))  # The library adds the grace, too.
         except LIBRARY_ERRORS as error:
             raise changing(error, self._url, doing, deadline + grace_seconds) from error
 

@@ -37,8 +37,11 @@ class Kafka:
         metadata = self._link.metadata(self._link.deadline(), fresh=True)
         return Cluster(metadata.cluster_id, metadata.controller_id, tuple(metadata.brokers.values()))
 
-    def topics(self) -> Mapping[str, Topic]:
-        return self._link.metadata(self._link.deadline(), fresh=True).topics
+    def topics(self, needed: Collection[str] = ()) -> Mapping[str, Topic]:
+        deadline = self._link.deadline()
+        found = self._link.metadata(deadline, fresh=True).topics
+        self._link.refuse_if_hidden([name for name in sorted(set(needed)) if name not in found], deadline)
+        return found
 
     def topic_configs(self, names: Collection[str]) -> Mapping[str, TopicConfig]:
         return kafka_configs.read_topic_configs(self._link, names)

@@ -61,7 +61,7 @@ def any_group_can_exist(link: Link, deadline: Deadline) -> bool:
     if OFFSETS_TOPIC in link.metadata(deadline).topics:
         return True
     # Hidden from a list, an unreadable topic says so when it is asked by name. It may also have come meanwhile.
-    return link.topic_error(OFFSETS_TOPIC, deadline) != UNKNOWN_TOPIC_OR_PARTITION
+    return link.topic_errors([OFFSETS_TOPIC], deadline)[OFFSETS_TOPIC] != UNKNOWN_TOPIC_OR_PARTITION
 
 
 def find_coordinators(link: Link, groups: Collection[str], deadline: Deadline) -> tuple[dict[str, int], dict[str, int]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kcfix.adapters.kafka_address import Address, AddressMap, Deadline, parse_addresses
-from kcfix.adapters.kafka_errors import LinkError, Trouble, unreachable
+from kcfix.adapters.kafka_errors import DENIED, LinkError, Trouble, refused_by_broker, unreachable
 from kcfix.adapters.kafka_net import Connection, connect
 from kcfix.adapters.kafka_protocol import MetadataRequest
 from kcfix.core.offsets import TopicPartition
@@ -98,12 +98,27 @@ class Link:
                 self._metadata = _metadata(self.ask_any(request, deadline, "asking Kafka for its topics"))
             return self._metadata
 
-    def topic_error(self, name: str, deadline: Deadline) -> int:
-        """Error code for one topic asked by name, where an unreadable topic says so; 0 if it is there."""
-        wanted = MetadataRequest.MetadataRequestTopic(name=name)
-        request = MetadataRequest(topics=[wanted], allow_auto_topic_creation=False, max_version=9)
-        answer = self.ask_any(request, deadline, f"asking Kafka for the topic {name}")
-        return next((int(t.error_code) for t in answer.topics if t.name == name), 0)
+    def topic_errors(self, names: Collection[str], deadline: Deadline) -> dict[str, int]:
+        """Error codes of topics asked by name, where an unreadable topic says so; 0 for one that is there."""
+        if not names:
+            return {}
+        wanted = [MetadataRequest.MetadataRequestTopic(name=name) for name in names]
+        request = MetadataRequest(topics=wanted, allow_auto_topic_creation=False, max_version=9)
+        answer = self.ask_any(request, deadline, f"asking Kafka for the topic {', '.join(names)}")
+        codes = {t.name: int(t.error_code) for t in answer.topics}
+        return {name: codes.get(name, 0) for name in names}
+
+    def refuse_if_hidden(self, missing: Collection[str], deadline: Deadline) -> None:
+        """Return if none of these topics, which the list of all lacks, is only hidden from this user.
+
+        Raises:
+            AccessDenied: one is; it may well exist.
+        """
+        codes = self.topic_errors(missing, deadline)
+        hidden = [name for name, code in codes.items() if code in DENIED]
+        if hidden:
+            doing = f"asking Kafka for the topic{'s' if hidden[1:] else ''} {', '.join(hidden)}"
+            raise refused_by_broker(doing, codes[hidden[0]])
 
     def forget(self) -> None:
         """Read the metadata again next time: an answer showed that a leader moved."""

@@ -55,7 +55,7 @@ def _letters(original: Original, services: Services) -> Letters:
     kafka, topic = services.kafka, services.flow.dead_letters
     needle = (original.event_id or original.payment_id or original.place.topic).encode("utf-8", "replace")
     letters = Letters()
-    found = kafka.topics().get(topic)
+    found = kafka.topics([topic]).get(topic)
     logs = kafka.log_offsets([TopicPartition(topic, p.partition) for p in found.partitions] if found else [])
     for tp, log in sorted(logs.items()):
         start, end = log.log_start_offset, log.log_end_offset

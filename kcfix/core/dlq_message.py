@@ -54,7 +54,7 @@ def read_places(kafka: KafkaPort, places: Iterable[Place]) -> dict[Place, Record
     wanted: dict[TopicPartition, list[int]] = {}
     for place in sorted(set(places)):
         wanted.setdefault(place.in_partition, []).append(place.offset)
-    topics = kafka.topics()
+    topics = kafka.topics({tp.topic for tp in wanted})
     known = [tp for tp in wanted if tp.topic in topics and _has(topics[tp.topic].partitions, tp.partition)]
     logs = kafka.log_offsets(known)
     found: dict[Place, Record] = {}

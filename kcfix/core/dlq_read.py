@@ -63,7 +63,7 @@ class Mailbox:
 
     def _ranges(self, since: datetime | None, until: datetime | None) -> Iterator[OffsetRange]:
         kafka, topic = self.kafka(), self.flow.dead_letters
-        found = kafka.topics().get(topic)
+        found = kafka.topics([topic]).get(topic)
         if found is None:
             raise NotFound(f"there is no topic {topic}", hint="kcfix topics")
         logs = kafka.log_offsets([TopicPartition(topic, p.partition) for p in found.partitions])

@@ -51,7 +51,7 @@ def read_positions(kafka: KafkaPort, flow: Flow) -> Positions:
     """All of it, committed offsets before log ends. Raises Unreachable."""
     groups = [stage.group for stage in flow.stages]
     committed = kafka.committed(groups)
-    topics = kafka.topics()
+    topics = kafka.topics(flow.topics)
     partitions = [TopicPartition(t, p.partition) for t in flow.topics if t in topics for p in topics[t].partitions]
     return Positions(
         topics=topics,

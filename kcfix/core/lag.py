@@ -158,6 +158,8 @@ def read_lag(
     """
     wanted = None if everything else tuple(dict.fromkeys(named)) or expected_groups(flow)
     groups = dict(kafka.groups(wanted))
+    if everything and (absent := [g for g in expected_groups(flow) if g not in groups]):
+        kafka.groups(absent)  # a list leaves out what is hidden from this user; asked by name, the broker says so
     unknown: dict[str, tuple[str, ...]] = {}
     for group in named:
         if group in groups and groups[group].state is GroupState.NOT_FOUND:
@@ -167,7 +169,8 @@ def read_lag(
     if not named:
         groups = {g: found for g, found in groups.items() if _belongs(flow, found)}
     committed = kafka.committed([g for g, found in groups.items() if found.error is None])
-    partitions_of = {name: [p.partition for p in t.partitions] for name, t in kafka.topics().items()}
+    needed = {t for stage in flow.stages if stage.group in groups for t in stage.topics}
+    partitions_of = {name: [p.partition for p in t.partitions] for name, t in kafka.topics(needed).items()}
 
     declared = {stage.group: stage.topics for stage in flow.stages}
 

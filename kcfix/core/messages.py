@@ -50,10 +50,10 @@ class PurchaseOffsets:
 
 def purchase_offsets(kafka: KafkaPort, flow: Flow) -> PurchaseOffsets:
     """The group and the offsets, committed ones before the log ends, so that no lag can be negative by a race."""
-    topics = kafka.topics()
+    wanted = (flow.purchase_confirmed, flow.purchase_created, flow.dead_letters)
+    topics = kafka.topics(wanted)
     all_committed = kafka.committed([flow.purchase_group, flow.allocation_group])
     committed = all_committed.get(flow.purchase_group, {})
-    wanted = (flow.purchase_confirmed, flow.purchase_created, flow.dead_letters)
     partitions = [TopicPartition(t, p.partition) for t in wanted if t in topics for p in topics[t].partitions]
     logs = kafka.log_offsets(partitions)
     lags = {

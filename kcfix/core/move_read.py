@@ -82,7 +82,6 @@ def read_lags(
         NotFound: there is no such group, topic or partition. Unreachable: Kafka did not answer.
     """
     kafka = sources.kafka()
-    existing = kafka.topics()
     group = kafka.groups([wish_group])[wish_group]
     stage = sources.flow.stage_of_group(wish_group)
     if stage is None and group.state is GroupState.NOT_FOUND:
@@ -91,6 +90,7 @@ def read_lags(
     if stage is None:
         read = {tp.topic for tp in committed} | {t for m in group.members for t in m.subscription}
         stage = Stage(FOREIGN, "", wish_group, tuple(sorted(read)), required=False)
+    existing = kafka.topics({*stage.topics, *(choice.topic for choice in topics)})
     partitions = _chosen(topics, stage, existing)
     logs = kafka.log_offsets(partitions)
     lags = tuple(partition_lag(tp, committed.get(tp, NOTHING_COMMITTED), logs.get(tp)) for tp in sorted(partitions))

@@ -27,7 +27,7 @@ def group_view(kafka: KafkaPort, stage: Stage) -> GroupView:
     Raises:
         Unreachable: Kafka did not answer.
     """
-    topics = kafka.topics()
+    topics = kafka.topics(stage.topics)
     group = kafka.groups([stage.group])[stage.group]
     committed = kafka.committed([stage.group]).get(stage.group, {})
     partitions = [TopicPartition(t, p.partition) for t in stage.topics if t in topics for p in topics[t].partitions]

@@ -44,7 +44,7 @@ def scan_ranges(
 
     The times are those of the broker's time index: what carries a wrong time may lie outside.
     """
-    topics = kafka.topics()
+    topics = kafka.topics((flow.purchase_confirmed, flow.dead_letters))
     partitions = [
         TopicPartition(topic, p.partition)
         for topic in (flow.purchase_confirmed, flow.dead_letters)

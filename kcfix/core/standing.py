@@ -135,7 +135,7 @@ def _letters(
     if not wanted or not times:
         return [], None
     try:
-        there = kafka.topics().get(topic)
+        there = kafka.topics([topic]).get(topic)
         if there is None:
             return [], None
         logs = kafka.log_offsets([TopicPartition(topic, p.partition) for p in there.partitions])

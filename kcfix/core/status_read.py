@@ -28,7 +28,7 @@ MAX_JUDGED = 100
 def read_kafka(kafka: KafkaPort, flow: Flow) -> KafkaFacts:
     """The cluster, its topics and the flow's groups; committed offsets before the log ends."""
     ids = [stage.group for stage in flow.stages]
-    topics = kafka.topics()
+    topics = kafka.topics(flow.topics)
     committed = kafka.committed(ids)
     groups = kafka.groups(ids)
     wanted = {t for stage in flow.stages for t in stage.topics}

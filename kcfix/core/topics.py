@@ -119,7 +119,7 @@ def read_topics(
         NotFound: no such topic (with names that are like it).
         Unreachable: Kafka did not answer.
     """
-    found = kafka.topics()
+    found = kafka.topics(flow.topics if name is None else [name])
     if name is not None:
         if name not in found:
             raise _unknown(name, found, flow)

@@ -41,6 +41,10 @@ class Engine:
     def __init__(self, path: Path) -> None:
         self.url = f"unix://{path}"
         self.answers: dict[str, Answer] = {"/_ping": PING}
+        self.trickling: set[str] = set()
+        """Paths whose answer comes byte by byte; of a stream, what follows its head."""
+        self.cut: set[str] = set()
+        """Paths after whose answer the line is closed."""
         self.asked: list[str] = []
         self._open: list[socket.socket] = []
         self._ports: list[DockerPort] = []
@@ -65,8 +69,14 @@ class Engine:
                 answer = self.answers.get(path, reply({"message": f"no {path}"}, "404 Not Found"))
                 if answer is None:
                     continue
+                if path in self.trickling:
+                    head = answer.find(b"\r\n\r\n") if b"chunked" in answer else 0
+                    connection.sendall(answer[:head])
+                    for byte in answer[head:]:
+                        connection.sendall(bytes([byte]))
+                        time.sleep(TIMEOUT / 8)
                 connection.sendall(answer)
-                if not answer or (b"Content-Length" not in answer and b"chunked" not in answer):
+                if path in self.cut or not answer or (b"Content-Length" not in answer and b"chunked" not in answer):
                     connection.shutdown(socket.SHUT_RDWR)
                     return
 
@@ -155,6 +165,60 @@ def test_an_engine_in_trouble_is_quoted(engine: Engine, read: str) -> None:
         engine.answers[path] = reply({"message": "disk\nfull"}, "500 Internal Server Error")
     with pytest.raises(Unreachable, match="disk full"):
         READS[read](engine.open())
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(engine: Engine) -> None:
+    engine.answers["/info"] = reply({"SystemTime": "2026-01-15T12:00:00Z"})
+    engine.trickling.add("/info")
+    docker = engine.open()
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(asking for its clock\)"):
+        docker.now()
+
+
+def test_a_log_that_trickles_is_given_up_in_time(engine: Engine) -> None:
+    engine.answers["/containers/x/json"] = reply({"Id": "x", "Name": "/left", "Config": {}})
+    engine.answers["/containers/x/logs"] = chunked(frame("one " * 100 + "\n"))
+    docker = engine.open()
+    engine.trickling.add("/containers/x/logs")
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(reading the log"):
+        list(docker.logs("x"))
+
+
+def test_a_first_answer_that_trickles_is_given_up_in_time(engine: Engine) -> None:
+    engine.trickling.add("/_ping")
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(connecting\)"):
+        engine.open()
+
+
+def test_something_else_that_listens_there_is_told_in_words(engine: Engine) -> None:
+    engine.answers["/_ping"] = b"SSH-2.0-OpenSSH\r\n"
+    with pytest.raises(Unreachable, match="what it answers is not Docker's"):
+        engine.open()
+
+
+def test_an_answer_that_breaks_off_is_told_in_words(engine: Engine) -> None:
+    engine.answers["/containers/json"] = reply([{"Id": "x"}])[:-3]
+    docker = engine.open()
+    engine.cut.add("/containers/json")
+    with pytest.raises(Unreachable, match="its answer broke off"):
+        docker.containers()
+
+
+def test_an_engine_with_no_room_for_a_connection_is_told_in_words(tmp_path: Path) -> None:
+    path = str(tmp_path / "full.sock")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with pytest.raises(Unreachable, match="takes no connections: too many wait already"):
+            open_docker(f"unix://{path}", TIMEOUT)
+
+
+def test_what_forbids_the_very_first_request_is_quoted(engine: Engine) -> None:
+    engine.answers["/_ping"] = reply({"message": "not for you"}, "403 Forbidden")
+    with pytest.raises(AccessDenied, match=r"\(connecting\): not for you") as caught:
+        engine.open()
+    assert caught.value.hint is None, "to join the group docker would not help"
 
 
 def test_a_proxy_that_forbids_is_access_denied(engine: Engine) -> None:

@@ -112,8 +112,12 @@ class KafkaPort(Protocol):
     def cluster(self) -> Cluster:
         """The cluster and its brokers."""
 
-    def topics(self) -> Mapping[str, Topic]:
-        """Every topic that this client may see, by name. A missing one does not exist (or is hidden)."""
+    def topics(self, needed: Collection[str] = ()) -> Mapping[str, Topic]:
+        """Every topic that this client may see, by name. One of those needed that is missing does not exist.
+
+        Raises:
+            AccessDenied: one of those needed is hidden from this user, and may well exist.
+        """
 
     def topic_configs(self, names: Collection[str]) -> Mapping[str, TopicConfig]:
         """Settings of these topics; one that does not exist is left out."""
