@@ -23,7 +23,7 @@ from docker.types import CancellableStream
 
 from kcfix.adapters.docker_deadline import paced, within
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
-from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of
+from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of, shaped
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.core.ports import DockerPort
 from kcfix.core.workers import Container, ContainerEvent, RawLine
@@ -117,8 +117,7 @@ class _Docker:
 
     def containers(self) -> tuple[Container, ...]:
         deadline = time.monotonic() + self._timeout
-        listed = self._read("listing the containers", lambda: self._client.containers(all=True))
-        ids = [str(entry["Id"]) for entry in listed]
+        ids = self._read("listing the containers", lambda: [str(c["Id"]) for c in self._client.containers(all=True)])
         pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker")
         try:
             futures = [pool.submit(self._inspect_if_there, container_id) for container_id in ids]
@@ -146,10 +145,10 @@ class _Docker:
 
     def inspect(self, container_id: str) -> Container:
         doing = f"inspecting container {container_id[:12]}"
-        return container_of(self._read(doing, lambda: self._client.inspect_container(container_id)), self._engine_host)
+        return self._read(doing, lambda: container_of(self._client.inspect_container(container_id), self._engine_host))
 
     def now(self) -> datetime:
-        text = self._read("asking for its clock", self._client.info).get("SystemTime")
+        text = self._read("asking for its clock", lambda: self._client.info().get("SystemTime"))
         clock = docker_time(text)
         if clock is None:
             raise Unreachable(f"Docker at {self._url} gave no time: {text!r}", system="docker")
@@ -173,8 +172,7 @@ class _Docker:
         self, container_id: str, since: datetime | None, until: datetime | None, tail: int | None, follow: bool
     ) -> Iterator[RawLine]:
         doing = f"reading the log of container {container_id[:12]}"
-        facts = self._read(doing, lambda: self._client.inspect_container(container_id))
-        name = str(facts["Name"]).lstrip("/")
+        name, terminal = self._read(doing, lambda: _name_and_terminal(self._client.inspect_container(container_id)))
         parameters = {
             "stdout": 1,
             "stderr": 1,
@@ -202,7 +200,7 @@ class _Docker:
         if not follow:
             chunks = paced(chunks, self._timeout, partial(_cancel, stream))
         try:
-            if (facts.get("Config") or {}).get("Tty"):
+            if terminal:
                 yield from terminal_lines(name, chunks)
             else:
                 yield from framed_lines(name, frames(exactly(chunks)))
@@ -215,28 +213,28 @@ class _Docker:
             _cancel(stream)
 
     def events(self, since: datetime) -> tuple[ContainerEvent, ...]:
-        def ask() -> list[Mapping[str, Any]]:
+        def ask() -> list[ContainerEvent]:
             # Until now: the engine would otherwise go on telling what happens.
             until = datetime.now(UTC)
             wanted = {"type": ["container"], "event": list(EVENTS)}
             span: dict[str, Any] = {"since": _stamp(since), "until": _stamp(until)}
             stream = self._client.events(**span, filters=wanted, decode=True)
-            return list(stream)
+            return [event for facts in stream if (event := event_of(facts)) is not None]
 
-        told = self._read("asking what happened to containers", ask)
-        found = [event for facts in told if (event := event_of(facts)) is not None]
+        found = self._read("asking what happened to containers", ask)
         return tuple(sorted(found, key=lambda event: event.at))
 
     def image_ids(self, names: Collection[str]) -> Mapping[str, str]:
         found = {}
         for name in sorted(set(names)):
             try:
-                found[name] = str(
-                    self._read(f"inspecting image {name}", partial(self._client.inspect_image, name))["Id"]
-                )
+                found[name] = self._read(f"inspecting image {name}", partial(self._image_id, name))
             except NotFound:
                 continue
         return found
+
+    def _image_id(self, name: str) -> str:
+        return str(self._client.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
 
     def stop(self, container_id: str, *, grace: timedelta) -> None:
         seconds = round(grace.total_seconds())
@@ -262,7 +260,7 @@ class _Docker:
     def _read(self, doing: str, call: Callable[[], T], *, patient: bool = False) -> T:
         """What the call gives, within the deadline; a patient one may wait for ever."""
         try:
-            return call() if patient else within(self._timeout, call)
+            return call() if patient else within(self._timeout, partial(shaped, call))
         except KcfixError:
             raise
         except LIBRARY_ERRORS as error:
@@ -276,6 +274,10 @@ class _Docker:
                 within(deadline + grace_seconds, lambda: call(client))  # The library adds the grace, too.
         except LIBRARY_ERRORS as error:
             raise changing(error, self._url, doing, deadline + grace_seconds) from error
+
+
+def _name_and_terminal(facts: Mapping[str, Any]) -> tuple[str, bool]:
+    return str(facts["Name"]).lstrip("/"), bool((facts.get("Config") or {}).get("Tty"))
 
 
 def _stamp(time: datetime) -> str:

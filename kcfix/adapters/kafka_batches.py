@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,10 @@ from kcfix.core.times import SHOWN_YEARS
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _START = struct.Struct(">qi")
 _MAGIC_AT = 16
+_SHORTEST = _MAGIC_AT + 1 - _START.size
+"""Bytes behind the length that hold at least the magic."""
+UNPACKED_BYTES = 256 * 1024 * 1024
+"""More than a batch can be unpacked: a small one may hold gigabytes of zeros."""
 _CODEC_NAMES = {0: "", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _CODEC = 0x07
 _LOG_APPEND_TIME = 0x08
@@ -51,15 +55,19 @@ class Batch:
 
 
 def walk(data: memoryview) -> Iterator[Batch]:
-    """The batches of a fetched piece of log, in order; the last may be cut short."""
+    """The batches of a fetched piece of log, in order; the last may be cut short.
+
+    Raises:
+        UnreadableBatchError: it is no piece of log from there on.
+    """
     position = 0
     while position + _MAGIC_AT < len(data):
         base, length = _START.unpack_from(data, position)
         end = position + _START.size + length
+        if length < _SHORTEST:
+            raise UnreadableBatchError(f"the batch at offset {base} has no length that a batch can have ({length})")
         piece = data[position:end]
         whole = end <= len(data)
-        if length <= 0:
-            return
         if piece[_MAGIC_AT] < 2:
             yield _old(base, piece, whole)
         elif len(piece) >= _HEADER.size:
@@ -100,11 +108,24 @@ def unpacked(batch: Batch) -> bytes | memoryview:
     if batch.magic < 2:
         return b"\n".join(part for r in _old_records(batch, _NOWHERE) for part in (r.key or b"", r.value or b""))
     body = bytes(batch.data[_HEADER.size :])
-    unpack = gzip.decompress if batch.codec == "gzip" else _codec(batch.codec)
+    unpack = _gunzip if batch.codec == "gzip" else _codec(batch.codec)
     try:
         return bytes(unpack(body))
     except Exception as error:  # every codec library has its own errors for bad bytes
         raise UnreadableBatchError(_corrupt(batch, error)) from error
+
+
+def _gunzip(body: bytes) -> bytes:
+    parts = []
+    left = UNPACKED_BYTES
+    while body:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        parts.append(member.decompress(body, left))
+        left -= len(parts[-1])
+        if not member.eof:
+            raise ValueError("it is cut short" if left else f"it unpacks to more than {UNPACKED_BYTES >> 20} MiB")
+        body = member.unused_data
+    return b"".join(parts)
 
 
 def _codec(name: str) -> Callable[[bytes], bytes]:
@@ -132,6 +153,8 @@ def decode(batch: Batch, where: TopicPartition) -> Iterator[Record]:
     if batch.magic < 2:
         yield from _old_records(batch, where)
         return
+    if batch.count < 0:
+        raise UnreadableBatchError(f"the batch at offset {batch.base_offset} says that it holds {batch.count} records")
     body = bytes(unpacked(batch))
     position = 0
     for _ in range(batch.count):

@@ -135,18 +135,17 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
 def _first_time(where: TopicPartition, data: memoryview, offset: int) -> tuple[RecordTime | None, int | None]:
     """The time, or None and the offset from which to read on (None where the piece gives no hint of it)."""
     position = None
-    for batch in walk(data):
-        if batch.last_offset >= offset and not batch.is_control:
-            try:
+    try:
+        for batch in walk(data):
+            if batch.last_offset >= offset and not batch.is_control:
                 for record in decode(batch, where):
                     if record.offset >= offset:
                         return RecordTime(record.offset, record.timestamp, batch.log_append_time), None
-            except UnreadableBatchError:
-                if batch.whole:
-                    return None, None
-        if not batch.whole:
-            return None, max(offset, batch.base_offset)
-        position = batch.last_offset + 1
+            if not batch.whole:
+                return None, max(offset, batch.base_offset)
+            position = batch.last_offset + 1
+    except UnreadableBatchError:
+        return None, None
     return None, position
 
 
@@ -282,13 +281,16 @@ def _next_batches(
 
 def _advance(reader: _Reader, answer: Any, batches: list[Batch]) -> None:
     before = reader.position
-    for batch in walk(memoryview(answer.records or b"")):
-        if not batch.whole or batch.base_offset >= reader.end:
-            if batch.whole:
-                reader.position = reader.end
-            break
-        batches.append(batch)
-        reader.position = max(reader.position, batch.last_offset + 1)
+    try:
+        for batch in walk(memoryview(answer.records or b"")):
+            if not batch.whole or batch.base_offset >= reader.end:
+                if batch.whole:
+                    reader.position = reader.end
+                break
+            batches.append(batch)
+            reader.position = max(reader.position, batch.last_offset + 1)
+    except UnreadableBatchError as error:
+        reader.failure = str(error)
     if reader.position == before and reader.position >= answer.high_watermark:
         # The end was read from this very log, so only a log that was truncated or made anew can be shorter.
         reader.failure = f"the log ends at {answer.high_watermark}, before offset {reader.end}"
