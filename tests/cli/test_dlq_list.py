@@ -33,6 +33,14 @@ def test_no_dead_letters_is_well(world: DlqWorld) -> None:
     assert world.kcfix("-o", "json").document["data"] == []
 
 
+@pytest.mark.parametrize("words", [("show", ""), ("show", " , "), ("park", "", "--reason", "x")])
+def test_an_empty_word_names_no_message(world: DlqWorld, words: tuple[str, ...]) -> None:
+    world.fail(1, REFUSED)
+    ran = world.kcfix(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no message is named" in ran.err
+
+
 def test_letters_that_this_user_may_not_see_are_not_taken_for_none(world: DlqWorld) -> None:
     world.kafka.hidden_topics = {LETTERS}
     ran = world.kcfix("list")

@@ -86,6 +86,8 @@ class Site:
     inside: Callable[[str], str]
     """Address of a service's container."""
     folder: Path
+    state: Path
+    """Folder of kcfix's own files."""
 
     @contextmanager
     def settings(self, system: System | None, fault: Fault | None) -> Iterator[str]:
@@ -99,7 +101,7 @@ class Site:
             "timeout": f"{SECONDS}s",
             "connect_timeout": "1s",
             "overdue": "1s",
-            "state_dir": str(self.folder / "state"),
+            "state_dir": str(self.state),
         }
         ways: dict[str, str] = {
             "kafka:9092": f"127.0.0.1:{drill.kafka_port}",

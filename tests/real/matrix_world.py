@@ -18,7 +18,9 @@ from kcfix.drill.network import kafka_settings
 from kcfix.drill.state import DATABASE_USER, KAFKA, Drill, Options, folder
 from kcfix.drill.up import up
 from kcfix.flow import Flow
+from tests.real import dlq_world
 from tests.real.conftest import eventually
+from tests.real.repair_world import purchases
 
 FLOW = Flow()
 READER, NOBODY, FULL = "kcfix_reader", "kcfix_nobody", "kcfix_full"
@@ -32,7 +34,7 @@ super.users=User:ANONYMOUS;User:workers
 
 
 @contextlib.contextmanager
-def system(name: str) -> Iterator[Drill]:
+def drilled(name: str) -> Iterator[Drill]:
     """A drill with those users, removed afterwards."""
 
     def progress(text: str) -> None:
@@ -98,26 +100,19 @@ class Stock:
 
     settled: str
     """A payment whose purchase is there."""
-    letter: str
-    """A payment whose message was dead-lettered after its purchase was lost."""
+    letters: list[str]
+    """Payments whose message was dead-lettered, and whose purchase is gone."""
     missing: list[str]
-    """Payments without a purchase whose message was never sent: one for each command that changes something."""
+    """Payments without a purchase whose message was never sent."""
 
 
-def stock(drill: Drill, missing: int) -> Stock:
+def stock(drill: Drill, *, letters: int, missing: int) -> Stock:
     """Let customers pay."""
-    from tests.real import dlq_world
-
     at = datetime.now(UTC) - timedelta(minutes=5)
     with psycopg.connect(drill.dsn, autocommit=True) as database:
         settled = [buy(drill, 2, partition=p, at=at)[0] for p in range(3)]
-        lost = dlq_world.lost(drill, database, 1, partition=1)[0]
-        dlq_world.letters(drill, lost)
-        eventually(lambda: all(_count(database, i) for i in settled))
+        lost = dlq_world.lost(drill, database, letters, partition=1)
+        for payment in lost:
+            dlq_world.letters(drill, payment)
+        eventually(lambda: all(purchases(database, i) for i in settled))
     return Stock(settled[0], lost, buy(drill, missing, unsent=True, at=at))
-
-
-def _count(database: psycopg.Connection, payment_id: str) -> int:
-    from tests.real.repair_world import purchases
-
-    return purchases(database, payment_id)
