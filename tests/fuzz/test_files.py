@@ -45,7 +45,7 @@ def toml(value: Any) -> str:
     return repr(value)
 
 
-@fuzzed(120)
+@fuzzed(50)
 @given(st.dictionaries(st.sampled_from([*NAMES, "contexts", "default_context", "nonsense"]), tables, max_size=4))
 def test_a_strange_settings_file_is_read_or_is_wrong_usage(tmp_path_factory: Any, content: dict[str, Any]) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -103,7 +103,7 @@ class Stranger:
         self.file.write_text(json.dumps(document))
 
 
-@fuzzed(30)
+@fuzzed(15)
 @given(st.data())
 def test_a_strangers_plan_does_nothing_that_kcfix_would_not_plan_itself(
     run: Run, tmp_path: Path, data: st.DataObject
@@ -121,7 +121,7 @@ def test_a_strangers_plan_does_nothing_that_kcfix_would_not_plan_itself(
     assert all(isinstance(p.tier, int) for p in new)
 
 
-@fuzzed(30)
+@fuzzed(15)
 @given(st.data())
 def test_a_plan_that_was_changed_without_its_hash_does_nothing(run: Run, tmp_path: Path, data: st.DataObject) -> None:
     world = Stranger(run, tmp_path)
@@ -190,7 +190,7 @@ def test_strange_lines_of_a_shared_file_are_left_out(lines: list[str]) -> None:
     parking.read_lines(lines, "c")
 
 
-@fuzzed(25)
+@fuzzed(12)
 @given(shared, st.sampled_from(["history", "history 20260115T120000Z-3fa91c", "undo 20260115T120000Z-3fa91c"]))
 def test_a_strange_journal_is_shown_as_far_as_it_can_be_read(
     run: Run, tmp_path: Path, lines: list[str], words: str

@@ -21,7 +21,7 @@ from tests.fuzz.strange import UNSAFE, fuzzed, is_safe, texts, values
 ESC = "\x1b"
 
 
-@fuzzed(150)
+@fuzzed(80)
 @given(texts)
 def test_what_is_clean_is_one_line_without_a_control_character(text: str) -> None:
     cleaned = clean(text)
@@ -103,7 +103,7 @@ LINES = (
 )
 
 
-@fuzzed(80)
+@fuzzed(40)
 @given(st.sampled_from(LINES), IDS, IDS, IDS, st.sampled_from(["", "-o json", "-q"]))
 def test_no_word_of_a_command_line_is_a_bug(run: Run, line: str, a: str, b: str, c: str, form: str) -> None:
     words = [word.format(a, b, c) if "{" in word else word for word in line.split()]

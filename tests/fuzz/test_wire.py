@@ -54,7 +54,7 @@ def _old(magic: int) -> bytes:
 BATCHES = (_batch() * 2, _gzipped(), _old(0), _old(1))
 
 
-@fuzzed(120)
+@fuzzed(60)
 @given(st.sampled_from(BATCHES).flatmap(mangled))
 def test_a_mangled_batch_gives_records_or_is_unreadable(data: bytes) -> None:
     try:
@@ -111,7 +111,7 @@ def _request(number: int) -> Any:
     return getattr(kafka_protocol, name)(**fields)
 
 
-@fuzzed(150)
+@fuzzed(80)
 @given(st.integers(0, len(REQUESTS) - 1), st.binary(max_size=80), st.booleans())
 def test_an_answer_of_random_bytes_is_an_answer_or_no_kafka(number: int, body: bytes, flexible: bool) -> None:
     _receive(number, struct.pack(">i", 1) + (b"\0" if flexible else b"") + body)
@@ -169,7 +169,7 @@ EVENT: dict[str, Any] = {
 }
 
 
-@fuzzed(120)
+@fuzzed(60)
 @given(altered(INSPECTED))
 def test_a_strange_inspect_is_a_container_or_no_docker(facts: Any) -> None:
     try:
@@ -181,7 +181,7 @@ def test_a_strange_inspect_is_a_container_or_no_docker(facts: Any) -> None:
     assert all(isinstance(text, str) for text in (found.id, found.name, found.image, *found.aliases))
 
 
-@fuzzed(80)
+@fuzzed(40)
 @given(altered(EVENT))
 def test_a_strange_event_is_an_event_or_nothing(facts: Any) -> None:
     try:
