@@ -34,7 +34,7 @@ WANTED = os.environ.get("KCFIX_MATRIX", "")
 """Empty for the suite's part, `all`, or names of systems."""
 SYSTEMS = [s for s in System if WANTED in ("", "all") or s.name.lower() in WANTED.lower().split(",")]
 BUDGET = float(os.environ.get("KCFIX_MATRIX_SECONDS") or "inf")
-AT_ONCE = 16 if WANTED else 8
+AT_ONCE = 10 if WANTED else 8
 pytestmark = [LEAKS_FORGIVEN, pytest.mark.timeout(3000 if WANTED else 300)]
 
 T = TypeVar("T")
