@@ -1,9 +1,9 @@
 -- Of some students, or all: each student and course with exactly one purchase behind which nothing is missing. That is
 -- an inactive one, one with a trainer and sessions, or one whose allocation is completed. A student with a purchase of
 -- kcfix's own (its id is a UUID of version 5) is left out: it may have moved a payment to another course.
-SELECT b.student, lower(b.course::text) COLLATE "C" AS course, b.id, b.created_at, b.tier
+SELECT b.student, {b_course} COLLATE "C" AS course, b.id, b.created_at, b.tier
 FROM (
-    SELECT {u_student} AS student, {u_course} AS course, min({u_id}) AS id,
+    SELECT {u_student} AS student, {u_course} AS course, {u_one} AS id,
            min({u_created_at}) AS created_at, min({u_tier}) AS tier, bool_or({u_active} IS TRUE) AS active
     FROM {purchases} AS u
     WHERE {u_scope}
