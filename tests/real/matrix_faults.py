@@ -13,8 +13,11 @@ from typing import Any
 from kcfix.drill.state import DATABASE, DATABASE_USER, KAFKA, Drill
 from tests.real import fault_answers
 from tests.real.fault_proxy import Address, Answers, Line, Proxy
-from tests.real.matrix_world import FULL, NOBODY, READER, WRONG
 
+READER, NOBODY, FULL = "kcfix_reader", "kcfix_nobody", "kcfix_full"
+"""Users: one who may only read, one who may nothing, one whose database has no room left."""
+WRONG = "made-up-and-wrong"
+"""A password that is nobody's."""
 DOCKER_SOCKET = "/var/run/docker.sock"
 SECONDS = 3
 """`timeout` of every run."""

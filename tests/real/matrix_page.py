@@ -65,7 +65,8 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
     text += "".join(f"| {f.name} | {f.what} |\n" for f in FAULTS)
     text += """| resets after N | the line is reset in the middle of an answer after N whole ones, N = 4, 6, … 22 |
 
-The tables show the exit codes; where a fault was played at several moments, all that were seen.
+The tables show the exit codes; where a fault was played at several moments, all that were seen. An empty cell was not
+played: Docker's socket takes no password, and what asks no system is played under one fault only.
 """
     names = [c.name for c in READING] + [c.shown for c in Change]
     for system in System:

@@ -21,8 +21,7 @@ from kcfix.core.offsets import TopicPartition
 from kcfix.drill.engine import Engine
 from kcfix.drill.state import Drill
 from tests.real.matrix_commands import Change, Command
-from tests.real.matrix_faults import SECONDS, Bite, Fault, Site, System
-from tests.real.matrix_world import WRONG
+from tests.real.matrix_faults import SECONDS, WRONG, Bite, Fault, Site, System
 from tests.real.matrix_zygote import Zygote
 
 LIMIT = 40.0

@@ -20,13 +20,10 @@ from kcfix.drill.up import up
 from kcfix.flow import Flow
 from tests.real import dlq_world
 from tests.real.conftest import eventually
+from tests.real.matrix_faults import FULL, NOBODY, READER
 from tests.real.repair_world import purchases
 
 FLOW = Flow()
-READER, NOBODY, FULL = "kcfix_reader", "kcfix_nobody", "kcfix_full"
-"""Users: one who may only read, one who may nothing, one whose database has no room left."""
-WRONG = "made-up-and-wrong"
-"""A password that is nobody's."""
 _AUTHORIZER = """
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:workers

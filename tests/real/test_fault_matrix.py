@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,66 +20,20 @@ import pytest
 from kcfix.drill import wire
 from kcfix.drill.engine import connected
 from tests.real import matrix_page
-from tests.real.fault_proxy import Line
 from tests.real.lab import LEAKS_FORGIVEN
+from tests.real.matrix_cells import WANTED, Cell, ChangeCell, changing_cells, reading_cells
 from tests.real.matrix_changes import Trial
-from tests.real.matrix_commands import READING, Change, Command
-from tests.real.matrix_faults import FAULTS, Bite, Fault, System
+from tests.real.matrix_commands import Change
+from tests.real.matrix_faults import FAULTS, Fault, System
 from tests.real.matrix_run import Seen, Stage, always, judged, standing
 from tests.real.matrix_world import FLOW, Stock, drilled, stock
 from tests.real.matrix_zygote import Zygote
 
-WANTED = os.environ.get("KCFIX_MATRIX", "")
-"""Empty for the suite's part, `all`, or names of systems."""
-SYSTEMS = [s for s in System if WANTED in ("", "all") or s.name.lower() in WANTED.lower().split(",")]
 BUDGET = float(os.environ.get("KCFIX_MATRIX_SECONDS") or "inf")
 AT_ONCE = 10 if WANTED else 8
 pytestmark = [LEAKS_FORGIVEN, pytest.mark.timeout(3000 if WANTED else 300)]
 
 T = TypeVar("T")
-Cell = tuple[Command, System | None, Fault | None]
-ChangeCell = tuple[Change, System, Fault]
-
-
-def reading_cells() -> list[Cell]:
-    """Each command on the healthy system; then all faults, or of each system that it needs one, in turn."""
-    cells: list[Cell] = [(command, None, None) for command in READING]
-    turn = {system: count(n * 5) for n, system in enumerate(SYSTEMS)}
-    for command in READING:
-        for system in SYSTEMS:
-            faults = [f for f in FAULTS if f.fits(system)]
-            if not WANTED:
-                faults = [faults[next(turn[system]) % len(faults)]] if system in command.silent else []
-            elif not command.silent:
-                faults = [f for f in faults if f.name == "hangs"]  # it asks nobody
-            cells += [(command, system, fault) for fault in faults]
-    return cells
-
-
-def changing_cells() -> list[ChangeCell]:
-    """Every change under all faults, and an insert, a replay and an undo cut at many moments; the suite plays a few."""
-    if WANTED:
-        often = (Change.INSERT, Change.REPLAY, Change.UNDO)
-        return [
-            (change, system, fault)
-            for change in Change
-            for system in SYSTEMS
-            for fault in (*FAULTS, *(moments() if change in often else ()))
-            if fault.fits(system)
-        ]
-    telling = [f for f in (*FAULTS, *moments()) if f.bite is Bite.CHANGES or f.after]
-    return [
-        (change, system, telling[(n * 7 + m * 3) % len(telling)])
-        for n, change in enumerate((Change.INSERT, Change.REPLAY, Change.PLAN, Change.OFFSETS, Change.UNDO))
-        for m, system in enumerate((System.KAFKA, System.DATABASE))
-        if system in change.needs
-    ]
-
-
-def moments() -> list[Fault]:
-    """The line is reset in the middle of the answer after so many whole ones."""
-    what = "the line is reset in the middle of a later answer"
-    return [Fault(f"resets after {n}", what, line=Line.RESETS, after=n) for n in range(4, 24, 2)]
 
 
 @pytest.fixture(scope="module")
