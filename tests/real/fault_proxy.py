@@ -75,11 +75,20 @@ class Proxy:
 
     def close(self) -> None:
         """Close every line."""
-        self._closed.set()
+        with self._lock:
+            self._closed.set()
         for sock in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
+
+    def _keep(self, sock: socket.socket) -> socket.socket:
+        """The socket, to be closed with the proxy; at once where that is closed already."""
+        with self._lock:
+            self._sockets.append(sock)
+            if self._closed.is_set():
+                sock.close()
+        return sock
 
     def _fill(self) -> None:
         """Let the queue of connections that nobody takes be full: the kernel then drops what comes."""
@@ -88,14 +97,13 @@ class Proxy:
             sock = socket.socket(self._listener.family)
             sock.setblocking(False)
             sock.connect_ex(self._listener.getsockname())
-            self._sockets.append(sock)
+            self._keep(sock)
         time.sleep(0.05)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                self._sockets.append(client)
+                client = self._keep(self._listener.accept()[0])
                 if self._line is Line.STRANGER:
                     with contextlib.suppress(OSError):
                         client.sendall(_STRANGER)
@@ -105,13 +113,14 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            server = _connected(self._server)
-            self._sockets.append(server)
+            if self._line is Line.STRANGER:
+                while client.recv(1 << 16):
+                    pass
+                return
+            server = self._keep(_connected(self._server))
             asked = threading.Event()
             threading.Thread(target=self._answers_of, args=(client, server, asked), daemon=True).start()
             while data := client.recv(1 << 16):
-                if self._line is Line.STRANGER:
-                    continue
                 own = self._answers(data) if self._answers else None
                 if own is not None:
                     client.sendall(own)
