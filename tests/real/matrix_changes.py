@@ -71,7 +71,9 @@ class Trial:
 
     def _by_rule(self, system: System, fault: Fault, seen: Seen) -> list[str]:
         expected: set[int]
-        if system not in self.change.needs or fault.bite is Bite.NOTHING:
+        if system is E and self.change in (Change.REPLAY, Change.LETTER):
+            expected = {0, 4, 5}  # whether the worker works is partly for Docker to say
+        elif system not in self.change.needs or fault.bite is Bite.NOTHING:
             expected = {0}
         elif fault.after:
             expected = {0, 4, 5, 6}

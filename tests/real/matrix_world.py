@@ -93,23 +93,36 @@ def _grant_tables(drill: Drill) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What lies in the system for the commands to be about."""
+    """Payments for the commands that change nothing to be about."""
 
     settled: str
-    """A payment whose purchase is there."""
-    letters: list[str]
-    """Payments whose message was dead-lettered, and whose purchase is gone."""
-    missing: list[str]
-    """Payments without a purchase whose message was never sent."""
+    letter: str
+    missing: str
+    other: str
+    """Without a purchase as well."""
 
 
-def stock(drill: Drill, *, letters: int, missing: int) -> Stock:
-    """Let customers pay."""
+def stock(drill: Drill) -> Stock:
+    """Let customers pay, so that each partition has something that was read."""
     at = datetime.now(UTC) - timedelta(minutes=5)
+    settled = [buy(drill, 2, partition=p, at=at)[0] for p in range(3)]
     with psycopg.connect(drill.dsn, autocommit=True) as database:
-        settled = [buy(drill, 2, partition=p, at=at)[0] for p in range(3)]
-        lost = dlq_world.lost(drill, database, letters, partition=1)
-        for payment in lost:
-            dlq_world.letters(drill, payment)
         eventually(lambda: all(purchases(database, i) for i in settled))
-    return Stock(settled[0], lost, buy(drill, missing, unsent=True, at=at))
+    (letter,) = dead_lettered(drill, 1)
+    return Stock(settled[0], letter, *without_purchase(drill, 2))
+
+
+def without_purchase(drill: Drill, count: int) -> list[str]:
+    """Payments whose message was never sent."""
+    return buy(drill, count, unsent=True, at=datetime.now(UTC) - timedelta(minutes=5)) if count else []
+
+
+def dead_lettered(drill: Drill, count: int) -> list[str]:
+    """Payments whose message was dead-lettered, and whose purchase is gone."""
+    if not count:
+        return []
+    with psycopg.connect(drill.dsn, autocommit=True) as database:
+        lost = dlq_world.lost(drill, database, count, partition=1)
+    for payment in lost:
+        dlq_world.letters(drill, payment)
+    return lost

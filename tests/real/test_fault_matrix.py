@@ -26,7 +26,7 @@ from tests.real.matrix_changes import Trial
 from tests.real.matrix_commands import Change
 from tests.real.matrix_faults import FAULTS, Fault, System
 from tests.real.matrix_run import Seen, Stage, always, judged, standing
-from tests.real.matrix_world import FLOW, Stock, drilled, stock
+from tests.real.matrix_world import FLOW, dead_lettered, drilled, stock, without_purchase
 from tests.real.matrix_zygote import Zygote
 
 BUDGET = float(os.environ.get("KCFIX_MATRIX_SECONDS") or "inf")
@@ -37,26 +37,24 @@ T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory, own_state: Path | None) -> Iterator[tuple[Stage, Stock]]:
+def stage(tmp_path_factory: pytest.TempPathFactory, own_state: Path | None) -> Iterator[Stage]:
     """The drill of the matrix, stocked, with a plan, saved offsets and a run that can be undone."""
-    changes = changing_cells()
-    letters = sum(change is Change.LETTER for change, _, _ in changes)
     folder = tmp_path_factory.mktemp("matrix")
     with drilled(f"matrix-{os.getpid()}") as drill, connected() as engine:
-        made = stock(drill, letters=letters + 1, missing=len(changes) + 2)
+        made = stock(drill)
         stage = Stage(drill, engine, folder, state=folder / "shared", ends=wire.ends(drill, FLOW.purchase_confirmed))
         stage.given |= {
             "group": FLOW.purchase_group,
             "topic": FLOW.purchase_confirmed,
             "settled": made.settled,
-            "letter": made.letters.pop(),
-            "missing": made.missing.pop(),
+            "letter": made.letter,
+            "missing": made.missing,
         }
         if WANTED:
             stage.zygote = Zygote()
         try:
-            _prepare(stage, made.missing.pop())
-            yield stage, made
+            _prepare(stage, made.other)
+            yield stage
         finally:
             if stage.zygote:
                 stage.zygote.close()
@@ -83,8 +81,7 @@ def _lines(saved: Path) -> list[str]:
     return [f"{r['topic']},{r['partition']},{r['committed_offset']}" for r in rows]
 
 
-def test_reading_says_what_is_wrong_and_changes_nothing(held: tuple[Stage, Stock]) -> None:
-    stage, _ = held
+def test_reading_says_what_is_wrong_and_changes_nothing(stage: Stage) -> None:
     cells = reading_cells()
     before = standing(stage)
 
@@ -100,10 +97,12 @@ def test_reading_says_what_is_wrong_and_changes_nothing(held: tuple[Stage, Stock
     assert after == before
 
 
-def test_a_change_is_made_once_or_not_at_all_and_is_accounted_for(held: tuple[Stage, Stock]) -> None:
-    stage, made = held
+def test_a_change_is_made_once_or_not_at_all_and_is_accounted_for(stage: Stage) -> None:
     cells = changing_cells()
-    own = {c: (made.letters if c[0] is Change.LETTER else made.missing).pop() for c in cells}
+    letters = [c for c in cells if c[0] is Change.LETTER]
+    others = [c for c in cells if c[0] is not Change.LETTER]
+    own = dict(zip(others, without_purchase(stage.drill, len(others)), strict=True))
+    own |= dict(zip(letters, dead_lettered(stage.drill, len(letters)), strict=True))
 
     def play(cell: ChangeCell) -> tuple[Seen, list[str]]:
         change, system, fault = cell
