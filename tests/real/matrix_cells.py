@@ -36,13 +36,13 @@ def changing_cells() -> list[ChangeCell]:
     """Every change under all faults, and an insert, a replay and an undo cut at many moments; the suite plays a few."""
     if WANTED:
         often = (Change.INSERT, Change.REPLAY, Change.UNDO)
-        telling = ("down", "hangs later", "resets later", "no rights", "read-only", "disk full")
+        of_letters = ("down", "hangs later", "resets later", "no rights", "read-only", "disk full")
         return [
             (change, system, fault)
             for change in Change
             for system in SYSTEMS
             for fault in (*FAULTS, *(moments() if change in often else ()))
-            if fault.fits(system) and (change is not Change.LETTER or fault.name in telling)
+            if fault.fits(system) and (change is not Change.LETTER or fault.name in of_letters)
         ]
     telling = [f for f in (*FAULTS, *moments()) if f.bite is Bite.CHANGES or f.after]
     return [
