@@ -43,6 +43,12 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
         "it does not speak TLS and the DSN demands it",
         "sslmode=prefer in the DSN",
     ),
+    (
+        r"invalid response to (ssl|gssapi) negotiation|expected authentication request from server|protocol version",
+        Unreachable,
+        "what answers there is not PostgreSQL",
+        "check host and port in the DSN",
+    ),
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 

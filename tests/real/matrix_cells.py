@@ -29,6 +29,10 @@ def reading_cells() -> list[Cell]:
             elif not command.silent:
                 faults = [f for f in faults if f.name == "hangs"]  # it asks nobody
             cells += [(command, system, fault) for fault in faults]
+    if not WANTED:  # what had no turn is played on a command that asks them all
+        played = {(system, fault) for _, system, fault in cells}
+        doctor = next(c for c in READING if c.name == "doctor")
+        cells += [(doctor, s, f) for s in SYSTEMS for f in FAULTS if f.fits(s) and (s, f) not in played]
     return cells
 
 

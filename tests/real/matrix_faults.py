@@ -74,6 +74,7 @@ FAULTS = (
     Fault("stranger", "another kind of server listens there", line=Line.STRANGER),
     Fault("garbage", "random bytes in place of the first answer", line=Line.GARBAGE),
     Fault("garbage later", "random bytes in place of the third answer", line=Line.GARBAGE, after=2),
+    Fault("garbage midway", "random bytes in place of the seventh answer", line=Line.GARBAGE, after=6),
     Fault("wrong password", "the login is refused", user=DATABASE_USER),
     Fault("no rights", "the user may do nothing", user=NOBODY),
     Fault("read-only", "the user may only read", Bite.CHANGES, user=READER),
