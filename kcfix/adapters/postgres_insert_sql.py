@@ -18,7 +18,7 @@ def lock_payments(at: Place, ids: Sequence[str]) -> None:
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} AS p WHERE {} ORDER BY {} FOR SHARE) AS locked").format(
         s.table("payments"), s.is_any("payments", "id", "p"), s.column("payments", "id", "p")
     )
-    at.cursor.execute(query, [s.these("payments", "id", ids)])
+    at.cursor.execute(query, [text_array(s.these("payments", "id", ids))])
 
 
 _COLUMNS = (
