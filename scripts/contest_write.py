@@ -44,7 +44,7 @@ INSERT INTO payments (id, student_id, amount_cents, status, provider, provider_p
 SELECT overlay(md5('payment ' || l.lot || n) PLACING '4' FROM 13)::uuid,
        overlay(md5('student ' || l.lot || n) PLACING '4' FROM 13)::uuid, 720000, 'succeeded', 'razorpay',
        'pay_' || l.lot || '_' || n,
-       jsonb_build_object('courseId', c.ids[n % array_length(c.ids, 1) + 1], 'purchaseTier', 20, 'timeSlot', '4:00 PM',
+       jsonb_build_object('courseId', c.ids[n %% array_length(c.ids, 1) + 1], 'purchaseTier', 20, 'timeSlot', '4:00 PM',
                           'groupSize', 1, 'learningMode', 'home', 'startDate', '2026-03-02',
                           'scheduleType', 'everyday'),
        l.at + n * interval '0.1 ms', l.at
@@ -116,7 +116,7 @@ def repaired(drill: Drill, strategy: str) -> tuple[float, float]:
     since, until = pay(drill)
     argv = (
         *(*KCFIX, "-C", f"drill:{drill.name}", "repair", "--missing", "--since", f"{since:%Y-%m-%dT%H:%MZ}"),
-        *("--until", f"{until:%Y-%m-%dT%H:%MZ}", "--strategy", strategy, "--max", str(WRITES), "--wait", "60s"),
+        *("--until", f"{until:%Y-%m-%dT%H:%MZ}", "--strategy", strategy, "--max", str(WRITES)),
         *("--apply", "--yes", "--reason", "bench", "-o", "json"),
     )
     whole, mebibytes, code, told = executed(argv, errors_too=False)

@@ -20,6 +20,8 @@ from psycopg import errors
 from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place, read_facts
 from kcfix.adapters.postgres_insert_sql import (
+    as_composed,
+    composes,
     insert_statement,
     insert_unchanged_statement,
     lock_payments,
@@ -107,7 +109,9 @@ class Insertion:
             "ids": ",".join(order.purchase_id for order in orders),
             "tiers": ",".join(str(order.tier) for order in orders),
             "expiries": [None if o.expiry_date is None else storable(o.expiry_date) for o in orders],
-            "metadata": text_array(dumps(o.metadata) for o in orders),
+            "metadata": text_array(
+                None if composes(self.schema) and as_composed(o) else dumps(o.metadata) for o in orders
+            ),
         }
         cursor.execute("SAVEPOINT kcfix_unchanged")
         try:

@@ -10,6 +10,7 @@ from kcfix.adapters.postgres_facts import Place
 from kcfix.adapters.postgres_link import Cursor
 from kcfix.adapters.postgres_schema import Schema, identifier, statement
 from kcfix.adapters.postgres_unchanged import stands
+from kcfix.core.ports import InsertOrder
 
 
 def lock_payments(at: Place, ids: Sequence[str]) -> None:
@@ -18,7 +19,7 @@ def lock_payments(at: Place, ids: Sequence[str]) -> None:
     query = sql.SQL("SELECT count(*) FROM (SELECT FROM {} AS p WHERE {} ORDER BY {} FOR SHARE) AS locked").format(
         s.table("payments"), s.is_any("payments", "id", "p"), s.column("payments", "id", "p")
     )
-    at.cursor.execute(query, [s.these("payments", "id", ids)])
+    at.cursor.execute(query, [text_array(s.these("payments", "id", ids))])
 
 
 _COLUMNS = (
@@ -33,14 +34,42 @@ def insert_unchanged_statement(s: Schema) -> sql.Composed:
         purchases=s.table("purchases"),
         stands=stands(s),
         expiry_type=sql.SQL(s.type("purchases", "expiry_date")),
-        metadata_type=sql.SQL(s.type("purchases", "metadata")),
+        composed=sql.SQL(_COMPOSED if composes(s) else "o.metadata::{metadata_type}").format(
+            metadata=s.column("payments", "metadata", "p"), metadata_type=sql.SQL(s.type("purchases", "metadata"))
+        ),
         **_names(s),
     )
 
 
-def text_array(texts: Iterable[str]) -> str:
+# Where no metadata are given, the payment's own with the tier and the course: the server has them already.
+_COMPOSED = """coalesce(o.metadata::jsonb, {metadata} || jsonb_build_object(
+         'purchaseTier', o.tier, 'sessionCount', o.tier, 'courseId', o.course::text))"""
+
+
+def composes(s: Schema) -> bool:
+    """Whether the server can compose a purchase's metadata from the payment's."""
+    return s.type("payments", "metadata") == s.type("purchases", "metadata") == "jsonb"
+
+
+def as_composed(order: InsertOrder) -> bool:
+    """Whether what it would compose is what is to be inserted: each other value is the payment's own, the very object.
+
+    (Equal would not do: to Python 1 is equal to true.)
+    """
+    own = order.planned_on.payment.metadata if order.planned_on.payment else None
+    if not isinstance(own, dict):
+        return False
+    last = {"purchaseTier": order.tier, "sessionCount": order.tier, "courseId": order.course_id}
+    wanted = order.metadata
+    return wanted.keys() == own.keys() | last.keys() and all(
+        value == last[key] if key in last else value is own[key] for key, value in wanted.items()
+    )
+
+
+def text_array(texts: Iterable[str | None]) -> str:
     """The texts as PostgreSQL writes a text[]: the driver takes far longer over thousands of them."""
-    return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+    quoted = ('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' if t is not None else "NULL" for t in texts)
+    return "{" + ",".join(quoted) + "}"
 
 
 def _names(s: Schema) -> dict[str, sql.Composable]:

@@ -32,6 +32,8 @@ class Fate(enum.Enum):
     """No answer: it may have been made."""
 
 
+_LOCK = """SELECT count(pg_advisory_xact_lock(key))
+FROM unnest(string_to_array(nullif(%s, ''), ',')::bigint[]) AS locks (key)"""
 _ROOM = b"""SELECT current_setting('max_locks_per_transaction')::bigint
     * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) / 6"""
 
@@ -60,9 +62,8 @@ def begin_locked(
     begin = _BEGIN.format(mode=mode, lock=max(1, int(seconds * 1000)), statement=int(seconds * 2000))
     with link.watched(connection, patience(link)):
         cursor.execute(begin.encode())
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS locks (key)", [sorted(set(keys))]
-        )
+        # As one text, and counted: a thousand values and a thousand empty rows cost more than the locks.
+        cursor.execute(_LOCK, [",".join(map(str, sorted(set(keys))))])
 
 
 def locked_out(link: Link) -> str:

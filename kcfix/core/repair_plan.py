@@ -235,12 +235,12 @@ def _supply(step: Step, snapshot: PaymentSnapshot, wishes: Wishes, flow: Flow) -
         if wishes.strategy is Strategy.REPLAY:
             return step.refused(f"no replay: {_by_hand(wishes)}")
         return _insert(step, snapshot, wishes, _by_hand(wishes))
+    if wishes.strategy is Strategy.INSERT:
+        return _insert(step, snapshot, wishes, "named by --strategy")
     facts, payment = _payment(step)
     replay = replay_of(snapshot, facts, payment, flow)
     against = (*replay.problems, *_against_replay(snapshot, facts))
     match wishes.strategy:
-        case Strategy.INSERT:
-            return _insert(step, snapshot, wishes, "named by --strategy")
         case Strategy.REPLAY if against:
             return step.refused("no replay: " + "; ".join(against))
         case Strategy.AUTO if against:

@@ -1,13 +1,14 @@
 """Replays PURCHASE_CONFIRMED, and watches for the purchases that the worker makes of it.
 
 All messages of a round are sent before the purchases of the first are waited for: the worker takes a payment in some
-milliseconds, a send takes microseconds. While sending, what has come of them is looked at once a second.
+milliseconds, a send takes microseconds. While sending, what has come of the oldest is looked at now and then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import PaymentId
@@ -22,21 +23,25 @@ from kcfix.errors import Unreachable
 FIRST_POLL, POLL = 0.05, 0.5
 """Seconds between two looks at what the worker made: soon at first, for a single payment is a matter of moments."""
 BETWEEN = 1.0
-"""Seconds between two looks while there is still something to be sent."""
+"""Seconds between two looks while there is still something to be sent; more, if they would take more than a tenth."""
+OLDEST = 1000
+"""As many of those that wait are looked at then."""
 
 
 def replay(means: Means, steps: Sequence[Step]) -> None:
     """Send all, unless something fails; then wait until the worker made the purchases, or makes none any more."""
     watch = Watch(means)
-    looked = means.monotonic()
+    due = means.monotonic() + BETWEEN
     for part in means.parts(steps):
         waiting, surely = _send(means, part)
         watch.waiting |= waiting
         if not surely or watch.doubtful:
             break
-        if means.monotonic() - looked >= BETWEEN:
-            watch.look()
-            looked = means.monotonic()
+        began = means.monotonic()
+        if began >= due:
+            watch.look(OLDEST)
+            took = means.monotonic() - began
+            due = means.monotonic() + max(BETWEEN, 9 * took)
     watch.wait()
 
 
@@ -69,16 +74,17 @@ class Watch:
     doubtful: bool = False
     """Whether a purchase was seen that is not as it should be, or the database fell silent."""
 
-    def look(self) -> int:
-        """Take out those whose purchase is there now; how many they were.
+    def look(self, most: int | None = None) -> int:
+        """Take out those whose purchase is there now, of the oldest so many (None: of all); how many they were.
 
         The database itself tells of which there is nothing new, so that each payment is read about once.
         """
         means = self.means
         try:
-            facts = [step.facts for step, _ in self.waiting.values() if step.facts is not None]
+            oldest = list(islice(self.waiting.items(), most))
+            facts = [step.facts for _, (step, _) in oldest if step.facts is not None]
             nothing_new = means.database().unchanged(facts)
-            ids = [i for i in self.waiting if i not in nothing_new]
+            ids = [payment_id for payment_id, _ in oldest if payment_id not in nothing_new]
             found = means.database().facts(ids) if ids else {}
         except Unreachable as error:
             for step, at in self.waiting.values():

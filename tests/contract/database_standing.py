@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -103,6 +104,26 @@ class StandingContract:
         )
         assert [r.state for r in database.insert(orders, recheck)] == [InsertState.EXISTS] * 2
         assert len(world.purchases()) == 2
+
+    def test_metadata_are_those_of_the_order_whoever_puts_them_together(self, world: World) -> None:
+        """The server may compose them, where the order takes them from the payment as it is; not where one differs."""
+        seed = FakeDatabase()
+        paid = [
+            seed.payment(n, sunday=True, note='\u20b9 "quoted" \\u0041', pricing={"total": "1.00"}) for n in (1, 2, 3)
+        ]
+        database = world.open(seed)
+        orders = []
+        of_events: list[dict[str, object]] = [{}, {"sunday": 1}, {"timeSlot": "5:00 PM"}]
+        for payment, more in zip(paid, of_events, strict=True):
+            facts = self.facts(database, payment)
+            assert facts.payment is not None
+            assert isinstance(facts.payment.metadata, dict)
+            last = {"purchaseTier": 20, "sessionCount": 20, "courseId": course_id(1)}
+            metadata = {**facts.payment.metadata, **more, **last}
+            orders.append(replace(order(payment, facts), metadata=metadata, as_planned=True))
+        assert {r.state for r in database.insert(orders, never)} == {InsertState.INSERTED}
+        made = {p.id: json.dumps(p.metadata, sort_keys=True) for p in world.purchases()}
+        assert made == {o.purchase_id: json.dumps(o.metadata, sort_keys=True) for o in orders}
 
     @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
     def test_what_is_not_as_planned_is_asked_about(self, world: World, change: Change) -> None:

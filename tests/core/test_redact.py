@@ -98,3 +98,14 @@ def test_what_is_said_to_hold_no_secret_is_masked_nowhere(record: dict[str, str]
     for text in (json.dumps(record), json.dumps(record, ensure_ascii=False)):
         if not may_hold_secret(text, secrets):
             assert plain(redact_value("", record), lambda part: redact(part, secrets)) == plain(record)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["password", "PASSWD", "db_pwd", "secretive", "Token", "apikey", "API_KEY", "credentials", "pa\u017f\u017fword"],
+)
+def test_no_word_that_sounds_secret_escapes_the_quick_look(word: str) -> None:
+    text = f'{{"{word}": "7"}}'
+    assert may_hold_secret(text)
+    assert may_hold_secret(f'{{"note": "\u20b9"}}{text}')
+    assert not may_hold_secret('{"capital": "api", "spawd": "\u20b9"}')

@@ -4,7 +4,7 @@
 -- rare, and to be ready for a conflict of each row would cost a fifth more.
 INSERT INTO {purchases} ({id}, {student_id}, {course_id}, {purchase_tier}, {expiry_date}, {metadata}, {is_active},
                          {created_at}, {updated_at})
-SELECT o.id, o.student, o.course, o.tier, o.expiry::{expiry_type}, o.metadata::{metadata_type}, true, now(), now()
+SELECT o.id, o.student, o.course, o.tier, o.expiry::{expiry_type}, {composed}, true, now(), now()
 FROM unnest(string_to_array(%(payments)s, ',')::uuid[], string_to_array(%(versions)s, ',')::xid[],
             string_to_array(%(students)s, ',')::uuid[], string_to_array(%(courses)s, ',')::uuid[],
             string_to_array(%(ids)s, ',')::uuid[], string_to_array(%(tiers)s, ',')::integer[], %(expiries)s::text[],
