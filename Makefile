@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup unit real faults interleavings lint types bench accuracy docs lock clean
+.PHONY: help demo test setup unit real faults interleavings matrix fuzz lint types bench accuracy docs lock clean
 
 PYTHON := .venv/bin/python
 # Two at a time: the tests on real servers mostly wait for joins, and each worker brings up its own drills.
@@ -39,6 +39,15 @@ faults: ## Every fault of the drill and every pair, made, seen and mended, which
 interleavings: ## Random interleavings of worker, repairs and kills, as many as N says (5000)
 	@scripts/setup all
 	KCFIX_INTERLEAVINGS=$${N:-5000} scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_interleavings.py
+
+matrix: ## Every command under every fault of every server (an hour or less); writes docs/reliability.md
+	@scripts/setup all
+	rm -f build/matrix.json
+	KCFIX_MATRIX=all scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_fault_matrix.py
+
+fuzz: ## Strange bytes, texts and files, as many of each as N says (2000)
+	@scripts/setup python
+	KCFIX_FUZZ=$${N:-2000} $(PYTEST) --dist worksteal --timeout 3600 tests/fuzz
 
 lint: ## Style
 	@scripts/setup python

@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
-_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What a terminal obeys and JSON leaves as it is: C1 controls (CSI in one sign), marks of the writing direction."""
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys and JSON leaves as it is: C1 controls (CSI in one sign), marks of the writing direction; and
+halves of surrogate pairs, which no UTF-8 stream takes."""
 
 
 def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
@@ -21,11 +22,10 @@ def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
     Raises:
         TypeError: a value that has no JSON form; a defect of the caller.
     """
-    # Text of the outside world may hold half a surrogate pair, which no UTF-8 stream takes.
     if isinstance(value, enum.Enum):
         return plain(value.value, scrub)
     if isinstance(value, str):
-        return scrub(value.encode("utf-8", "replace").decode())
+        return scrub(_whole(value))
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -41,7 +41,7 @@ def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item, scrub) for key, item in value.items()}
+        return {_whole(str(key)): plain(item, scrub) for key, item in value.items()}
     if isinstance(value, frozenset | set):
         return sorted(plain(item, scrub) for item in value)
     if isinstance(value, Iterable) and not isinstance(value, bytes):
@@ -65,6 +65,11 @@ def plain_dumps(value: object) -> str:
     return text if text.isascii() else dumps(plain(value))
 
 
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs: the outside world may send them, and no UTF-8 stream takes them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def dumps(value: object, indent: int | None = None) -> str:
     r"""JSON text; what is not ASCII stays readable, but for control characters and what turns the writing direction.
 
@@ -73,4 +78,4 @@ def dumps(value: object, indent: int | None = None) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     # JSON escapes by itself only what lies below the space. All that is found here stands within a string.
-    return text if text.isascii() else _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text if text.isascii() and "\x7f" not in text else _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

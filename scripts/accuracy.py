@@ -40,6 +40,8 @@ PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 ONE, SAMPLE = "one look", "60 s sample"
 SAMPLE_SECONDS = 60
+BENEATH = ("doctor", "doctor_read", "rule", "troubles", "heads", "milestones", "container_log", "working", "worksigns")
+"""Modules of core on which the doctor's rules stand."""
 SETTLING_LOOKS = 3
 """Five seconds apart: an alarm that is still there after them is none that ends by itself."""
 
@@ -91,7 +93,9 @@ def main(argv: Sequence[str]) -> int:
             break
         with _taken(case, asked.results) as mine:
             known = read(asked.results)
-            if not mine or (case.key in known and known[case.key]["at"] >= since):
+            there = known.get(case.key)
+            fresh = there is not None and there["at"] >= since and not (asked.stale and there.get("code") != code())
+            if not mine or fresh:
                 continue
             result = measure(case, asked.drill, sample=not asked.no_sample, documents=asked.documents)
             with asked.results.open("a", encoding="utf-8") as file:
@@ -108,7 +112,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--drill", default="accuracy", help="name of the drill")
-    parser.add_argument("--only", default="", help="names of faults or states, separated by commas")
+    parser.add_argument("--only", default="", help="names of faults or states, or pairs as a+b, separated by commas")
     parser.add_argument("--kind", choices=("healthy", "single", "pair"), help="only these cases")
     parser.add_argument("--minutes", type=float, default=600, help="begin no case after so many minutes")
     parser.add_argument(
@@ -116,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--documents", type=Path, help="folder for what the doctor said, word for word")
     parser.add_argument("--again", action="store_true", help="measure also what is in the file")
+    parser.add_argument("--stale", action="store_true", help="measure also what was measured with another program")
     parser.add_argument("--no-sample", action="store_true", help="only one look")
     parser.add_argument("--keep", action="store_true", help="keep the drill")
     parser.add_argument("--write", action="store_true", help="write docs/accuracy.md")
@@ -124,7 +129,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
     only = {name for name in asked.only.split(",") if name}
-    return (not only or bool(only & set(case.names))) and asked.kind in (None, case.kind)
+    named = not only or bool(only & {*case.names, "+".join(case.names)})
+    return named and asked.kind in (None, case.kind)
 
 
 @contextlib.contextmanager
@@ -149,11 +155,10 @@ def read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def code() -> str:
-    """What tells one state of the doctor from another: what reads and what concludes; how it is shown is left out."""
+    """What tells one state of the doctor from another: its rules, and what they stand on."""
     digest = hashlib.sha256()
-    package = ROOT / "kcfix"
-    parts = [*(package / "core").rglob("*.py"), *(package / "adapters").rglob("*.py"), package / "cli" / "examining.py"]
-    for file in sorted(parts):
+    core = ROOT / "kcfix" / "core"
+    for file in [*sorted((core / "rules").glob("*.py")), *(core / f"{name}.py" for name in BENEATH)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -346,9 +351,9 @@ def _again(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> list[str]
     now = code()
     old = [c for c in whole if known[c.key].get("code") != now]
     if not old:
-        return ["", "All of it was measured with the program as it is."]
+        return ["", "All of it was measured with the rules as they are."]
     names = ", ".join(" + ".join(c.names) for c in old)
-    kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the program exactly as it is"
+    kept = f"{len(whole) - len(old)} of {len(whole)} cases were measured with the rules exactly as they are"
     return ["", f"{kept}, these with earlier states of it: {names}."]
 
 
@@ -359,6 +364,10 @@ def _machine(whole: Sequence[Case], known: dict[str, dict[str, Any]]) -> str:
     words = f"It used {statistics.median(used):.1f} s of a core (median). " if used else ""
     if loads:
         words += f"Meanwhile {statistics.median(loads):.1f} processes wanted the {os.cpu_count()} cores (median)."
+    crowd = 2 * (os.cpu_count() or 1)
+    calm = [known[c.key]["looks"][ONE]["seconds"] for c in whole if known[c.key].get("load", crowd) < crowd]
+    if calm:
+        words += f" In the {len(calm)} cases with fewer than {crowd} it took {statistics.median(calm):.1f} s (median)."
     return words.strip()
 
 

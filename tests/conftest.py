@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from kcfix.errors import Unreachable
 from kcfix.main import main
@@ -20,6 +21,10 @@ from tests.schemas import check_document
 NOW = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
 """The time at which every unit test takes place."""
 
+
+# A slow machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TOLD = "told"
 """The property under which a test records what is to be printed once all have run."""

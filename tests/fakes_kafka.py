@@ -20,7 +20,7 @@ from kcfix.core.ports import (
     Topic,
     TopicConfig,
 )
-from kcfix.errors import KcfixError, NotFound, Refused, Unreachable
+from kcfix.errors import AccessDenied, KcfixError, NotFound, Refused, Unreachable
 from kcfix.flow import Flow
 
 WEEK = TopicConfig(retention=timedelta(days=7), retention_unlimited=False, cleanup_policy="delete")
@@ -47,7 +47,8 @@ class FakeKafka:
 
     Set up with add_topic, put, delete_before, hold_back, commit_as_worker, join, leave. To be broken: `down` (any call
     raises it), `partition_errors` (offsets of these partitions are not given), `group_errors`, `send_states` (fates of
-    the next messages, ACKNOWLEDGED when used up), `hidden_members` (groups whose members this client can't see).
+    the next messages, ACKNOWLEDGED when used up), `hidden_members` (groups whose members this client can't see),
+    `hidden_topics` and `hidden_groups` (that this user may not see).
     `sent` and `commits` tell what was changed, `calls` what was asked.
     """
 
@@ -60,6 +61,8 @@ class FakeKafka:
         self.advertised_errors: dict[int, Unreachable] = {}
         self.send_states: list[SendState] = []
         self.hidden_members: set[str] = set()
+        self.hidden_topics: set[str] = set()
+        self.hidden_groups: set[str] = set()
         self.configs: dict[str, TopicConfig] = {}
         self.settings: dict[str, str] = {"offsets.retention.minutes": "10080", "log.retention.hours": "168"}
         self.sent: list[Message] = []
@@ -171,6 +174,8 @@ class FakeKafka:
 
     def topics(self) -> Mapping[str, Topic]:
         self._asked("topics")
+        if hidden := sorted(self.hidden_topics):
+            raise AccessDenied(f"asking Kafka for the topic {hidden[0]}: the broker denies it", system="kafka")
         names: dict[str, list[PartitionInfo]] = {}
         for tp in sorted(self._logs):
             names.setdefault(tp.topic, []).append(PartitionInfo(tp.partition, 1, (1,), (1,)))
@@ -186,7 +191,9 @@ class FakeKafka:
 
     def groups(self, ids: Collection[str] | None = None) -> Mapping[str, Group]:
         self._asked("groups")
-        wanted = self._groups if ids is None else ids
+        wanted = self._groups.keys() - self.hidden_groups if ids is None else ids
+        if hidden := sorted(self.hidden_groups & set(wanted)):
+            raise AccessDenied(f"asking Kafka for the group {hidden[0]}: the broker denies it", system="kafka")
         return {g: self._group(g) for g in sorted(set(wanted))}
 
     def _group(self, group: str) -> Group:

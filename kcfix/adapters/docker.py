@@ -21,8 +21,9 @@ import requests
 from docker import APIClient
 from docker.types import CancellableStream
 
+from kcfix.adapters.docker_deadline import paced, within
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
-from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of
+from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of, shaped
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.adapters.docker_ssh import Tunnel
 from kcfix.core.ports import DockerPort, Engine
@@ -81,9 +82,7 @@ def _opened(
         ) from error
     try:
         _knock(reached, timeout)
-        answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
-        answer.raise_for_status()
-        version = answer.headers.get("Api-Version", _FIRST_VERSION)
+        version = within(timeout, partial(_version, client, timeout))
         if version != _FIRST_VERSION:
             client.close()
             options["version"] = version
@@ -92,6 +91,20 @@ def _opened(
         client.close()
         raise reading(error, url, "connecting", timeout) from error
     return _Docker(client, url, reached, options, tunnel)
+
+
+def _version(client: APIClient, timeout: float) -> str:
+    answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
+    _raise_for_status(answer)
+    return str(answer.headers.get("Api-Version", _FIRST_VERSION))
+
+
+def _raise_for_status(response: requests.Response) -> None:
+    """As the library does for its own requests: what the engine says, in place of the mere number."""
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        raise docker.errors.create_api_error_from_http_exception(error) from error
 
 
 def _knock(url: str, timeout: float) -> None:
@@ -127,8 +140,7 @@ class _Docker:
 
     def containers(self) -> tuple[Container, ...]:
         deadline = time.monotonic() + self._timeout
-        listed = self._read("listing the containers", lambda: self._client.containers(all=True))
-        ids = [str(entry["Id"]) for entry in listed]
+        ids = self._read("listing the containers", lambda: [str(c["Id"]) for c in self._client.containers(all=True)])
         pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker")
         try:
             futures = [pool.submit(self._inspect_if_there, container_id) for container_id in ids]
@@ -156,10 +168,10 @@ class _Docker:
 
     def inspect(self, container_id: str) -> Container:
         doing = f"inspecting container {container_id[:12]}"
-        return container_of(self._read(doing, lambda: self._client.inspect_container(container_id)), self._engine_host)
+        return self._read(doing, lambda: container_of(self._client.inspect_container(container_id), self._engine_host))
 
     def now(self) -> datetime:
-        text = self._read("asking for its clock", self._client.info).get("SystemTime")
+        text = self._read("asking for its clock", lambda: self._client.info().get("SystemTime"))
         clock = docker_time(text)
         if clock is None:
             raise Unreachable(f"Docker at {self._url} gave no time: {text!r}", system="docker")
@@ -183,8 +195,7 @@ class _Docker:
         self, container_id: str, since: datetime | None, until: datetime | None, tail: int | None, follow: bool
     ) -> Iterator[RawLine]:
         doing = f"reading the log of container {container_id[:12]}"
-        facts = self._read(doing, lambda: self._client.inspect_container(container_id))
-        name = str(facts["Name"]).lstrip("/")
+        name, terminal = self._read(doing, lambda: _name_and_terminal(self._client.inspect_container(container_id)))
         parameters = {
             "stdout": 1,
             "stderr": 1,
@@ -201,21 +212,21 @@ class _Docker:
 
         def ask() -> requests.Response:
             response = self._client.get(path, params=parameters, stream=True, timeout=timeout)
-            try:
-                response.raise_for_status()
-            except requests.HTTPError as error:
-                raise docker.errors.create_api_error_from_http_exception(error) from error
+            _raise_for_status(response)
             return response
 
-        response = self._read(doing, ask)
+        response = self._read(doing, ask, patient=follow)
         stream: CancellableStream[Any] = CancellableStream(iter(()), response)
         with self._lock:
             self._streams.add(stream)
+        chunks: Iterator[bytes] = response.iter_content(None)
+        if not follow:
+            chunks = paced(chunks, self._timeout, partial(_cancel, stream))
         try:
-            if (facts.get("Config") or {}).get("Tty"):
-                yield from terminal_lines(name, response.iter_content(None))
+            if terminal:
+                yield from terminal_lines(name, chunks)
             else:
-                yield from framed_lines(name, frames(exactly(response.iter_content(None))))
+                yield from framed_lines(name, frames(exactly(chunks)))
         except LIBRARY_ERRORS as error:
             if not self._closed:
                 raise reading(error, self._url, doing, self._timeout) from error
@@ -225,28 +236,28 @@ class _Docker:
             _cancel(stream)
 
     def events(self, since: datetime) -> tuple[ContainerEvent, ...]:
-        def ask() -> list[Mapping[str, Any]]:
+        def ask() -> list[ContainerEvent]:
             # Until now: the engine would otherwise go on telling what happens.
             until = datetime.now(UTC)
             wanted = {"type": ["container"], "event": list(EVENTS)}
             span: dict[str, Any] = {"since": _stamp(since), "until": _stamp(until)}
             stream = self._client.events(**span, filters=wanted, decode=True)
-            return list(stream)
+            return [event for facts in stream if (event := event_of(facts)) is not None]
 
-        told = self._read("asking what happened to containers", ask)
-        found = [event for facts in told if (event := event_of(facts)) is not None]
+        found = self._read("asking what happened to containers", ask)
         return tuple(sorted(found, key=lambda event: event.at))
 
     def image_ids(self, names: Collection[str]) -> Mapping[str, str]:
         found = {}
         for name in sorted(set(names)):
             try:
-                found[name] = str(
-                    self._read(f"inspecting image {name}", partial(self._client.inspect_image, name))["Id"]
-                )
+                found[name] = self._read(f"inspecting image {name}", partial(self._image_id, name))
             except NotFound:
                 continue
         return found
+
+    def _image_id(self, name: str) -> str:
+        return str(self._client.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
 
     def stop(self, container_id: str, *, grace: timedelta) -> None:
         seconds = round(grace.total_seconds())
@@ -271,9 +282,10 @@ class _Docker:
         if self._tunnel is not None:
             self._tunnel.close()
 
-    def _read(self, doing: str, call: Callable[[], T]) -> T:
+    def _read(self, doing: str, call: Callable[[], T], *, patient: bool = False) -> T:
+        """What the call gives, within the deadline; a patient one may wait for ever."""
         try:
-            return call()
+            return call() if patient else within(self._timeout, partial(shaped, call))
         except KcfixError:
             raise
         except LIBRARY_ERRORS as error:
@@ -284,9 +296,13 @@ class _Docker:
         try:
             _knock(self._reached, self._timeout)
             with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
-                call(client)  # The library adds the grace to the deadline.
+                within(deadline + grace_seconds, lambda: call(client))  # The library adds the grace, too.
         except LIBRARY_ERRORS as error:
             raise changing(error, self._url, doing, deadline + grace_seconds) from error
+
+
+def _name_and_terminal(facts: Mapping[str, Any]) -> tuple[str, bool]:
+    return str(facts["Name"]).lstrip("/"), bool((facts.get("Config") or {}).get("Tty"))
 
 
 def _stamp(time: datetime) -> str:

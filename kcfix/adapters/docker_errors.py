@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import socket
 import ssl
 from collections.abc import Iterator
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
 import docker.errors
 import requests.exceptions
@@ -26,9 +26,9 @@ LIBRARY_ERRORS = (
 _OBSTACLES: tuple[tuple[tuple[type[BaseException], ...], Obstacle], ...] = (
     ((socket.gaierror,), Obstacle.NAME),
     ((ssl.SSLError, requests.exceptions.SSLError), Obstacle.TLS),
-    ((ConnectionError, http.client.RemoteDisconnected), Obstacle.CLOSED),
+    ((ConnectionError, RemoteDisconnected), Obstacle.CLOSED),
 )
-_NEVER_SENT = (FileNotFoundError, ConnectionRefusedError, PermissionError)
+_NEVER_SENT = (FileNotFoundError, ConnectionRefusedError, PermissionError, BlockingIOError)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -64,7 +64,7 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
         return NotFound(f"Docker at {where} has no such container ({doing}): {_explanation(error)}")
     if isinstance(error, docker.errors.APIError):
         if error.status_code in (401, 403):
-            return _denied(where, doing, _explanation(error))
+            return _denied(where, doing, _explanation(error), hint=None)
         return Unreachable(f"Docker at {where} failed while {doing}: {_explanation(error)}", system="docker")
     if _find(error, (PermissionError,)):
         return _denied(where, doing, "permission denied")
@@ -82,6 +82,12 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
             hint="sudo systemctl start docker" if where.startswith("unix:") else None,
             obstacle=Obstacle.REFUSED,
         )
+    if _find(error, (BlockingIOError,)):
+        return Unreachable(
+            f"the Docker engine at {where} takes no connections: too many wait already ({doing})",
+            system="docker",
+            hint="a hung engine: see `sudo journalctl -u docker`",
+        )
     if _is_timeout(error):
         return Unreachable(
             f"Docker at {where} did not answer within {seconds:g} s ({doing})",
@@ -89,10 +95,24 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
             hint="a hung engine: see `sudo journalctl -u docker`; --timeout gives it longer",
             obstacle=Obstacle.TIMEOUT,
         )
+    if told := _no_answer_of_dockers(error):
+        obstacle = next((of for kinds, of in _OBSTACLES if _find(error, kinds)), None)
+        return Unreachable(f"Docker at {where}: {told} ({doing})", system="docker", obstacle=obstacle)
     cause = next((e for e in _causes(error) if isinstance(e, OSError) and e.errno in errno.errorcode), error)
     obstacle = next((of for kinds, of in _OBSTACLES if _find(error, kinds)), None)
     told = f"Docker at {where} can't be reached ({doing}): {_line(cause)}"
     return Unreachable(told, system="docker", obstacle=obstacle)
+
+
+def _no_answer_of_dockers(error: BaseException) -> str | None:
+    """What is wrong with the bytes that came; None if that was not the trouble."""
+    if _find(error, (ConnectionResetError, BrokenPipeError, RemoteDisconnected)):
+        return "the connection was closed without an answer"
+    if _find(error, (IncompleteRead,)):
+        return "its answer broke off"
+    if _find(error, (HTTPException, ValueError)):
+        return "what it answers is not Docker's; does an engine listen there, and with or without TLS?"
+    return None
 
 
 def changing(error: BaseException, where: str, doing: str, seconds: float) -> KcfixError:
@@ -101,7 +121,7 @@ def changing(error: BaseException, where: str, doing: str, seconds: float) -> Kc
         return reading(error, where, doing, seconds)
     if isinstance(error, docker.errors.APIError) and error.status_code is not None:
         if error.status_code in (401, 403):
-            return _denied(where, doing, _explanation(error))
+            return _denied(where, doing, _explanation(error), hint=None)
         return Refused(f"Docker would not do it ({doing}): {_explanation(error)}")
     if _find(error, _NEVER_SENT) or isinstance(error, requests.exceptions.ConnectTimeout):
         return reading(error, where, doing, seconds)
@@ -112,12 +132,12 @@ def changing(error: BaseException, where: str, doing: str, seconds: float) -> Kc
     )
 
 
-def _denied(where: str, doing: str, why: str) -> AccessDenied:
+_JOIN = "run it with sudo, or join the group docker and log in anew: sudo usermod -aG docker $USER"
+
+
+def _denied(where: str, doing: str, why: str, *, hint: str | None = _JOIN) -> AccessDenied:
     return AccessDenied(
-        f"no right to use Docker at {where} ({doing}): {why}",
-        system="docker",
-        obstacle=Obstacle.RIGHT,
-        hint="run it with sudo, or join the group docker and log in anew: sudo usermod -aG docker $USER",
+        f"no right to use Docker at {where} ({doing}): {why}", system="docker", obstacle=Obstacle.RIGHT, hint=hint
     )
 
 

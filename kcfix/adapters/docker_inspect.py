@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from kcfix.core.workers import SERVICE_LABEL, Container, ContainerEvent, ContainerState
+
+T = TypeVar("T")
 
 _TIME = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)T(?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)"
 )
 _NEVER = 1
 """Docker writes "never" as the first moment of year 1."""
+_DIGITS = 10
+"""An exit code has fewer."""
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def shaped(make: Callable[[], T]) -> T:
+    """What is made of an answer.
+
+    Raises:
+        ValueError: the answer has not the shape of Docker's.
+    """
+    try:
+        return make()
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError(f"an answer of another shape ({error!r})") from error
 
 
 def docker_time(text: object) -> datetime | None:
@@ -43,6 +59,9 @@ def container_of(facts: Mapping[str, Any], engine_host: str | None) -> Container
 
     `engine_host` is the host of an engine that is reached by TCP, None for a local socket: it decides where a
     published port is reached.
+
+    Raises:
+        ValueError, AttributeError, TypeError, OverflowError: what is described is no container (see `shaped`).
     """
     state = facts.get("State") or {}
     config = facts.get("Config") or {}
@@ -61,13 +80,13 @@ def container_of(facts: Mapping[str, Any], engine_host: str | None) -> Container
         name=name,
         image=str(config.get("Image", "")),
         state=status,
-        health=health if health and health != "none" else None,
+        health=str(health) if health and health != "none" else None,
         started_at=docker_time(state.get("StartedAt")),
         finished_at=finished,
-        exit_code=None if live or finished is None else state.get("ExitCode"),
+        exit_code=None if live or finished is None else int(state.get("ExitCode") or 0),
         oom_killed=bool(state.get("OOMKilled")),
         restart_count=int(facts.get("RestartCount") or 0),
-        restart_policy=(host_config.get("RestartPolicy") or {}).get("Name") or "no",
+        restart_policy=str((host_config.get("RestartPolicy") or {}).get("Name") or "no"),
         labels=labels,
         environment=dict(_split(entry) for entry in config.get("Env") or ()),
         networks={str(n): str((at or {}).get("IPAddress") or "") for n, at in sorted(networks.items())},
@@ -107,7 +126,7 @@ def event_of(facts: Mapping[str, Any]) -> ContainerEvent | None:
         at=datetime.fromtimestamp(nanoseconds / 1e9, UTC),
         container=str(attributes.get("name", "")),
         action=action,
-        exit_code=int(code) if code.isdigit() else None,
+        exit_code=int(code) if code.isdecimal() and len(code) < _DIGITS else None,
         signal=str(attributes["signal"]) if "signal" in attributes else None,
     )
 
@@ -120,8 +139,8 @@ def _split(entry: object) -> tuple[str, str]:
 def _aliases(name: str, container_id: str, service: str | None, networks: Iterable[Any]) -> tuple[str, ...]:
     names = {name, container_id[:12], service or ""}
     for at in networks:
-        names.update((at or {}).get("Aliases") or ())
-        names.update((at or {}).get("DNSNames") or ())
+        names.update(str(alias) for alias in (at or {}).get("Aliases") or ())
+        names.update(str(alias) for alias in (at or {}).get("DNSNames") or ())
     return tuple(sorted(names - {""}))
 
 
@@ -129,7 +148,7 @@ def _published(ports: Mapping[str, Any], engine_host: str | None) -> dict[int, s
     published: dict[int, str] = {}
     for port, bindings in sorted(ports.items()):
         number, _, protocol = port.partition("/")
-        if protocol != "tcp" or not number.isdigit():
+        if protocol != "tcp" or not number.isdecimal():
             continue
         for binding in bindings or ():
             address = _reachable(str(binding.get("HostIp") or ""), engine_host)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,10 @@ _START = struct.Struct(">qi")
 _GLANCE = struct.Struct(">qi4xb4xh")
 _LAST_DELTA_AT = 23
 _MAGIC_AT = 16
+_SHORTEST = _MAGIC_AT + 1 - _START.size
+"""Bytes behind the length that hold at least the magic."""
+UNPACKED_BYTES = 256 * 1024 * 1024
+"""More than a batch can be unpacked: a small one may hold gigabytes of zeros."""
 _CODEC_NAMES = {0: "", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _CODEC = 0x07
 _LOG_APPEND_TIME = 0x08
@@ -68,7 +72,11 @@ class Skimmed:
 
 
 def skim(data: bytes, end: int) -> Skimmed:
-    """The whole batches that begin before the offset `end`."""
+    """The whole batches that begin before the offset `end`.
+
+    Raises:
+        UnreadableBatchError: it is no piece of log.
+    """
     # With one record to the batch, as the real producer sends them, a scan passes a million headers: no more is done
     # here than must be.
     glance, limit, most = _GLANCE.unpack_from, len(data), len(data) - _GLANCE.size
@@ -76,7 +84,9 @@ def skim(data: bytes, end: int) -> Skimmed:
     while position <= most:
         base, length, magic, attributes = glance(data, position)
         after = position + _START.size + length
-        if length <= 0 or after > limit:
+        if length < _SHORTEST:
+            raise _no_batch(base, length)
+        if after > limit:
             break
         if base >= end:
             beyond = True
@@ -97,15 +107,19 @@ def _offset_after(data: bytes, position: int) -> int | None:
 
 
 def walk(data: memoryview) -> Iterator[Batch]:
-    """The batches of a fetched piece of log, in order; the last may be cut short."""
+    """The batches of a fetched piece of log, in order; the last may be cut short.
+
+    Raises:
+        UnreadableBatchError: it is no piece of log from there on.
+    """
     position = 0
     while position + _MAGIC_AT < len(data):
         base, length = _START.unpack_from(data, position)
         end = position + _START.size + length
+        if length < _SHORTEST:
+            raise _no_batch(base, length)
         piece = data[position:end]
         whole = end <= len(data)
-        if length <= 0:
-            return
         if piece[_MAGIC_AT] < 2:
             yield _old(base, piece, whole)
         elif len(piece) >= _HEADER.size:
@@ -127,6 +141,10 @@ def walk(data: memoryview) -> Iterator[Batch]:
         position = end
 
 
+def _no_batch(base: int, length: int) -> UnreadableBatchError:
+    return UnreadableBatchError(f"the batch at offset {base} has no length that a batch can have ({length})")
+
+
 def _old(base: int, piece: memoryview, whole: bool) -> Batch:
     """A message of the formats before Kafka 0.11. If it is compressed, its offset is the last one inside it."""
     attributes = piece[_MAGIC_AT + 1] if len(piece) > _MAGIC_AT + 1 else 0
@@ -146,11 +164,24 @@ def unpacked(batch: Batch) -> bytes | memoryview:
     if batch.magic < 2:
         return b"\n".join(part for r in _old_records(batch, _NOWHERE) for part in (r.key or b"", r.value or b""))
     body = bytes(batch.data[_HEADER.size :])
-    unpack = gzip.decompress if batch.codec == "gzip" else _codec(batch.codec)
+    unpack = _gunzip if batch.codec == "gzip" else _codec(batch.codec)
     try:
         return bytes(unpack(body))
     except Exception as error:  # every codec library has its own errors for bad bytes
         raise UnreadableBatchError(_corrupt(batch, error)) from error
+
+
+def _gunzip(body: bytes) -> bytes:
+    parts = []
+    left = UNPACKED_BYTES
+    while body:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        parts.append(member.decompress(body, left))
+        left -= len(parts[-1])
+        if not member.eof:
+            raise ValueError("it is cut short" if left else f"it unpacks to more than {UNPACKED_BYTES >> 20} MiB")
+        body = member.unused_data
+    return b"".join(parts)
 
 
 def _codec(name: str) -> Callable[[bytes], bytes]:
@@ -178,6 +209,8 @@ def decode(batch: Batch, where: TopicPartition) -> Iterator[Record]:
     if batch.magic < 2:
         yield from _old_records(batch, where)
         return
+    if batch.count < 0:
+        raise UnreadableBatchError(f"the batch at offset {batch.base_offset} says that it holds {batch.count} records")
     body = bytes(unpacked(batch))
     position = 0
     for _ in range(batch.count):

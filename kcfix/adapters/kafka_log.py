@@ -52,18 +52,21 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
 def _first_time(where: TopicPartition, data: memoryview, offset: int) -> tuple[RecordTime | None, int | None]:
     """The time, or None and the offset from which to read on (None where the piece gives no hint of it)."""
     position = None
-    for batch in walk(data):
-        if batch.last_offset >= offset and not batch.is_control:
-            try:
-                for record in decode(batch, where):
-                    if record.offset >= offset:
-                        return RecordTime(record.offset, record.timestamp, batch.log_append_time), None
-            except UnreadableBatchError:
-                if batch.whole:
-                    return None, None
-        if not batch.whole:
-            return None, max(offset, batch.base_offset)
-        position = batch.last_offset + 1
+    try:
+        for batch in walk(data):
+            if batch.last_offset >= offset and not batch.is_control:
+                try:
+                    for record in decode(batch, where):
+                        if record.offset >= offset:
+                            return RecordTime(record.offset, record.timestamp, batch.log_append_time), None
+                except UnreadableBatchError:
+                    if batch.whole:
+                        raise
+            if not batch.whole:
+                return None, max(offset, batch.base_offset)
+            position = batch.last_offset + 1
+    except UnreadableBatchError:
+        return None, None
     return None, position
 
 

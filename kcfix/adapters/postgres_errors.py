@@ -110,6 +110,12 @@ _CONNECT: tuple[tuple[str, type[Unreachable], str, str | None], ...] = (
         " (sslpassword) is wrong",
         "chmod 600, and openssl pkey -in FILE -noout",
     ),
+    (
+        r"invalid response to (ssl|gssapi) negotiation|expected authentication request from server|protocol version",
+        Unreachable,
+        "what answers there is not PostgreSQL",
+        "check host and port in the DSN",
+    ),
     (r"certificate|ssl error|tls", Unreachable, "TLS failed", None),
 )
 
@@ -119,6 +125,7 @@ _OBSTACLES = (
     (r"no server on that socket", Obstacle.ABSENT),
     (r"no route", Obstacle.NO_ROUTE),
     (r"closed the connection", Obstacle.CLOSED),
+    (r"is not PostgreSQL", Obstacle.PROTOCOL),
     (r"no database of that name", Obstacle.NO_DATABASE),
     (r"may not connect to that database", Obstacle.RIGHT),
     (r"TLS|certificate|sslrootcert|sslkey", Obstacle.TLS),

@@ -143,7 +143,10 @@ def required(chosen: Named, found: Looked) -> tuple[Original, ...]:
 
     Raises:
         NotFound: a word names none. Unreachable: nor could all letters be read.
+        UsageError: there was no word, but blanks.
     """
+    if not chosen.missing and not chosen.originals:
+        raise UsageError("no message is named: give a payment id or a place, topic-partition@offset")
     if not chosen.missing:
         return chosen.originals
     text = f"no dead letter about {', '.join(chosen.missing)}"

@@ -158,6 +158,8 @@ def read_lag(
     """
     wanted = None if everything else tuple(dict.fromkeys(named)) or expected_groups(flow)
     groups = dict(kafka.groups(wanted))
+    if everything and (absent := [g for g in expected_groups(flow) if g not in groups]):
+        kafka.groups(absent)  # a list leaves out what is hidden from this user; asked by name, the broker says so
     unknown: dict[str, tuple[str, ...]] = {}
     for group in named:
         if group in groups and groups[group].state is GroupState.NOT_FOUND:

@@ -89,7 +89,7 @@ def write_csv(view: View, envelope: Envelope, style: Style, out: TextIO) -> None
         names.update(dict.fromkeys(row))
     writer = csv.writer(out, lineterminator="\n")
     if names:
-        writer.writerow(names)
+        writer.writerow([clean(name) for name in names])
     for row in rows:
         writer.writerow([_csv_cell(row.get(name)) for name in names])
 

@@ -33,6 +33,21 @@ def test_no_dead_letters_is_well(world: DlqWorld) -> None:
     assert world.kcfix("-o", "json").document["data"] == []
 
 
+@pytest.mark.parametrize("words", [("show", ""), ("show", " , "), ("park", "", "--reason", "x")])
+def test_an_empty_word_names_no_message(world: DlqWorld, words: tuple[str, ...]) -> None:
+    world.fail(1, REFUSED)
+    ran = world.kcfix(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no message is named" in ran.err
+
+
+def test_letters_that_this_user_may_not_see_are_not_taken_for_none(world: DlqWorld) -> None:
+    world.kafka.hidden_topics = {LETTERS}
+    ran = world.kcfix("list")
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err == f"kcfix: asking Kafka for the topic {LETTERS}: the broker denies it\n"
+
+
 def test_letters_are_grouped_by_cause_and_counted_by_message(world: DlqWorld) -> None:
     for n in (1, 2):
         world.fail(n, f"connect ECONNREFUSED 10.0.0.{n}:5432")

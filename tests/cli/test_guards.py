@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+import kcfix
 from kcfix.cli.guards import confirmed, may_change
 from kcfix.errors import KcfixError, Refused
 from kcfix.services import Services
 from tests.conftest import Terminal
 
+CLI = Path(kcfix.__file__).parent / "cli"
 PROD = '[contexts.prod]\nprotected = true\nbrokers = "prod.example:9092"\n'
 
 
@@ -89,3 +91,11 @@ def test_a_context_that_a_variable_leads_elsewhere_is_not_changed(tmp_path: Path
     assert "led elsewhere by KCFIX_BROKERS" in error.message
     meant = services(tmp_path, environ=stray, brokers="tunnel.example:9092", confirm="prod")
     may_change(meant, reason="why", yes=True)
+
+
+def test_whatever_writes_a_run_into_the_journal_asks_for_the_name_before() -> None:
+    changing = [path for path in CLI.glob("*.py") if "journal.begin(" in path.read_text(encoding="utf-8")]
+    assert len(changing) >= 5
+    for path in changing:
+        text = path.read_text(encoding="utf-8")
+        assert "confirmed(services)" in text.partition("journal.begin(")[0], path.name

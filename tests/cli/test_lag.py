@@ -47,6 +47,13 @@ def test_lag_shows_every_partition_and_what_a_start_would_skip(run: Run, kafka: 
     assert "  kcfix restart purchase-worker" in notes
 
 
+def test_a_list_of_all_groups_is_not_taken_for_whole_where_the_flows_own_are_hidden(run: Run, kafka: FakeKafka) -> None:
+    kafka.hidden_groups = {GROUP}
+    ran = run("lag", "--all", kafka=kafka)
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err == f"kcfix: asking Kafka for the group {GROUP}: the broker denies it\n"
+
+
 def test_lag_says_how_long_the_offsets_of_an_empty_group_live(run: Run, kafka: FakeKafka) -> None:
     note = "Kafka forgets what it committed 7d after its last member left; only a member stops that"
     assert note in run("lag", "-g", GROUP, kafka=kafka).lines

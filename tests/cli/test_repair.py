@@ -281,6 +281,20 @@ def test_a_protected_context_wants_a_reason(repair: Callable[..., Ran], night: N
     assert night.database.purchases == []
 
 
+@pytest.mark.parametrize(("typed", "code"), [("prod\n", 0), ("yes\n", 5), ("\n", 5)])
+def test_a_protected_context_wants_its_name_typed_after_the_plan_was_shown(
+    repair: Callable[..., Ran], night: Night, tmp_path: Path, typed: str, code: int
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir(exist_ok=True)
+    (folder / "kcfix.toml").write_text("[contexts.prod]\nprotected = true\n")
+    words = (night.ids[0], *APPLY, "-C", "prod", "--reason", "why")
+    ran = repair(*words, tty=True, stdin=Terminal(typed, tty=True))
+    assert ran.code == code, ran.err
+    assert night.ids[0] in (ran.out + ran.err).partition("Type prod to go ahead")[0]
+    assert bool(night.database.purchases or night.kafka.sent) is (code == 0)
+
+
 def test_several_projects_that_look_alike_are_a_refusal(repair: Callable[..., Ran], night: Night) -> None:
     for project in ("one", "two"):
         box = container(project=project, name=f"{project}-purchase-worker")

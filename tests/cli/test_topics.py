@@ -60,6 +60,16 @@ def test_a_missing_topic_of_the_flow_has_a_row(run: Run, kafka: FakeKafka) -> No
     assert document["summary"]["missing_topics"] == [FLOW.trainer_allocated]
 
 
+@pytest.mark.parametrize("words", [("topics",), ("topics", FLOW.trainer_allocated)])
+def test_a_topic_that_this_user_may_not_see_is_no_missing_topic(
+    run: Run, kafka: FakeKafka, words: tuple[str, ...]
+) -> None:
+    kafka.hidden_topics = {FLOW.trainer_allocated}
+    ran = run(*words, kafka=kafka)
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err == f"kcfix: asking Kafka for the topic {FLOW.trainer_allocated}: the broker denies it\n"
+
+
 def test_one_topic_is_shown_by_partition(run: Run, kafka: FakeKafka) -> None:
     ran = run("topics", TOPIC, kafka=kafka)
     assert ran.code == 0

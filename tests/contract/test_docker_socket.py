@@ -23,6 +23,9 @@ from kcfix.core.workers import Stream
 from kcfix.errors import AccessDenied, NotFound, OutcomeUnknown, Refused, Unreachable, UsageError
 
 TIMEOUT = 0.4
+"""Of tests in which it passes."""
+PATIENCE = 20.0
+"""Of the others: a busy machine must not fail them."""
 Answer = bytes | None
 """What is sent back; None: nothing, for ever. b"" closes the connection."""
 
@@ -41,6 +44,10 @@ class Engine:
     def __init__(self, path: Path) -> None:
         self.url = f"unix://{path}"
         self.answers: dict[str, Answer] = {"/_ping": PING}
+        self.trickling: set[str] = set()
+        """Paths whose answer comes byte by byte; of a stream, what follows its head."""
+        self.cut: set[str] = set()
+        """Paths after whose answer the line is closed."""
         self.asked: list[str] = []
         self._open: list[socket.socket] = []
         self._ports: list[DockerPort] = []
@@ -65,14 +72,20 @@ class Engine:
                 answer = self.answers.get(path, reply({"message": f"no {path}"}, "404 Not Found"))
                 if answer is None:
                     continue
+                if path in self.trickling:
+                    head = answer.find(b"\r\n\r\n") if b"chunked" in answer else 0
+                    connection.sendall(answer[:head])
+                    for byte in answer[head:]:
+                        connection.sendall(bytes([byte]))
+                        time.sleep(TIMEOUT / 8)
                 connection.sendall(answer)
-                if not answer or (b"Content-Length" not in answer and b"chunked" not in answer):
+                if path in self.cut or not answer or (b"Content-Length" not in answer and b"chunked" not in answer):
                     connection.shutdown(socket.SHUT_RDWR)
                     return
 
-    def open(self) -> DockerPort:
+    def open(self, timeout: float = PATIENCE) -> DockerPort:
         """The adapter on this engine."""
-        self._ports.append(open_docker(self.url, TIMEOUT))
+        self._ports.append(open_docker(self.url, timeout))
         return self._ports[-1]
 
     def close(self) -> None:
@@ -126,7 +139,7 @@ def test_an_engine_that_accepts_and_never_answers_is_given_up_in_time(engine: En
     engine.answers["/_ping"] = None
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(connecting\)"):
-        engine.open()
+        engine.open(TIMEOUT)
     assert time.monotonic() - began < TIMEOUT * 5
 
 
@@ -134,12 +147,16 @@ def test_an_engine_that_accepts_and_never_answers_is_given_up_in_time(engine: En
 def test_every_read_ends_when_the_engine_hangs_later(engine: Engine, read: str) -> None:
     for path in PATHS:
         engine.answers[path] = None
-    docker = engine.open()
+    docker = engine.open(TIMEOUT)
     with pytest.raises(Unreachable, match="did not answer within"):
         READS[read](docker)
 
 
-@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"", reply(b"<html>")], ids=["ssh", "closed", "html"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-OpenSSH\r\n", b"", reply(b"<html>"), reply(["x"]), reply(5), reply([{"Id": {}}, None])],
+    ids=["ssh", "closed", "html", "list", "number", "half a list"],
+)
 @pytest.mark.parametrize("read", READS)
 def test_nonsense_is_no_answer(engine: Engine, read: str, answer: bytes) -> None:
     for path in PATHS:
@@ -155,6 +172,60 @@ def test_an_engine_in_trouble_is_quoted(engine: Engine, read: str) -> None:
         engine.answers[path] = reply({"message": "disk\nfull"}, "500 Internal Server Error")
     with pytest.raises(Unreachable, match="disk full"):
         READS[read](engine.open())
+
+
+def test_an_answer_that_trickles_is_given_up_in_time(engine: Engine) -> None:
+    engine.answers["/info"] = reply({"SystemTime": "2026-01-15T12:00:00Z"})
+    engine.trickling.add("/info")
+    docker = engine.open(TIMEOUT)
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(asking for its clock\)"):
+        docker.now()
+
+
+def test_a_log_that_trickles_is_given_up_in_time(engine: Engine) -> None:
+    engine.answers["/containers/x/json"] = reply({"Id": "x", "Name": "/left", "Config": {}})
+    engine.answers["/containers/x/logs"] = chunked(frame("one " * 100 + "\n"))
+    docker = engine.open(TIMEOUT)
+    engine.trickling.add("/containers/x/logs")
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(reading the log"):
+        list(docker.logs("x"))
+
+
+def test_a_first_answer_that_trickles_is_given_up_in_time(engine: Engine) -> None:
+    engine.trickling.add("/_ping")
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.4 s \(connecting\)"):
+        engine.open(TIMEOUT)
+
+
+def test_something_else_that_listens_there_is_told_in_words(engine: Engine) -> None:
+    engine.answers["/_ping"] = b"SSH-2.0-OpenSSH\r\n"
+    with pytest.raises(Unreachable, match="what it answers is not Docker's"):
+        engine.open()
+
+
+def test_an_answer_that_breaks_off_is_told_in_words(engine: Engine) -> None:
+    engine.answers["/containers/json"] = reply([{"Id": "x"}])[:-3]
+    docker = engine.open()
+    engine.cut.add("/containers/json")
+    with pytest.raises(Unreachable, match="its answer broke off"):
+        docker.containers()
+
+
+def test_an_engine_with_no_room_for_a_connection_is_told_in_words(tmp_path: Path) -> None:
+    path = str(tmp_path / "full.sock")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with pytest.raises(Unreachable, match="takes no connections: too many wait already"):
+            open_docker(f"unix://{path}", TIMEOUT)
+
+
+def test_what_forbids_the_very_first_request_is_quoted(engine: Engine) -> None:
+    engine.answers["/_ping"] = reply({"message": "not for you"}, "403 Forbidden")
+    with pytest.raises(AccessDenied, match=r"\(connecting\): not for you") as caught:
+        engine.open()
+    assert caught.value.hint is None, "to join the group docker would not help"
 
 
 def test_a_proxy_that_forbids_is_access_denied(engine: Engine) -> None:
@@ -174,7 +245,7 @@ def test_one_container_that_hangs_is_named(engine: Engine) -> None:
     engine.answers["/containers/x/json"] = reply({"Id": "x", "Name": "/left"})
     engine.answers["/containers/hung/json"] = None
     with pytest.raises(Unreachable, match="inspecting container hung"):
-        engine.open().containers()
+        engine.open(TIMEOUT).containers()
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -245,7 +316,7 @@ def test_a_log_that_stops_in_the_middle_is_told(engine: Engine) -> None:
     answer = chunked(frame("one\n"), ends=False)
     engine.answers["/containers/x/json"] = reply({"Id": "x", "Name": "/w"})
     engine.answers["/containers/x/logs"] = answer
-    lines = iter(engine.open().logs("x"))
+    lines = iter(engine.open(TIMEOUT).logs("x"))
     assert next(lines).text == "one"
     with pytest.raises(Unreachable):
         next(lines)

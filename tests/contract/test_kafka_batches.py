@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcfix.adapters import kafka_protocol
+from kcfix.adapters import kafka_batches, kafka_protocol
 from kcfix.adapters.kafka_batches import Batch, UnreadableBatchError, decode, moment, unpacked, walk
 from kcfix.core.events import Record
 from kcfix.core.offsets import TopicPartition
@@ -78,12 +78,12 @@ def test_a_piece_that_is_cut_short_gives_what_it_holds(size: int) -> None:
 
 @given(st.binary(max_size=400))
 def test_bytes_that_are_no_batches_are_no_crash(data: bytes) -> None:
-    for batch in walk(memoryview(data)):
-        try:
+    try:
+        for batch in walk(memoryview(data)):
             list(decode(batch, WHERE))
             unpacked(batch)
-        except UnreadableBatchError as error:
-            assert str(error)  # noqa: PT017 - any other exception fails the test
+    except UnreadableBatchError as error:
+        assert str(error)  # noqa: PT017 - any other exception fails the test
 
 
 def test_a_corrupt_batch_is_told_with_its_offset() -> None:
@@ -91,6 +91,37 @@ def test_a_corrupt_batch_is_told_with_its_offset() -> None:
     raw[HEADER] = 0x7E
     with pytest.raises(UnreadableBatchError, match="the batch at offset 77 can't be decoded"):
         list(decode(only(bytes(raw)), WHERE))
+
+
+@pytest.mark.parametrize("length", [-5, 0, 1, 4])
+def test_a_length_that_no_batch_can_have_is_told_with_the_offset(length: int) -> None:
+    raw = bytearray(packed(SOME, 77))
+    struct.pack_into(">i", raw, 8, length)
+    with pytest.raises(UnreadableBatchError, match="the batch at offset 77 has no length that a batch can have"):
+        list(walk(memoryview(raw)))
+
+
+def test_a_batch_of_less_than_no_records_is_not_taken_for_an_empty_one() -> None:
+    raw = bytearray(packed(SOME, 77))
+    struct.pack_into(">i", raw, 57, -1)
+    with pytest.raises(UnreadableBatchError, match="the batch at offset 77 says that it holds -1 records"):
+        list(decode(only(bytes(raw)), WHERE))
+
+
+def test_a_small_batch_that_unpacks_to_gigabytes_is_left_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_batches, "UNPACKED_BYTES", 1 << 20)
+    bomb = gzip.compress(bytes(2 << 20))
+    raw = with_attributes(packed([])[:HEADER] + bomb, 1)
+    raw = struct.pack(">qi", 5, len(raw) - 12) + raw[12:]
+    with pytest.raises(UnreadableBatchError, match="it unpacks to more than 1 MiB"):
+        unpacked(only(raw))
+
+
+def test_gzip_that_is_cut_short_is_corrupt() -> None:
+    raw = packed(SOME, 5, gzipped=True)[:-9]
+    raw = struct.pack(">qi", 5, len(raw) - 12) + raw[12:]
+    with pytest.raises(UnreadableBatchError, match="it is cut short"):
+        unpacked(only(raw))
 
 
 def test_gzip_that_is_none_is_corrupt() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 from typing import cast
 
@@ -59,3 +61,27 @@ def test_whatever_is_said_of_a_connection_says_what_stood_in_the_way() -> None:
     for pattern, obstacle in (("certificate", Obstacle.TLS), ("password", Obstacle.AUTHENTICATION)):
         told = {obstacle_of(words) for _, _, words, _ in _CONNECT if words.startswith("it") and pattern in words}
         assert told == {obstacle}
+
+
+@pytest.mark.parametrize("answers", [(b"\xff\xfe\xfd",), (b"N", b"zzzzzzzzzz")])
+def test_something_else_that_listens_there_is_told_in_words(answers: tuple[bytes, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    with line:
+                        for answer in answers:
+                            line.recv(1000)
+                            line.sendall(answer)
+                        line.recv(1000)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        place = f"postgresql://kcfix@127.0.0.1:{listener.getsockname()[1]}/kc_app"
+        link = Link(parse_address(place, timeout_seconds=20, application_name="kcfix"), 20)
+        with pytest.raises(Unreachable, match="what answers there is not PostgreSQL"), link.reading("x"):
+            raise AssertionError("there is no connection to work with")
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)

@@ -479,6 +479,18 @@ def test_what_was_written_before_a_stranger_came_is_not_blamed_on_it() -> None:
     assert findings["P004"].impact.payments == 1
 
 
+def test_a_session_that_idles_is_suspected_where_statements_time_out_and_nobody_waits_just_now() -> None:
+    ward = Ward()
+    idle = OpenTransaction(7, "report", "psql", "idle in transaction", 2 * MINUTE, 2 * MINUTE)
+    ward.database.condition = replace(HEALTH, transactions=(idle,))
+    assert "D005" not in ward.causes()
+    text = "canceling statement due to statement timeout"
+    ward.log("[RetryPolicy] Operation failed, retrying", level="warn", error=text)
+    first = ward.diagnose().findings[0]
+    assert (first.code, first.confidence) == ("D005", Confidence.LIKELY)
+    assert "session 7 (psql" in first.cause
+
+
 def test_a_busy_system_is_healthy() -> None:
     ward = Ward()
     for n in range(1, 6):

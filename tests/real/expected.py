@@ -121,6 +121,10 @@ WHY_MISSED: Mapping[tuple[str, ...], str] = {
         "while Kafka is silent nobody can tell whether the message was sent; the payment stands beneath K001 as P020, "
         "its story unknown"
     ),
+    ("message-never-sent", "table-locked"): (
+        "the table of purchases can't be read behind the lock, so that nobody can tell which payments lack theirs; the "
+        "rules about payments are listed as not checked"
+    ),
 }
 """Of cases that are missed: why, where it is understood."""
 

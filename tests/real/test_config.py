@@ -262,7 +262,7 @@ def test_a_broker_of_another_cluster_at_the_advertised_address(check: Any, drill
     )
     found = row(ran, "kafka", "brokers")
     assert (ran.code, found["obstacle"]) == (4, "wrong_advertised_address")
-    assert "where another cluster answers" in found["text"]
+    assert "where a broker of another cluster answers" in found["text"]
     newest = check(brokers=[f"127.0.0.1:{newest_drill.kafka_port}"], dsn=newest_drill.dsn, project=newest_drill.project)
     assert row(newest, "kafka", "cluster")["text"].endswith("Kafka 4.3 or newer")
 

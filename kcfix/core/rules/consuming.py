@@ -221,7 +221,7 @@ RULES = (
         not_in_group,
         LOGGED,
         (
-            *because(same("worker"), "G008", "G009", "G001", "W003", "W013"),
+            *because(same("worker"), "G008", "G009", "G001", "W003", "W013", "P018", "P021"),
             *SYSTEMS,
         ),
         ("4", "9", "12"),

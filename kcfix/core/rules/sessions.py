@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
+from kcfix.core.ports import OpenTransaction
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, FULL, NEARLY_FULL, WAITING, fact, told_of
 from kcfix.core.rules.proof import counted, log_line, psql, trouble_thing
 from kcfix.core.times import format_duration
 from kcfix.core.troubles import Trouble
+
+IDLE = timedelta(seconds=30)
+"""A session that does nothing for so long in an open transaction is forgotten, or a person's."""
 
 
 def locked(examination: Examination) -> Iterator[Found]:
@@ -27,6 +32,7 @@ def locked(examination: Examination) -> Iterator[Found]:
     waits = [w for w in health.waits if w.waits is None or w.waits >= WAITING or w.blocker in holders]
     strong = [t for t in holders.values() if (t.open_for is None or t.open_for >= WAITING)]
     if not waits and not strong:
+        yield from _suspected(examination, health.transactions)
         return
     blockers = {w.blocker for w in waits if w.blocker is not None} | {t.pid for t in strong}
     chief = next((t for t in health.transactions if t.pid in blockers), None)
@@ -65,6 +71,26 @@ def locked(examination: Examination) -> Iterator[Found]:
         confidence=Confidence.PROVEN if waits else Confidence.LIKELY,
         severity=None if waits else Severity.CAUTION,
         since=examination.at - chief.open_for if chief is not None and chief.open_for is not None else None,
+        heals="when that session ends its transaction",
+    )
+
+
+def _suspected(examination: Examination, transactions: Sequence[OpenTransaction]) -> Iterator[Found]:
+    """Nobody waits at this moment, but statements have run into their time-out while a session idled."""
+    lines = told_of(examination, Trouble.DATABASE_SLOW)
+    idle = [t for t in transactions if t.idle_for is not None and t.idle_for >= IDLE]
+    if not lines or not idle:
+        return
+    chief = max(idle, key=lambda t: t.idle_for or IDLE)
+    yield Found(
+        symptom="statements run into their time-out while a session idles in its transaction",
+        cause=f"session {chief.pid} ({chief.application or 'no name'}, {chief.state}, open for "
+        f"{format_duration(chief.open_for)}) most likely holds a lock that they wait for between two tries",
+        evidence=tuple(log_line(t.entry) for t in lines[-2:]),
+        action=(psql(f"SELECT pg_terminate_backend({chief.pid})"),),
+        about=(DATABASE, trouble_thing(Trouble.DATABASE_SLOW)),
+        confidence=Confidence.LIKELY,
+        since=examination.at - chief.open_for if chief.open_for is not None else None,
         heals="when that session ends its transaction",
     )
 
