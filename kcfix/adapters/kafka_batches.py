@@ -72,11 +72,7 @@ class Skimmed:
 
 
 def skim(data: bytes, end: int) -> Skimmed:
-    """The whole batches that begin before the offset `end`.
-
-    Raises:
-        UnreadableBatchError: it is no piece of log.
-    """
+    """The whole batches that begin before the offset `end`; what is no batch ends the piece."""
     # With one record to the batch, as the real producer sends them, a scan passes a million headers: no more is done
     # here than must be.
     glance, limit, most = _GLANCE.unpack_from, len(data), len(data) - _GLANCE.size
@@ -84,9 +80,7 @@ def skim(data: bytes, end: int) -> Skimmed:
     while position <= most:
         base, length, magic, attributes = glance(data, position)
         after = position + _START.size + length
-        if length < _SHORTEST:
-            raise _no_batch(base, length)
-        if after > limit:
+        if length < _SHORTEST or after > limit:
             break
         if base >= end:
             beyond = True
@@ -117,7 +111,7 @@ def walk(data: memoryview) -> Iterator[Batch]:
         base, length = _START.unpack_from(data, position)
         end = position + _START.size + length
         if length < _SHORTEST:
-            raise _no_batch(base, length)
+            raise UnreadableBatchError(f"the batch at offset {base} has no length that a batch can have ({length})")
         piece = data[position:end]
         whole = end <= len(data)
         if piece[_MAGIC_AT] < 2:
@@ -139,10 +133,6 @@ def walk(data: memoryview) -> Iterator[Batch]:
                 whole=whole,
             )
         position = end
-
-
-def _no_batch(base: int, length: int) -> UnreadableBatchError:
-    return UnreadableBatchError(f"the batch at offset {base} has no length that a batch can have ({length})")
 
 
 def _old(base: int, piece: memoryview, whole: bool) -> Batch:

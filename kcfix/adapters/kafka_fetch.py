@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kcfix.adapters.kafka_address import Deadline
-from kcfix.adapters.kafka_batches import Skimmed, UnreadableBatchError, skim
+from kcfix.adapters.kafka_batches import Skimmed, skim
 from kcfix.adapters.kafka_errors import LEADER_MOVING, OFFSET_OUT_OF_RANGE, LinkError, error_name
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_offsets import EARLIEST, UNCOMMITTED, list_offsets, why_no_leader
@@ -178,11 +178,7 @@ def read_on(
 
 def _advance(reader: Reader, answer: Any) -> Skimmed:
     before = reader.position
-    try:
-        piece = skim(answer.records or b"", reader.end)
-    except UnreadableBatchError as error:
-        reader.failure = str(error)
-        return skim(b"", reader.end)
+    piece = skim(answer.records or b"", reader.end)
     if piece.next_offset is not None:
         reader.position = max(reader.position, piece.next_offset)
         reader.bytes_read += len(piece.data)
