@@ -106,6 +106,8 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
 
 def _no_answer_of_dockers(error: BaseException) -> str | None:
     """What is wrong with the bytes that came; None if that was not the trouble."""
+    if _find(error, (ssl.SSLError, requests.exceptions.SSLError)):
+        return None  # a certificate that is not right is a ValueError as well
     if _find(error, (ConnectionResetError, BrokenPipeError, RemoteDisconnected)):
         return "the connection was closed without an answer"
     if _find(error, (IncompleteRead,)):

@@ -95,9 +95,12 @@ def _offset_after(data: bytes, position: int) -> int | None:
     """The offset after the batch at this position; None if it is -1."""
     if position < 0:
         return None
-    (base,) = struct.unpack_from(">q", data, position)
-    delta = 0 if data[position + _MAGIC_AT] < 2 else struct.unpack_from(">i", data, position + _LAST_DELTA_AT)[0]
-    return int(base + delta + 1)
+    base, length = _START.unpack_from(data, position)
+    if data[position + _MAGIC_AT] < 2:
+        return int(base + 1)
+    if length < _HEADER.size - _START.size:
+        raise _no_batch(base, length)
+    return int(base + struct.unpack_from(">i", data, position + _LAST_DELTA_AT)[0] + 1)
 
 
 def walk(data: memoryview) -> Iterator[Batch]:

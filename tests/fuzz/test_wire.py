@@ -17,7 +17,7 @@ from kcfix.adapters import kafka_protocol
 from kcfix.adapters.docker_inspect import container_of, docker_time, event_of, shaped
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.adapters.kafka_address import Deadline
-from kcfix.adapters.kafka_batches import UnreadableBatchError, decode, unpacked, walk
+from kcfix.adapters.kafka_batches import UnreadableBatchError, decode, skim, unpacked, walk
 from kcfix.adapters.kafka_errors import LinkError
 from kcfix.adapters.kafka_net import Connection
 from kcfix.adapters.kafka_security import Security
@@ -59,6 +59,7 @@ BATCHES = (_batch() * 2, _gzipped(), _old(0), _old(1))
 @given(st.sampled_from(BATCHES).flatmap(mangled))
 def test_a_mangled_batch_gives_records_or_is_unreadable(data: bytes) -> None:
     try:
+        assert len(skim(data, 5).data) == len(data)
         for batch in walk(memoryview(data)):
             assert batch.magic < 2 or sum(1 for _ in decode(batch, WHERE)) <= max(0, batch.count)
             unpacked(batch)

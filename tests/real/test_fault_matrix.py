@@ -93,8 +93,10 @@ def test_reading_says_what_is_wrong_and_changes_nothing(stage: Stage) -> None:
 
     played = _played(cells, play)
     after = standing(stage)
-    _told([(c.name, s, f, *p) for (c, s, f), p in played])
-    assert after == before
+    try:
+        _told([(c.name, s, f, *p) for (c, s, f), p in played])
+    finally:
+        assert after == before
 
 
 def test_a_change_is_made_once_or_not_at_all_and_is_accounted_for(stage: Stage) -> None:
