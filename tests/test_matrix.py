@@ -12,7 +12,7 @@ from tests.real.matrix_page import PAGE, page
 
 NOT_PLAYED = {"drill", "restart", "dlq park", "config check", "config init", "context list", "completion"}
 """A drill is a rehearsal. `restart` is played as a dry run; tests/real/test_restart.py breaks what it changes. Parking
-writes a file of kcfix's own and reads what `dlq show` reads. What is about settings and the shell has not been played yet."""
+writes a file of kcfix's own and reads what `dlq show` reads. Settings and the shell have not been played yet."""
 
 
 def leaves(command: Any, words: str = "") -> list[str]:
