@@ -44,7 +44,7 @@ def test_the_page_has_a_row_for_every_command_and_tells_what_went_wrong() -> Non
     text = page([row])
     assert text.count("| `lag` |") == len(System)
     assert " 4 ! |" in text
-    assert "found 1 wrong" in text
+    assert "1 of them wrong" in text
 
 
 def test_the_page_in_the_documents_is_of_these_commands_and_has_nothing_wrong() -> None:
