@@ -12,7 +12,7 @@ from tests.real.matrix_page import PAGE, page
 
 NOT_PLAYED = {"drill", "restart", "dlq park", "config check", "config init", "context list", "completion"}
 """A drill is a rehearsal. `restart` is played as a dry run; tests/real/test_restart.py breaks what it changes. Parking
-writes a file of kcfix's own and reads what `dlq show` reads. What is about settings and the shell has not been played yet."""
+writes a file of kcfix's own and reads what `dlq show` reads. Settings and the shell have not been played yet."""
 
 
 def leaves(command: Any, words: str = "") -> list[str]:
@@ -44,7 +44,7 @@ def test_the_page_has_a_row_for_every_command_and_tells_what_went_wrong() -> Non
     text = page([row])
     assert text.count("| `lag` |") == len(System)
     assert " 4 ! |" in text
-    assert "found 1 wrong" in text
+    assert "1 of them wrong" in text
 
 
 def test_the_page_in_the_documents_is_of_these_commands_and_has_nothing_wrong() -> None:

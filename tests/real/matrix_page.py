@@ -20,8 +20,8 @@ _HEAD = """<!-- Made by `make matrix` from what it saw: change tests/real/, then
 # Reliability: every command on a bad day
 
 `make matrix` plays every command while Kafka, PostgreSQL or Docker suffers each of these faults, made by a proxy
-between kcfix and the real server of a drill, or by a user of that server with few rights or none. {cells} cells; the
-last run found {wrong} wrong.
+between kcfix and the real server of a drill, or by a user of that server with few rights or none. {cells} cells,
+seen in one run or several; {wrong} of them wrong.
 
 For each cell it checks, by rule: the exit code ([errors.md](errors.md)); one line of error (one for each worker with
 `restart --all`, one for each system with `status` and `doctor`) that names the system; an end in time (`timeout` is
