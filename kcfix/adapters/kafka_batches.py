@@ -21,6 +21,8 @@ _START = struct.Struct(">qi")
 _GLANCE = struct.Struct(">qi4xb4xh")
 _LAST_DELTA_AT = 23
 _MAGIC_AT = 16
+_SHORT = _HEADER.size - _START.size
+"""Bytes behind the length that a batch of today's format has at least: its header."""
 _SHORTEST = _MAGIC_AT + 1 - _START.size
 """Bytes behind the length that hold at least the magic."""
 UNPACKED_BYTES = 256 * 1024 * 1024
@@ -80,7 +82,7 @@ def skim(data: bytes, end: int) -> Skimmed:
     while position <= most:
         base, length, magic, attributes = glance(data, position)
         after = position + _START.size + length
-        if length < _SHORTEST or after > limit:
+        if after > limit or (length < _SHORT and (magic >= 2 or length < _SHORTEST)):
             break
         if base >= end:
             beyond = True
@@ -95,12 +97,9 @@ def _offset_after(data: bytes, position: int) -> int | None:
     """The offset after the batch at this position; None if it is -1."""
     if position < 0:
         return None
-    base, length = _START.unpack_from(data, position)
-    if data[position + _MAGIC_AT] < 2:
-        return int(base + 1)
-    if length < _HEADER.size - _START.size:
-        raise _no_batch(base, length)
-    return int(base + struct.unpack_from(">i", data, position + _LAST_DELTA_AT)[0] + 1)
+    (base,) = struct.unpack_from(">q", data, position)
+    delta = 0 if data[position + _MAGIC_AT] < 2 else struct.unpack_from(">i", data, position + _LAST_DELTA_AT)[0]
+    return int(base + delta + 1)
 
 
 def walk(data: memoryview) -> Iterator[Batch]:

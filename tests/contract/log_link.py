@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from kcfix.adapters.kafka_address import Deadline
-from kcfix.adapters.kafka_batches import walk
+from kcfix.adapters.kafka_batches import UnreadableBatchError, walk
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_metadata import Metadata
 from kcfix.adapters.kafka_under_way import UnderWay
@@ -77,10 +78,11 @@ class LogLink(Link):
             return SimpleNamespace(partition_index=number, error_code=error, high_watermark=-1, records=b"")
         log = memoryview(self.logs[number])
         passed, most = 0, min(self.most, asked.partition_max_bytes)
-        for batch in walk(log):
-            if batch.last_offset >= offset:
-                most = max(most, len(batch.data)) if first else most  # the first of an answer comes whole (KIP-74)
-                break
-            passed += len(batch.data)
+        with contextlib.suppress(UnreadableBatchError):  # what is no batch in this log is given as it is
+            for batch in walk(log):
+                if batch.last_offset >= offset:
+                    most = max(most, len(batch.data)) if first else most  # the first of an answer comes whole (KIP-74)
+                    break
+                passed += len(batch.data)
         data = bytes(log[passed : passed + most])
         return SimpleNamespace(partition_index=number, error_code=0, high_watermark=end, records=self.records(data))
