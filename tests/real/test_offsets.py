@@ -170,12 +170,12 @@ def test_a_poison_that_loops_is_shown_settled_and_passed_with_nothing_else_skipp
     [behind] = buy(system, 1, partition=0, at=ago(minutes=5))
 
     def failing() -> Any:
+        # The worker complains before it writes the dead letter.
         ran = kcfix("offsets", "show", "--group", GROUP, *P0, "-o", "json")
-        return [row for row in ran.rows if row["failures"]]
+        return [row for row in ran.rows if any("dead letter: " in text for text in row["failures"])]
 
     [row] = eventually(failing, seconds=60, every=1)
     assert (row["offset"], row["payment_id"], row["stuck"], row["settled"]) == (stands, poison, True, False)
-    assert any("dead letter: " in text for text in row["failures"])
     skip = ("offsets", "skip-one", "--group", GROUP, *P0, "--apply", "--yes", "-o", "json")
     assert kcfix(*skip).code == 5, "the worker runs, and its payment is owed"
     engine.stop(system, WORKER, grace_seconds=30)
