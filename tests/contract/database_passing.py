@@ -102,6 +102,22 @@ class PassingContract:
         seed.purchase(seed.payments[0], is_active=False)
         assert suspects(world.open(seed)) == (id,)
 
+    def test_a_second_payment_that_the_purchase_of_another_hides_is_a_suspect(self, world: World) -> None:
+        seed = FakeDatabase()
+        id = settled(seed)
+        again = seed.payment(2, student=1, course=1)
+        assert set(suspects(world.open(seed))) == {id, again.id}
+
+    @pytest.mark.parametrize("metadata", ['{"courseId": 1}', None, {}])
+    def test_a_payment_that_may_be_for_any_course_makes_suspects_of_its_students_others(
+        self, world: World, metadata: object
+    ) -> None:
+        seed = FakeDatabase()
+        id = settled(seed)
+        unclear = seed.payment(2, student=1, course=2)
+        seed.payments[-1] = replace(unclear, metadata=metadata)
+        assert set(suspects(world.open(seed))) == {id, unclear.id}
+
     def test_an_own_purchase_for_another_course_of_the_student_makes_a_suspect(self, world: World) -> None:
         seed = FakeDatabase(index=IndexState.MISSING)
         id = settled(seed)

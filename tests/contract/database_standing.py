@@ -34,7 +34,22 @@ def _pay_again(world: World, paid: Payment) -> None:
     world.set_status(FakeDatabase().payment(8).id, "succeeded")
 
 
-CHANGES = {"refunded": _refund, "bought": _buy, "bought, inactive": _buy_and_deactivate, "paid again": _pay_again}
+def _ask_for_another_course(world: World, paid: Payment) -> None:
+    world.set_metadata(paid.id, "courseId", course_id(2))
+
+
+def _ask_for_another_tier(world: World, paid: Payment) -> None:
+    world.set_metadata(paid.id, "purchaseTier", 30)
+
+
+CHANGES = {
+    "refunded": _refund,
+    "bought": _buy,
+    "bought, inactive": _buy_and_deactivate,
+    "paid again": _pay_again,
+    "another course": _ask_for_another_course,
+    "another tier": _ask_for_another_tier,
+}
 
 
 def never(o: InsertOrder, f: PaymentFacts) -> str | None:

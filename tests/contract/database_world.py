@@ -29,6 +29,9 @@ class World(Protocol):
     def set_status(self, id: PaymentId, status: str) -> None:
         """Commit another status of a payment."""
 
+    def set_metadata(self, id: PaymentId, name: str, value: object) -> None:
+        """Commit another value of one name in a payment's metadata."""
+
     def lock_held(self, key: int) -> AbstractContextManager[None]:
         """Another session holds this advisory lock."""
 

@@ -45,6 +45,11 @@ class FakeWorld:
     def set_status(self, id: PaymentId, status: str) -> None:
         self._database.change(id, status=status)
 
+    def set_metadata(self, id: PaymentId, name: str, value: object) -> None:
+        [payment] = [p for p in self._database.payments if p.id == id]
+        assert isinstance(payment.metadata, dict)
+        self._database.change(id, metadata={**payment.metadata, name: value})
+
     @contextmanager
     def lock_held(self, key: int) -> Iterator[None]:
         self._database.held_locks.add(key)

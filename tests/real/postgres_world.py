@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,6 +120,11 @@ class PostgresWorld:
     def set_status(self, id: PaymentId, status: str) -> None:
         with self.server.connect(self.name) as connection:
             connection.execute("UPDATE payments SET status = %s WHERE id = %s", [status, id])
+
+    def set_metadata(self, id: PaymentId, name: str, value: object) -> None:
+        with self.server.connect(self.name) as connection:
+            changed = "UPDATE payments SET metadata = metadata || jsonb_build_object(%s::text, %s::jsonb) WHERE id = %s"
+            connection.execute(changed, [name, json.dumps(value), id])
 
     @contextmanager
     def lock_held(self, key: int) -> Iterator[None]:
