@@ -98,7 +98,7 @@ def instances(site: Site, count: int) -> Iterator[None]:
 
 
 def test_a_crash_that_is_final_is_told_and_its_line_mends_it(site: Site, kcfix: Kcfix) -> None:
-    subprocess.run(["docker", "update", "--restart", "no", str(site.container(WORKER).name)], check=True)  # noqa: S607
+    subprocess.run(["docker", "update", "--restart", "no", str(site.container(WORKER).name)], check=True)
     found = finding(kcfix, "C007")
     assert found is not None
     assert found["severity"] == "ADVICE"
