@@ -82,7 +82,7 @@ def payment_pass(
     try:
         with _asking(link, connection):
             connection.execute(BEGIN.format(milliseconds=int(PASS_SECONDS * 900), lock=_lock_wait(link)).encode())
-            counted = connection.execute(totals(payments), window).fetchall()
+        counted = [row for rows in _streamed(link, connection, totals(payments), window) for row in rows]
         count, all_count = sum(row[1] for row in counted), sum(row[3] for row in counted)
         amounts = {currency or "": int(minor or 0) for currency, n, minor, _ in counted if n}
         if purchases[0] is not link:
@@ -118,6 +118,8 @@ _BY_ALLOCATION = ("sessions", "allocation_id")
 def _in_one(
     link: Link, connection: Connection, s: Schema, window: Mapping[str, datetime], everything: bool
 ) -> Iterator[PaidPayment]:
+    with _asking(link, connection):
+        connection.execute(f"SET LOCAL statement_timeout = {int(TAKEN_SECONDS * 1000)}".encode())
     for rows in _streamed(link, connection, whole(s, everything=everything), window):
         for id, purchase in rows:
             yield PaidPayment(PaymentId(id), purchase)
@@ -149,7 +151,7 @@ def _streamed(
     there the statement fails, and is put once more for one process alone, in the same snapshot and order.
     """
     with _asking(link, connection):
-        connection.execute(f"SET LOCAL statement_timeout = {int(TAKEN_SECONDS * 1000)}; SAVEPOINT whole".encode())
+        connection.execute("SAVEPOINT whole")
     given = 0
     try:
         for rows in _stream(link, connection, query, window):

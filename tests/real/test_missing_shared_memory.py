@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -12,7 +13,6 @@ from kcfix.adapters.postgres_address import parse_address
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_pass import Way, payment_pass
 from kcfix.adapters.postgres_schema import read_schema
-from kcfix.core.ports import PaidPayment
 from kcfix.drill.buy import buy
 from kcfix.drill.engine import Engine
 from kcfix.drill.state import POSTGRES, Drill
@@ -27,41 +27,38 @@ FILL = "dd if=/dev/zero of=/dev/shm/full bs=1M 2>/dev/null; test -s /dev/shm/ful
 
 
 @pytest.fixture
-def unsent(system: Drill) -> list[str]:
-    """Two payments without purchase, the older one first."""
-    return [buy(system, 1, unsent=True, at=ago(minutes=minutes))[0] for minutes in (30, 20)]
-
-
-@pytest.fixture
-def full(system: Drill, engine: Engine, database: psycopg.Connection, unsent: list[str]) -> Iterator[list[str]]:
-    """Plans are parallel, and the database's /dev/shm is full."""
-    container = engine.container(system, POSTGRES)
+def parallel(system: Drill, database: psycopg.Connection) -> Iterator[None]:
+    """New sessions read in parallel whatever they can."""
     name = database.info.dbname
     for setting in FREE_PARALLEL:
         database.execute(f"ALTER DATABASE {name} SET {setting} = 0".encode())
+    yield
+    for setting in FREE_PARALLEL:
+        database.execute(f"ALTER DATABASE {name} RESET {setting}".encode())
+
+
+@contextmanager
+def no_shared_memory(system: Drill, engine: Engine) -> Iterator[None]:
+    """The database's /dev/shm is full."""
+    container = engine.container(system, POSTGRES)
     try:
         assert container.exec_run(["/bin/sh", "-c", FILL], user="root").exit_code == 0
-        yield unsent
+        yield
     finally:
         container.exec_run(["/bin/sh", "-c", "rm -f /dev/shm/full"], user="root")
-        for setting in FREE_PARALLEL:
-            database.execute(f"ALTER DATABASE {name} RESET {setting}".encode())
 
 
-def every(system: Drill) -> list[PaidPayment]:
-    """All payments of the last hour, by the one statement."""
+@pytest.mark.usefixtures("parallel")
+def test_what_can_not_be_read_in_parallel_is_read_by_one_process(system: Drill, engine: Engine) -> None:
+    ids = [buy(system, 1, unsent=True, at=ago(minutes=minutes))[0] for minutes in (30, 20)]
     link = Link(parse_address(system.dsn, timeout_seconds=30, application_name="kcfix test"), 30)
     since, until = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC)
-    try:
-        with link.reading("reading the schema") as cursor:
-            schema = read_schema(cursor, Flow(), link.address)
+    with closing(link), link.reading("reading the schema") as cursor:
+        schema = read_schema(cursor, Flow(), link.address)
+    with no_shared_memory(system, engine):
+        with psycopg.connect(system.dsn) as connection, pytest.raises(psycopg.errors.DiskFull):
+            connection.execute("SELECT count(*) FROM payments JOIN student_course_purchases USING (student_id)")
         with payment_pass(link, schema, (link, schema), since, until, everything=True, way=Way.WHOLE) as found:
-            return list(found.rows)
-    finally:
-        link.close()
-
-
-def test_what_can_not_be_read_in_parallel_is_read_by_one_process(system: Drill, full: list[str]) -> None:
-    with psycopg.connect(system.dsn) as connection, pytest.raises(psycopg.errors.DiskFull):
-        connection.execute("SELECT count(*) FROM payments JOIN student_course_purchases USING (student_id)")
-    assert [row.payment_id for row in every(system) if row.payment_id in full] == full
+            rows = list(found.rows)
+    assert [row.payment_id for row in rows if row.payment_id in ids] == ids
+    assert found.payments == len(rows)
