@@ -73,6 +73,7 @@ class Systems:
         self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
         self._secrets: set[str] = set()
         self._withheld: list[str] = []
+        self._requests_of_closed = 0
         self._kept: dict[str, object] = {}
         self.missing_rights = MissingRights()
         """What kcfix was refused for want of a right in this run."""
@@ -212,6 +213,11 @@ class Systems:
         """Passwords that were looked for and not used, in words."""
         return tuple(self._withheld)
 
+    @property
+    def kafka_requests(self) -> int:
+        """Requests that this run has sent to the brokers."""
+        return self._requests_of_closed + _requests(self._kept.get("kafka"))
+
     def look_again(self, silent: Collection[str]) -> None:
         """For a run that goes on: what `silent` names (kafka, docker, database) is opened anew when it is next asked.
 
@@ -224,6 +230,7 @@ class Systems:
                 kept = self._kept.get(name)
                 if isinstance(kept, KcfixError) or (kept is not None and name in silent):
                     del self._kept[name]
+                    self._requests_of_closed += _requests(kept)
                     gone += [port for port in self._opened if port is kept]
             self._kept.pop("containers", None)
             self._kept.pop("discovery", None)
@@ -415,6 +422,12 @@ class Systems:
         dsns = (self.dsn[0], self.settings.payments_dsn)
         databases = [address for dsn in dsns if dsn and (address := database_address(dsn))]
         return (*self.brokers[0], *(f"{address.host}:{address.port}" for address in databases))
+
+
+def _requests(kafka: object) -> int:
+    """What an adapter of Kafka has sent; 0 for whatever does not count."""
+    sent = getattr(kafka, "requests", 0)
+    return sent if isinstance(sent, int) else 0
 
 
 def _close_all(opened: list[KafkaPort | DockerPort | DatabasePort]) -> None:
