@@ -17,6 +17,7 @@ PATIENCE_SECONDS = 10.0
 AT_ONCE = 32
 """Requests that are answered at the same time; more are turned away, so that memory has a bound."""
 
+
 class Server:
     """Answers in threads of its own until it is closed."""
 

@@ -15,7 +15,8 @@ from kcfix.core.metrics_groups import group_families
 from kcfix.core.metrics_kinds import Family, Kind, Point, series
 from kcfix.core.missing import FINE
 from kcfix.core.observation import Observation, PaymentsSeen, System
-from kcfix.core.status import WorkerFacts
+from kcfix.core.status import Health, WorkerFacts
+from kcfix.core.status_findings import worker_health
 from kcfix.core.verdict import VerdictKind
 from kcfix.core.working import WorkState
 
@@ -120,6 +121,12 @@ def _workers(seen: Observation, counters: Counters) -> Iterator[Family]:
             for w in workers
             if w.work.state is not WorkState.UNKNOWN
         ],
+    )
+    yield series(
+        "kcfix_worker_health",
+        "How well a worker is, as `kcfix status` says: 1 for what holds. One that is optional is never BAD.",
+        Kind.GAUGE,
+        [({"worker": w.stage.worker, "health": str(h)}, int(worker_health(w) is h)) for w in workers for h in Health],
     )
     yield series(
         "kcfix_worker_containers_running",
