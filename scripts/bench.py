@@ -20,6 +20,8 @@ from tempfile import TemporaryDirectory
 
 from contest import KCFIX, Contest, Outcome, run
 from contest_missing import missing_contests
+from contest_monitor import Cost, costs
+from contest_monitor import report as monitor_report
 from contest_topics import ABOUT as TOPICS
 from contest_topics import topic_contests
 from contest_write import write_contests
@@ -52,7 +54,8 @@ def main() -> int:
         hosts = Path(folder) / "hosts"
         outcomes = [run(contest) for contest in all_contests(drill, java, hosts, options.pairs, options.only)]
         requests = [] if options.only else count_requests(drill)
-    text = report(outcomes, requests)
+        watched = costs(drill) if options.only in "kcfix monitor" else []
+    text = report(outcomes, requests, watched)
     print(text)
     if not options.no_write and not options.only:
         RESULTS.write_text(text, encoding="utf-8")
@@ -182,7 +185,7 @@ def count_requests(drill: Drill) -> list[tuple[int, int]]:
     return counted
 
 
-def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> str:
+def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]], watched: Sequence[Cost]) -> str:
     """The results as Markdown."""
     rows = "\n".join(
         f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.shown_ratio} |"
@@ -221,6 +224,7 @@ Requests that `kcfix lag` sends to a cluster of one broker, connecting included:
 |---:|---:|
 {counts}
 
+{monitor_report(watched) if watched else ""}
 {machine()}
 """
 
