@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -41,7 +42,7 @@ def costs(drill: Drill, looks: int = LOOKS) -> list[Cost]:
     return [Cost(**json.loads(line)) for line in ran.stdout.splitlines()]
 
 
-def report(found: list[Cost]) -> str:
+def report(found: Sequence[Cost]) -> str:
     """The section of docs/benchmarks.md."""
     rows = "\n".join(
         f"| {c.looks:,} | {c.requests:,} | {c.requests / c.looks:.1f} | {c.memory_kb / 1024:.0f} MiB |"
@@ -50,9 +51,9 @@ def report(found: list[Cost]) -> str:
     )
     return f"""## kcfix monitor
 
-{found[-1].looks:,} looks at a drill, one after the other without a pause, each followed by a scrape. Two payments wait whose
-message was never sent, so that each look also searches the log; where nothing waits a look is about half as many
-requests. At the default of one look a minute 1,440 looks are a day.
+{found[-1].looks:,} looks at a drill, one after the other without a pause, each followed by a scrape. Two
+payments wait whose message was never sent, so that each look also searches the log; where nothing waits a look is about
+half as many requests. At the default of one look a minute 1,440 looks are a day.
 
 | looks | requests to the broker | a look | memory | time of a look |
 |---:|---:|---:|---:|---:|

@@ -11,6 +11,7 @@ from kcfix.errors import UsageError
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+
 def writer(families: Callable[[], Iterable[Family]]) -> Write:
     """Writes what `families` gives at that moment, and the memory, time and open files of this process.
 
@@ -36,7 +37,7 @@ def writer(families: Callable[[], Iterable[Family]]) -> Write:
             return ()
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector())  # type: ignore[arg-type]
+    registry.register(Collector())
     ProcessCollector(registry=registry)
 
     def write(accept: str) -> tuple[bytes, str]:

@@ -71,21 +71,20 @@ def run(services: Services) -> int:
         services.warn(f"serving http://{server.address}/metrics; looking every {format_duration(settings.interval)}")
         for warning in settings.warnings:
             services.warn(f"warning: {warning}")
-        told = None
+        told: dict[str, str] = {}
         while True:
             began = services.monotonic()
             seen = look(observer, services)
             monitor.add(seen, services.kafka_requests)
-            told = _tell(dict(seen.silent), told, services)
+            told = _tell({str(system): why for system, why in seen.silent.items()}, told, services)
             took = services.monotonic() - began
             services.sleep(max(settings.interval.total_seconds() - took, took))
     finally:
         server.close()
 
 
-def _tell(silent: dict[str, str], told: dict[str, str] | None, services: Services) -> dict[str, str]:
+def _tell(silent: dict[str, str], before: dict[str, str], services: Services) -> dict[str, str]:
     """Say on standard error which systems fell silent, and which answer again: once each, for the log of a service."""
-    before = told or {}
     for system, why in silent.items():
         if system not in before:
             services.warn(why)

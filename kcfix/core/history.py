@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from kcfix.core.lag import GroupReport, LagRow
 from kcfix.core.observation import Observation
@@ -192,5 +193,5 @@ def _line(samples: Sequence[Sample], value: Callable[[Sample], int | None], widt
         return ()
     width = min(width, len(samples))
     edges = [len(samples) * n // width for n in range(width + 1)]
-    stretches = [samples[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    stretches = [samples[start:end] for start, end in pairwise(edges)]
     return tuple(max((v for s in stretch if (v := value(s)) is not None), default=None) for stretch in stretches)

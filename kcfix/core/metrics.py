@@ -58,7 +58,9 @@ def families(history: History, counters: Counters, version: str, interval_second
 
 def _own(counters: Counters, version: str, interval_seconds: float) -> Iterator[Family]:
     yield series("kcfix_build_info", "The version of kcfix; always 1.", Kind.GAUGE, [({"version": version}, 1)])
-    yield series("kcfix_look_interval_seconds", "How often the systems are asked.", Kind.GAUGE, [({}, interval_seconds)])
+    yield series(
+        "kcfix_look_interval_seconds", "How often the systems are asked.", Kind.GAUGE, [({}, interval_seconds)]
+    )
     yield series("kcfix_looks_total", "Looks since the monitor began.", Kind.COUNTER, [({}, counters.looks)])
     yield series(
         "kcfix_looks_failed_total",

@@ -69,11 +69,7 @@ def _groups(history: History, seen: Observation, readable: list[GroupReport]) ->
         "kcfix_group_catch_up_seconds",
         "When a group will have caught up, at the pace of the last looks; +Inf: never at this pace.",
         Kind.GAUGE,
-        [
-            (_group(g), seconds)
-            for g in readable
-            if (seconds := _catch_up(history.rates(g.group.group_id))) is not None
-        ],
+        [(_group(g), seconds) for g in readable if (seconds := _catch_up(history.rates(g.group.group_id))) is not None],
     )
     yield series(
         "kcfix_group_offsets_expire_seconds",

@@ -97,7 +97,9 @@ class Observer:
         identity = found["database"]
         payments = identity if isinstance(identity, KcfixError) else self._read_payments(identity.now, docker, kafka)
         logs: Mapping[str, Reading[_Log]] = {} if isinstance(docker, KcfixError) else docker.logs
-        entries = {s.worker: _entries(logs.get(s.worker)) for s in places.flow.stages}
+        entries: dict[str, Sequence[LogEntry] | None] = {
+            s.worker: _entries(logs.get(s.worker)) for s in places.flow.stages
+        }
         workers = worker_facts(places.flow, tuple(self._glances), entries, glance.at)
         self._looked = True
         at = places.now()

@@ -49,7 +49,7 @@ install_prometheus() {
   (install "the Prometheus of the tests" prometheus) && ok=yes
   if [ -n "$made" ]; then as_root rm -f "$policy"; fi
   if have systemctl; then
-    quietly as_root systemctl disable --now prometheus || true
+    as_root systemctl disable --now prometheus >/dev/null 2>&1 || true
   fi
   [ -n "$ok" ] || exit 4
 }

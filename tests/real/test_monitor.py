@@ -1,4 +1,4 @@
-"""`kcfix monitor` as a process on a drill, scraped by a real Prometheus: alerts fire by a break and resolve by a mend."""
+"""`kcfix monitor` as a process on a drill, scraped by a real Prometheus: alerts fire by a break, resolve by a mend."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_broker_that_goes_is_said_and_a_scrape_does_not_wait_for_it(whole: Dri
             engine.container(whole, KAFKA).unpause()
     eventually(lambda: "KcfixCannotSee" not in watch.firing(), seconds=120)
     assert watch.metric("kcfix_group_lag_records") is None  # there is one for each partition, and none without labels
-    assert 'kcfix_group_lag_records{' in fetched(f"{watch.monitor}/metrics")[1]
+    assert "kcfix_group_lag_records{" in fetched(f"{watch.monitor}/metrics")[1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
