@@ -42,7 +42,7 @@ def command(
     /healthz: 200 while the looks go on, whatever they see. /healthz/WORKER: 200 while that worker is working, or joined
     and idle because nothing waits for it; else 503, also where it is unknown. The text says why.
 
-    A look costs the brokers about ten requests, twice that while payments wait. It takes half of the time at most: what
+    A look costs the brokers about ten requests, 25 while payments wait. Looks take half of the time at most: what
     answers slowly is asked less often. docs/monitoring has alert rules, a dashboard, and how to run it as a service.
 
     Examples:
@@ -72,11 +72,13 @@ def run(services: Services) -> int:
         for warning in settings.warnings:
             services.warn(f"warning: {warning}")
         told: dict[str, str] = {}
+        rights: set[str] = set()
         while True:
             began = services.monotonic()
             seen = look(observer, services)
             monitor.add(seen, services.kafka_requests)
             told = _tell({str(system): why for system, why in seen.silent.items()}, told, services)
+            _tell_rights(rights, services)
             took = services.monotonic() - began
             services.sleep(max(settings.interval.total_seconds() - took, took))
     finally:
@@ -92,6 +94,14 @@ def _tell(silent: dict[str, str], before: dict[str, str], services: Services) ->
         if system not in silent:
             services.warn(f"{system} answers again")
     return silent
+
+
+def _tell_rights(told: set[str], services: Services) -> None:
+    """Say which rights turned out to be missing, once each."""
+    for line in services.missing_rights.told():
+        if line not in told:
+            told.add(line)
+            services.warn(line)
 
 
 def measured(monitor: Monitor, services: Services) -> Iterable[Family]:

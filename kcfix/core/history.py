@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from kcfix.core.lag import GroupReport, LagRow
 from kcfix.core.observation import Observation
-from kcfix.core.offsets import GroupState, TopicPartition
+from kcfix.core.offsets import GroupState, LagState, TopicPartition
 from kcfix.core.progress import WINDOW, Evaluation, Point, Rates, evaluate, rates, total
 
 KEPT = 240
@@ -81,15 +81,15 @@ class History:
         return evaluate(self._window(group, partition), self.window)
 
     def rates(self, group: str, partition: TopicPartition | None = None) -> Rates:
-        """The pace over the last looks: of one partition, or of the whole group."""
+        """The pace over the last looks: of one partition, or of the whole group.
+
+        Of the group a number is None unless it is known of every partition, but for those in which there is nothing.
+        """
         if partition is not None:
             return rates(self._window(group, partition))
-        points = self._samples[-1].points if self._samples else None
-        partitions = sorted(where for g, where in points or {} if g == group)
         report = self._report(group)
-        if report is None or len(report.rows) != len(partitions):
-            return Rates(None, None, None)  # some partition could not be read
-        return total([rates(self._window(group, where)) for where in partitions])
+        rows = report.rows if report is not None else ()
+        return total([rates(self._window(group, row.lag.partition)) for row in rows if not _unused(row)])
 
     def staleness(self, group: str, partition: TopicPartition) -> timedelta | None:
         """How long records have waited there, at least, without a commit; 0 where nothing waits.
@@ -176,6 +176,11 @@ def _still_standing(
             was = before.get(place)
             found[place] = was if was is not None and was[0] == point.committed else (point.committed, point.at)
     return found
+
+
+def _unused(row: LagRow) -> bool:
+    """Whether nothing was committed there, and nothing is there to be read."""
+    return row.lag.state is LagState.UNCOMMITTED and row.lag.retained_records == 0
 
 
 def _empty_since(observation: Observation, group: GroupReport) -> datetime:

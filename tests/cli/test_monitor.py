@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kcfix.core.rights import Right
 from kcfix.errors import Unreachable
 from kcfix.main import Terminated, main
 from kcfix.services import Services
@@ -201,6 +202,17 @@ def test_openmetrics_is_given_to_whoever_asks_for_it(tmp_path: Path, system: Sys
     Monitored(tmp_path, system, between).run()
     assert seen[0].content_type.startswith("application/openmetrics-text")
     assert seen[0].body.endswith("# EOF\n")
+
+
+def test_a_missing_right_is_said_once_with_the_line_that_gives_it(tmp_path: Path, system: System) -> None:
+    def between(run: Monitored, look: int) -> None:
+        if look == 1:
+            run.services.missing_rights.note(Right("Read", "topic", "made-up"), "kafka-acls --add --topic made-up")
+        if look == 3:
+            assert run.err.getvalue().count("missing right: Read on topic made-up") == 1
+            stop()
+
+    assert Monitored(tmp_path, system, between).run() == 130
 
 
 def test_nothing_is_changed_and_no_group_joined(tmp_path: Path, system: System) -> None:

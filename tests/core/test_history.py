@@ -91,6 +91,17 @@ def test_what_nothing_is_committed_for_has_no_rate_and_no_staleness(world: Watch
     assert world.history.rates(GROUP).committed is None
 
 
+def test_a_partition_in_which_there_is_nothing_does_not_hide_the_pace_of_its_group(world: Watched) -> None:
+    world.kafka.forget_commit(GROUP, PURCHASE[2])
+    world.put(10)
+    world.looks(3, HALF, lambda n: world.commit(2 * n))
+    assert world.history.rates(GROUP).lag == 6
+    assert world.history.rates(GROUP).committed == 4 / 60
+    world.kafka.put(FLOW.purchase_confirmed, partition=2)
+    world.look(HALF)
+    assert world.history.rates(GROUP).lag is None
+
+
 def test_offsets_of_an_empty_group_expire_counted_from_when_it_was_seen_empty(world: Watched) -> None:
     world.look()
     assert world.history.expires_in(GROUP) is None
