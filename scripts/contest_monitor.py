@@ -19,7 +19,7 @@ from kcfix.drill.buy import buy
 from kcfix.drill.state import Drill
 
 LOOKS = 10_000
-STEPS = (10, 100, 1_000, 2_000, 5_000, 10_000)
+STEPS = (10, 100, 1_000, 2_000, 4_000, 6_000, 8_000, 10_000)
 """Looks after which memory and requests are told."""
 
 

@@ -24,7 +24,7 @@ import pytest
 from kcfix.drill.buy import buy
 from kcfix.drill.engine import connected
 from kcfix.drill.faults import break_, mend
-from kcfix.drill.state import KAFKA, Drill
+from kcfix.drill.state import KAFKA, POSTGRES, Drill
 from tests.real.conftest import eventually
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
@@ -151,23 +151,29 @@ def test_alerts_fire_by_a_break_and_resolve_by_a_mend(whole: Drill, watch: Watch
     assert watch.metric("kcfix_payments_without_purchase") == 0
 
 
-def test_a_broker_that_goes_is_said_and_a_scrape_does_not_wait_for_it(whole: Drill, watch: Watch) -> None:
-    eventually(lambda: watch.metric('kcfix_up{system="kafka"}') == 1, seconds=60)
+@pytest.mark.parametrize(
+    ("service", "system", "gone"),
+    [(KAFKA, "kafka", "kcfix_group_lag_records{"), (POSTGRES, "database", "kcfix_payments_waiting{")],
+)
+def test_a_server_that_hangs_is_said_and_a_scrape_does_not_wait_for_it(
+    whole: Drill, watch: Watch, service: str, system: str, gone: str
+) -> None:
+    eventually(lambda: watch.metric(f'kcfix_up{{system="{system}"}}') == 1, seconds=60)
     with connected() as engine:
-        engine.container(whole, KAFKA).pause()  # it accepts connections and answers nothing
+        engine.container(whole, service).pause()  # it accepts connections and answers nothing
         try:
             eventually(lambda: "KcfixCannotSee" in watch.firing(), seconds=90)
             began = time.monotonic()
             status, text = fetched(f"{watch.monitor}/metrics")
             assert (status, time.monotonic() - began < 5) == (200, True)
-            assert "kcfix_group_lag_records{" not in text
-            assert watch.worker()[0] == 503
+            assert gone not in text
+            assert watch.metric(f'kcfix_up{{system="{system}"}}') == 0
+            assert (watch.worker()[0] == 503) is (service == KAFKA)
             assert fetched(f"{watch.monitor}/healthz")[0] == 200
         finally:
-            engine.container(whole, KAFKA).unpause()
+            engine.container(whole, service).unpause()
     eventually(lambda: "KcfixCannotSee" not in watch.firing(), seconds=120)
-    assert watch.metric("kcfix_group_lag_records") is None  # there is one for each partition, and none without labels
-    assert "kcfix_group_lag_records{" in fetched(f"{watch.monitor}/metrics")[1]
+    assert gone in fetched(f"{watch.monitor}/metrics")[1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
