@@ -76,6 +76,13 @@ def test_the_served_metrics_have_series_and_labels() -> None:
     }
 
 
+def test_the_page_of_metrics_has_every_one_with_its_labels() -> None:
+    page = (FOLDER / "metrics.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| \w+ \| (.*?) \|", page, re.MULTILINE))
+    known = {name: labels for name, labels in served().items() if name.startswith("kcfix_")}
+    assert {name: set(re.findall(r"\w+", labels)) for name, labels in rows.items()} == known
+
+
 def test_values_of_labels_are_those_that_there_are() -> None:
     text = "\n".join(expressions())
     verdicts = {v for group in re.findall(r'verdict[!=]?~?"?=?~?"([A-Z_|]+)"', text) for v in group.split("|")}

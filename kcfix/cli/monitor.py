@@ -12,7 +12,8 @@ from kcfix import __version__
 from kcfix.cli.context import services_of
 from kcfix.cli.observer import look, observer_of
 from kcfix.cli.observing import deadline
-from kcfix.core.metrics_kinds import Family, Kind, Write, series
+from kcfix.core.metrics import look_age
+from kcfix.core.metrics_kinds import Family, Write
 from kcfix.core.monitor import Health, Monitor
 from kcfix.core.pages import Answer, Page
 from kcfix.core.times import format_duration
@@ -109,8 +110,7 @@ def measured(monitor: Monitor, services: Services) -> Iterable[Family]:
     published = monitor.published
     yield from published.families
     if published.taken_at is not None:
-        age = max(0.0, (services.now() - published.taken_at).total_seconds())
-        yield series("kcfix_look_age_seconds", "How old the newest look is.", Kind.GAUGE, [({}, age)])
+        yield look_age(max(0.0, (services.now() - published.taken_at).total_seconds()))
 
 
 def pages(monitor: Monitor, services: Services, write: Write) -> Answer:

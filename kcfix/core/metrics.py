@@ -57,23 +57,32 @@ def families(history: History, counters: Counters, version: str, interval_second
 
 
 def _own(counters: Counters, version: str, interval_seconds: float) -> Iterator[Family]:
-    yield series("kcfix_build_info", "The version of kcfix; always 1.", Kind.GAUGE, [({"version": version}, 1)])
     yield series(
-        "kcfix_look_interval_seconds", "How often the systems are asked.", Kind.GAUGE, [({}, interval_seconds)]
+        "kcfix_build_info", "The version of kcfix; always 1.", Kind.GAUGE, ("version",), [({"version": version}, 1)]
     )
-    yield series("kcfix_looks_total", "Looks since the monitor began.", Kind.COUNTER, [({}, counters.looks)])
+    yield series(
+        "kcfix_look_interval_seconds", "How often the systems are asked.", Kind.GAUGE, (), [({}, interval_seconds)]
+    )
+    yield series("kcfix_looks_total", "Looks since the monitor began.", Kind.COUNTER, (), [({}, counters.looks)])
     yield series(
         "kcfix_looks_failed_total",
         "Looks in which at least one system was silent.",
         Kind.COUNTER,
+        (),
         [({}, counters.failed_looks)],
     )
     yield series(
         "kcfix_kafka_requests_total",
         "Requests that the monitor sent to the brokers.",
         Kind.COUNTER,
+        (),
         [({}, counters.kafka_requests)],
     )
+
+
+def look_age(seconds: float) -> Family:
+    """How old the newest look is: the one figure that is made at the scrape."""
+    return series("kcfix_look_age_seconds", "How old the newest look is.", Kind.GAUGE, (), [({}, seconds)])
 
 
 def answered(seen: Observation) -> Mapping[Seen, bool]:
@@ -92,12 +101,14 @@ def _looks(seen: Observation) -> Iterator[Family]:
         "kcfix_up",
         "1 if the system answered at the newest look; 0: what depends on it is unknown and has no series.",
         Kind.GAUGE,
+        ("system",),
         [({"system": str(system)}, int(up)) for system, up in answered(seen).items()],
     )
     yield series(
         "kcfix_look_duration_seconds",
         "How long the systems took at the newest look.",
         Kind.GAUGE,
+        (),
         [({}, seen.took.total_seconds())],
     )
 
@@ -108,6 +119,7 @@ def _workers(seen: Observation, counters: Counters) -> Iterator[Family]:
         "kcfix_worker_state",
         "Whether a worker works (docs/decisions.md 1): 1 for the state that it is in.",
         Kind.GAUGE,
+        ("worker", "state"),
         [
             ({"worker": w.stage.worker, "state": str(state)}, int(w.work.state is state))
             for w in workers
@@ -118,6 +130,7 @@ def _workers(seen: Observation, counters: Counters) -> Iterator[Family]:
         "kcfix_worker_working",
         "1 for WORKING and IDLE, 0 for UNPROVEN and NOT_WORKING; absent where it is unknown.",
         Kind.GAUGE,
+        ("worker",),
         [
             ({"worker": w.stage.worker}, int(w.work.may_replay))
             for w in workers
@@ -128,12 +141,14 @@ def _workers(seen: Observation, counters: Counters) -> Iterator[Family]:
         "kcfix_worker_health",
         "How well a worker is, as `kcfix status` says: 1 for what holds. One that is optional is never BAD.",
         Kind.GAUGE,
+        ("worker", "health"),
         [({"worker": w.stage.worker, "health": str(h)}, int(worker_health(w) is h)) for w in workers for h in Health],
     )
     yield series(
         "kcfix_worker_containers_running",
         "Running containers of a worker.",
         Kind.GAUGE,
+        ("worker",),
         [
             ({"worker": w.stage.worker}, sum(c.running for c in w.containers))
             for w in workers
@@ -144,12 +159,14 @@ def _workers(seen: Observation, counters: Counters) -> Iterator[Family]:
         "kcfix_worker_restarts_total",
         "Restarts by Docker since the container was made or last started by hand.",
         Kind.COUNTER,
+        ("worker", "container"),
         list(_by_container(workers)),
     )
     yield series(
         "kcfix_worker_error_lines_total",
         "Error lines that a worker logged while the monitor looked.",
         Kind.COUNTER,
+        ("worker",),
         [({"worker": worker}, count) for worker, count in sorted(counters.error_lines.items())],
     )
 
@@ -166,18 +183,21 @@ def _payments(found: PaymentsSeen) -> Iterator[Family]:
         "kcfix_payments_waiting",
         "Overdue succeeded payments of the window that are not well, by verdict; acknowledged ones are apart.",
         Kind.GAUGE,
+        ("verdict",),
         [({"verdict": str(k)}, by_kind[k].count if k in by_kind else 0) for k in FINDINGS],
     )
     yield series(
         "kcfix_payments_oldest_waiting_seconds",
         "How long the oldest of them has waited, by the database's clock; 0 where none waits.",
         Kind.GAUGE,
+        ("verdict",),
         [({"verdict": str(k)}, found.age(by_kind[k]).total_seconds() if k in by_kind else 0) for k in FINDINGS],
     )
     yield series(
         "kcfix_payments_waiting_minor_units",
         "Their money in the minor unit of its currency (paise, cents).",
         Kind.GAUGE,
+        ("verdict", "currency"),
         [
             ({"verdict": str(w.kind), "currency": currency}, minor)
             for w in found.waiting
@@ -188,29 +208,34 @@ def _payments(found: PaymentsSeen) -> Iterator[Family]:
         "kcfix_payments_without_purchase",
         "Those of them to which no purchase belongs.",
         Kind.GAUGE,
+        (),
         [({}, found.without_purchase)],
     )
     yield series(
         "kcfix_payments_in_flight",
         "Payments without a purchase that are too young to be findings.",
         Kind.GAUGE,
+        (),
         [({}, found.in_flight)],
     )
     yield series(
         "kcfix_payments_acknowledged",
         "Payments that are not well, and that a person has acknowledged.",
         Kind.GAUGE,
+        (),
         [({}, found.acknowledged)],
     )
     yield series(
         "kcfix_payments_succeeded",
         "All payments of the window that succeeded.",
         Kind.GAUGE,
+        (),
         [({}, found.succeeded)],
     )
     yield series(
         "kcfix_payments_window_seconds",
         "How far back payments are looked at.",
         Kind.GAUGE,
+        (),
         [({}, (found.span.now - found.span.since).total_seconds())],
     )

@@ -34,11 +34,10 @@ class Family:
     """Values of the labels, and the number."""
 
 
-def series(name: str, text: str, kind: Kind, points: Sequence[Point]) -> Family:
-    """A metric from its points, all of which have the same labels.
+def series(name: str, text: str, kind: Kind, labels: tuple[str, ...], points: Sequence[Point]) -> Family:
+    """A metric from its points, all of which have just these labels.
 
-    >>> series("kcfix_up", "Up.", Kind.GAUGE, [({"system": "kafka"}, 1)]).points
+    >>> series("kcfix_up", "Up.", Kind.GAUGE, ("system",), [({"system": "kafka"}, 1)]).points
     ((('kafka',), 1.0),)
     """
-    names = tuple(points[0][0]) if points else ()
-    return Family(name, text, kind, names, tuple((tuple(labels[n] for n in names), float(v)) for labels, v in points))
+    return Family(name, text, kind, labels, tuple((tuple(of[n] for n in labels), float(v)) for of, v in points))
