@@ -44,6 +44,8 @@ OLDEST_PAYMENTS = 20
 """Waiting payments that are kept one by one."""
 LONGEST_TEXT = 300
 """Characters of an error line."""
+SPACING = timedelta(seconds=5)
+"""Looks that follow each other more quickly are not all kept to be compared with."""
 LONGEST_SAMPLE = timedelta(minutes=10)
 """A look that lies further back is not compared with: there was a gap."""
 
@@ -133,8 +135,10 @@ class Observer:
         return run
 
     def _remember(self, glance: Glance) -> None:
-        """Keep what lies just long enough before the newest glance to tell a standstill from a gap."""
+        """Keep what lies just long enough before the newest glance to tell a standstill from a gap, and few between."""
         glances = self._glances
+        if len(glances) > 1 and glances[-1].at - glances[-2].at < SPACING:
+            glances.pop()
         glances.append(glance)
         while len(glances) > 2 and glance.at - glances[1].at >= SETTLED:
             glances.popleft()

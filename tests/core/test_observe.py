@@ -102,7 +102,16 @@ def test_looks_in_quick_succession_are_compared_with_one_that_lies_far_enough_ba
     seen = world.looks(40, timedelta(seconds=2))
     assert seen.workers[0].work.state is WorkState.NOT_WORKING
     assert seen.workers[0].work.sample is not None
-    assert seen.workers[0].work.sample < timedelta(seconds=50)
+    assert seen.workers[0].work.sample < timedelta(seconds=55)
+
+
+def test_however_quickly_looks_follow_each_other_few_of_them_are_kept(world: Watched) -> None:
+    world.kafka.leave(FLOW.purchase_group)
+    seen = world.looks(200, timedelta(seconds=0.5))
+    assert len(world.observer._glances) < 15
+    assert seen.workers[0].work.state is WorkState.NOT_WORKING
+    assert seen.workers[0].work.sample is not None
+    assert timedelta(seconds=45) <= seen.workers[0].work.sample < timedelta(seconds=55)
 
 
 def test_after_a_long_gap_nothing_is_compared(world: Watched) -> None:
