@@ -23,7 +23,7 @@ LOOKS = 10_000
 FEW = 50
 SETTLED_SECONDS = 30.0
 """Until a payment of a drill has gone through all its workers."""
-STEPS = (10, 100, 1_000, 2_000, 4_000, 6_000, 8_000, 10_000)
+STEPS = (10, 100, 500, 1_000, 2_000, 4_000, 6_000, 8_000, 10_000)
 """Looks after which memory and requests are told."""
 
 
