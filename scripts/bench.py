@@ -20,6 +20,8 @@ from tempfile import TemporaryDirectory
 
 from contest import KCFIX, Contest, Outcome, run
 from contest_missing import missing_contests
+from contest_monitor import Cost, costs
+from contest_monitor import report as monitor_report
 from contest_topics import ABOUT as TOPICS
 from contest_topics import topic_contests
 from contest_write import write_contests
@@ -55,7 +57,8 @@ def main() -> int:
             outcomes.append(run(contest))
             print(row(outcomes[-1]), file=sys.stderr)  # an hour's work, should a later contest break
         requests = [] if options.only else count_requests(drill)
-    text = report(outcomes, requests)
+        watched = costs(drill) if options.only in "kcfix monitor" else []
+    text = report(outcomes, requests, watched)
     print(text)
     if not options.no_write and not options.only:
         RESULTS.write_text(text, encoding="utf-8")
@@ -194,7 +197,7 @@ def row(outcome: Outcome) -> str:
     )
 
 
-def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> str:
+def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]], watched: Sequence[Cost]) -> str:
     """The results as Markdown."""
     rows = "\n".join(map(row, outcomes))
     counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in requests)
@@ -229,6 +232,7 @@ Requests that `kcfix lag` sends to a cluster of one broker, connecting included:
 |---:|---:|
 {counts}
 
+{monitor_report(watched) if watched else ""}
 {machine()}
 """
 

@@ -433,8 +433,9 @@ test runs each command with exactly these on a broker with ACLs and a database w
 
 Where a right is missing kcfix says which, with the line that gives it. Without one that all rests on it ends with 4
 (`access_denied`); otherwise the answer is there, what rests on that right is unknown in it, and a warning names it.
-Commands that are not on this page ask neither Kafka nor PostgreSQL. Docker is all or nothing: whoever may use its
-socket may do everything on that host.
+`monitor` looks by the readings of `lag` and `missing`, and needs what these two need. Other commands that are not on
+this page ask neither Kafka nor PostgreSQL. Docker is all or nothing: whoever may use its socket may do everything on
+that host.
 
 PostgreSQL: a role that may log in, with `CONNECT` on the database and `USAGE` on the schema, which everybody has by
 default. It may be read-only by default (`default_transaction_read_only`) where nothing is to be changed. Payments in
@@ -461,6 +462,52 @@ PERMISSIONS_MORE = """What is better with more, and does without:
 """
 
 
+METRICS_INTRO = """# Metrics
+
+What `kcfix monitor` serves at `/metrics`; [README.md](README.md) says how to read it. What is unknown has no series.
+Beside these stand the memory, the time and the open files of the process itself (`process_…`).
+
+| Metric | Kind | Labels | What |
+|---|---|---|---|
+"""
+
+
+def metrics() -> str:
+    """docs/monitoring/metrics.md, from a look at a system in which there is nothing."""
+    from datetime import UTC, datetime
+
+    from kcfix.core.history import History
+    from kcfix.core.lag import LagReport
+    from kcfix.core.metrics import Counters, families, look_age
+    from kcfix.core.missing import Span
+    from kcfix.core.observation import Observation, PaymentsSeen
+    from kcfix.core.snapshot import Reading
+    from kcfix.flow import Flow
+
+    now, nothing = datetime(2026, 1, 1, tzinfo=UTC), timedelta(0)
+    payments = PaymentsSeen(Span(now, now, now, nothing), 0, (), (), 0, 0)
+    history = History()
+    history.add(
+        Observation(
+            flow=Flow(),
+            taken_at=now,
+            took=nothing,
+            docker=Reading(()),
+            kafka=Reading(LagReport(now, ())),
+            database=Reading(now),
+            payments=Reading(payments),
+            workers=(),
+            logs={},
+        )
+    )
+    found = [*families(history, Counters(0, 0, 0, {}), "", 0), look_age(0)]
+    rows = [
+        f"| `{f.name}` | {f.kind} | {', '.join(f'`{label}`' for label in f.labels)} | {f.help} |"
+        for f in sorted(found, key=lambda f: f.name)
+    ]
+    return NOTE + METRICS_INTRO + "\n".join(rows) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """All generated files with their content."""
     from kcfix.cli.documents import DOCUMENTS
@@ -473,6 +520,7 @@ def pages() -> dict[Path, str]:
         DOCS / "kcfix.1": manual(),
         DOCS / "settings.md": settings(),
         DOCS / "permissions.md": permissions(),
+        DOCS / "monitoring" / "metrics.md": metrics(),
         DOCS / "rules.md": rules(),
     }
     for name, document in DOCUMENTS.items():

@@ -34,6 +34,7 @@ LIBRARIES = {
     "docker": {"adapters", "drill"},
     "kafka": {"adapters", "drill"},
     "psycopg": {"adapters", "drill"},
+    "prometheus_client": {"adapters"},
 }
 
 NO_IO = {"os", "sys", "socket", "subprocess", "time", "random", "pathlib", "io", "shutil", "tempfile"}

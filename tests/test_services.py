@@ -87,6 +87,32 @@ def test_a_dead_engine_is_asked_once_and_every_reader_gets_its_error(tmp_path: P
     assert docker.asked == 1
 
 
+def test_a_run_that_goes_on_asks_again_what_was_silent(tmp_path: Path) -> None:
+    docker = CountingDocker(Unreachable("no engine", system="docker"))
+    services = services_on(docker, tmp_path, brokers="127.0.0.1:1")
+    with pytest.raises(Unreachable):
+        _ = services.discovery
+    docker._containers = a_system()
+    services.look_again(["docker"])
+    assert services.discovery.workers
+    assert docker.asked == 2
+
+
+def test_a_run_that_goes_on_opens_only_what_was_silent_anew_and_counts_all_requests(tmp_path: Path) -> None:
+    services = services_on(CountingDocker(a_system()), tmp_path, brokers="127.0.0.1:1")
+    first, where = services.kafka, services.address_map
+    services.look_again([])
+    assert services.kafka is first
+    assert services.address_map is not where  # containers come and go, and with them where an address leads
+    with pytest.raises(Unreachable):
+        first.topics()
+    sent = services.kafka_requests
+    services.look_again(["kafka"])
+    assert services.kafka is not first
+    assert services.kafka_requests == sent
+    services.close()
+
+
 def test_without_any_address_kafka_and_database_say_how_to_give_one(tmp_path: Path) -> None:
     services = services_on(CountingDocker([]), tmp_path)
     with pytest.raises(Unreachable, match="no brokers are known") as caught:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"docker", "kafka", "psycopg", "rich", "tabulate", "requests", "urllib3"}
+HEAVY = {"docker", "kafka", "psycopg", "rich", "tabulate", "requests", "urllib3", "prometheus_client"}
 
 
 def imported_by(*argv: str) -> set[str]:
@@ -23,7 +23,16 @@ def imported_by(*argv: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "argv", [("--help",), ("--version",), ("lag", "--help"), ("repair", "--help"), ("trace", "--help"), ("nonsense",)]
+    "argv",
+    [
+        ("--help",),
+        ("--version",),
+        ("lag", "--help"),
+        ("repair", "--help"),
+        ("trace", "--help"),
+        ("monitor", "--help"),
+        ("nonsense",),
+    ],
 )
 def test_help_and_usage_errors_import_no_library_of_the_outside_world(argv: tuple[str, ...]) -> None:
     assert not imported_by(*argv) & HEAVY

@@ -45,6 +45,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("lag", "Look", "Show how far each consumer group is behind, partition by partition."),
     Entry("topics", "Look", "Show the topics, what is in them and who reads them."),
     Entry("logs", "Look", "Show the logs of the workers, merged in the order of time."),
+    Entry("monitor", "Look", "Look again and again, and serve metrics for Prometheus and health checks by HTTP."),
     Entry("doctor", "Explain", "Name the root cause of what is wrong, with evidence, cost and the way out."),
     Entry("explain", "Explain", "Say what a finding of the doctor means."),
     Entry("trace", "Explain", "Tell the story of a payment: how far it came, why no further, and what to do."),

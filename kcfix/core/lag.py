@@ -101,6 +101,8 @@ class LagReport:
     groups: tuple[GroupReport, ...]
     unknown: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Groups that were asked for by name and do not exist, with names that are like theirs."""
+    others: Mapping[TopicPartition, LogOffsets] = field(default_factory=dict)
+    """The logs of the topics that were asked for as well, partition by partition; none of a topic that is not there."""
 
     @property
     def rows(self) -> tuple[LagRow, ...]:
@@ -150,8 +152,9 @@ def read_lag(
     named: Collection[str] = (),
     everything: bool = False,
     ages: bool = True,
+    also: Collection[str] = (),
 ) -> LagReport:
-    """Look at the groups named, at all groups, or (neither) at those of the flow.
+    """Look at the groups named, at all groups, or (neither) at those of the flow; and at the logs of topics `also`.
 
     Raises:
         Unreachable: Kafka did not answer. AccessDenied: it denies this user.
@@ -185,7 +188,8 @@ def read_lag(
             g: group_lag(found, commits(found), logs, partitions_of, declared.get(g, ())) for g, found in groups.items()
         }
 
-    logs = dict(kafka.log_offsets(_concerned(groups.values(), committed, declared, partitions_of)))
+    beside = {TopicPartition(topic, p) for topic in also for p in partitions_of.get(topic, ())}
+    logs = dict(kafka.log_offsets(_concerned(groups.values(), committed, declared, partitions_of) | beside))
     found = lags(logs)
     ahead = {row.partition for lag in found.values() for row in lag.partitions if row.state is LagState.AHEAD}
     if ahead:  # a stale leader may have answered: only what is still so at a second look is said
@@ -199,7 +203,7 @@ def read_lag(
     if unknown:
         known = {*expected_groups(flow), *_all_groups(kafka)}
         unknown = {g: tuple(difflib.get_close_matches(g, sorted(known - {g}), n=2, cutoff=0.75)) for g in unknown}
-    return LagReport(now, reports, unknown)
+    return LagReport(now, reports, unknown, {where: logs[where] for where in sorted(beside)})
 
 
 def _with_expiry(kafka: KafkaPort, reports: tuple[GroupReport, ...]) -> tuple[GroupReport, ...]:

@@ -16,7 +16,10 @@ from kcfix.services.bar import Lines, ProgressBar
 from kcfix.services.systems import Systems, host_now
 
 if TYPE_CHECKING:
+    from kcfix.adapters.http_pages import Server
     from kcfix.core.journal import Journal
+    from kcfix.core.metrics_kinds import Family, Write
+    from kcfix.core.pages import Answer
     from kcfix.render.stream import Stream
     from kcfix.render.style import Style
 
@@ -170,6 +173,27 @@ class Services(Systems):
 
         self.streaming = True
         return Stream(schema, self.style(), self.stdout)
+
+    def metrics_writer(self, families: Callable[[], Iterable[Family]]) -> Write:
+        """Writes metrics as Prometheus reads them.
+
+        Raises:
+            UsageError: the library for it is not installed.
+        """
+        from kcfix.adapters.prometheus import writer
+
+        return writer(families)
+
+    def serve(self, answer: Answer) -> Server:
+        """Listens at the setting `listen` and answers by HTTP, until it is closed.
+
+        Raises:
+            UsageError: the address can't be listened at.
+        """
+        from kcfix.adapters.http_pages import serve
+
+        host, _, port = self.settings.listen.rpartition(":")
+        return serve(host.strip("[]"), int(port), answer)
 
     def style(self) -> Style:
         """How to write, from the flags and the terminal."""

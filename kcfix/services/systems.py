@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -73,6 +73,7 @@ class Systems:
         self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
         self._secrets: set[str] = set()
         self._withheld: list[str] = []
+        self._requests_of_closed = 0
         self._kept: dict[str, object] = {}
         self.missing_rights = MissingRights()
         """What kcfix was refused for want of a right in this run."""
@@ -212,6 +213,33 @@ class Systems:
         """Passwords that were looked for and not used, in words."""
         return tuple(self._withheld)
 
+    @property
+    def kafka_requests(self) -> int:
+        """Requests that this run has sent to the brokers."""
+        return self._requests_of_closed + _requests(self._kept.get("kafka"))
+
+    def look_again(self, silent: Collection[str]) -> None:
+        """For a run that goes on: what `silent` names (kafka, docker, database) is opened anew when it is next asked.
+
+        So are systems that could not be opened; and containers, which come and go, are asked for again. With them may
+        change where the systems are reached. Not to be called while another thread waits for one of these systems.
+        """
+        gone = []
+        with self._lock:
+            for name in ("kafka", "docker", "database"):
+                kept = self._kept.get(name)
+                if isinstance(kept, KcfixError) or (kept is not None and name in silent):
+                    del self._kept[name]
+                    self._requests_of_closed += _requests(kept)
+                    gone += [port for port in self._opened if port is kept]
+            self._kept.pop("containers", None)
+            self._kept.pop("discovery", None)
+            self._opened = [port for port in self._opened if all(port is not one for one in gone)]
+            self.__dict__.pop("address_map", None)
+            self._withheld.clear()
+        if gone:
+            threading.Thread(target=_close_all, args=(gone,), daemon=True).start()
+
     def close(self) -> None:
         """Close what this run opened, as far as that takes no longer than a second. Fakes that were given stay open.
 
@@ -241,7 +269,8 @@ class Systems:
         return kept  # type: ignore[return-value]
 
     def _opening(self, port: T) -> T:
-        self._opened.append(port)  # type: ignore[arg-type]
+        with self._lock:
+            self._opened.append(port)  # type: ignore[arg-type]
         return port
 
     def _open_kafka(self) -> KafkaPort:
@@ -393,6 +422,12 @@ class Systems:
         dsns = (self.dsn[0], self.settings.payments_dsn)
         databases = [address for dsn in dsns if dsn and (address := database_address(dsn))]
         return (*self.brokers[0], *(f"{address.host}:{address.port}" for address in databases))
+
+
+def _requests(kafka: object) -> int:
+    """What an adapter of Kafka has sent; 0 for whatever does not count."""
+    sent = getattr(kafka, "requests", 0)
+    return sent if isinstance(sent, int) else 0
 
 
 def _close_all(opened: list[KafkaPort | DockerPort | DatabasePort]) -> None:

@@ -14,6 +14,7 @@ from kcfix.settings.parse import (
     parse_bool,
     parse_brokers,
     parse_command,
+    parse_listen,
     parse_names,
     parse_path,
     parse_seconds,
@@ -174,6 +175,21 @@ SETTINGS: tuple[Setting, ...] = (
         "A system that is there to be tried on, as a drill is: records made up for a test may be written to it.",
         default=False,
     ),
+    Setting(
+        "interval",
+        parse_seconds,
+        "How often `monitor` asks the systems; a look costs the brokers about ten requests.",
+        default=timedelta(seconds=60),
+        flag="--interval",
+    ),
+    Setting(
+        "listen",
+        parse_listen,
+        "Where `monitor` is scraped: `host:port`, or a port of this host's loopback. It has no login: keep others away "
+        "from any other address.",
+        default="127.0.0.1:9787",
+        flag="--listen",
+    ),
     Setting("utc", parse_bool, "Show times in UTC in place of local time.", default=False, flag="--utc"),
     Setting(
         "state_dir",
@@ -232,6 +248,8 @@ class Settings:
     protected: bool
     allow_other_system: bool
     probe: bool
+    interval: timedelta
+    listen: str
     utc: bool
     state_dir: Path
     journal: Path

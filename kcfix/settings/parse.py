@@ -78,6 +78,17 @@ def checked_address(text: str, *, default_port: int | None = None) -> str:
     return f"{host}:{int(port)}"
 
 
+def parse_listen(value: object, environ: Environ) -> str:
+    """Where to listen, `host:port`; a port alone is one of the loopback. Port 0 is any that is free."""
+    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    host, colon, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or bool(colon) is not bool(host):
+        raise BadValue(f"{text!r} is neither a port nor of the form host:port")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise BadValue(f"{text!r} is not of the form host:port; an IPv6 address stands in brackets")
+    return f"{host or '127.0.0.1'}:{int(port)}"
+
+
 def parse_brokers(value: object, environ: Environ) -> tuple[str, ...]:
     """Bootstrap servers; a missing port is 9092."""
     return tuple(checked_address(item, default_port=9092) for item in _items(value))

@@ -39,8 +39,24 @@ install_pooler() {
 
 has_pooler() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 
+# The package would start a Prometheus of its own; the tests only want the programs.
+install_prometheus() {
+  local policy=/usr/sbin/policy-rc.d made='' ok=''
+  if ! as_root test -e "$policy"; then
+    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
+    made=yes
+  fi
+  (install "the Prometheus of the tests" prometheus) && ok=yes
+  if [ -n "$made" ]; then as_root rm -f "$policy"; fi
+  if have systemctl; then
+    as_root systemctl disable --now prometheus >/dev/null 2>&1 || true
+  fi
+  [ -n "$ok" ] || exit 4
+}
+
 # test_programs: what only the tests on real servers need.
 test_programs() {
+  { have prometheus && have promtool; } || install_prometheus
   has_pooler || install_pooler
   have openssl || install "what makes certificates for the tests" openssl
 }

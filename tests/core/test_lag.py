@@ -30,8 +30,8 @@ def filled(count: int = 2) -> FakeKafka:
     return kafka
 
 
-def one(kafka: FakeKafka, group: str = GROUP, **options: bool) -> GroupReport:
-    report = read_lag(kafka, FLOW, NOW, named=[group], **options)
+def one(kafka: FakeKafka, group: str = GROUP, *, ages: bool = True) -> GroupReport:
+    report = read_lag(kafka, FLOW, NOW, named=[group], ages=ages)
     return report.groups[0]
 
 
