@@ -169,7 +169,7 @@ def _container_cells(container: Container, now: datetime, zone: tzinfo | None) -
         format_duration(now - since) if since else None,
         f"{container.restart_count}, {container.restart_policy}",
         format_time(since, zone),
-        container.name,
+        container.place,
     )
 
 
@@ -281,7 +281,7 @@ def _database(observed: Observed) -> SystemRow:
         return "database", "UNKNOWN", Tone.WARN, SILENT
     identity, payments = database.identity, database.payments_identity
     elsewhere = "" if payments.label == identity.label else f"; payments in {payments.label}"
-    mode = ", read-only" if identity.read_only else ""
+    mode = ", standby" if identity.standby else ", read-only" if identity.read_only else ""
     index = f"unique_active_purchase {database.schema.unique_active_purchase}"
     what = f"{identity.label} as {identity.user}, PostgreSQL {identity.server_version}{mode}{elsewhere}; {index}"
     return "database", "ANSWERS", Tone.GOOD, what
