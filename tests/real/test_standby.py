@@ -11,6 +11,7 @@ import pytest
 
 from kcfix.adapters.postgres import open_database
 from kcfix.core.ports import Behind, DatabasePort
+from kcfix.errors import KcfixError
 from kcfix.flow import Flow
 from tests.fakes_database import FakeDatabase
 from tests.real.conftest import Kcfix, Ran, eventually
@@ -89,6 +90,31 @@ def test_a_standby_that_holds_back_says_since_when(copies: Copies) -> None:
     assert not behind.cut_off
     assert behind.as_of is None or behind.as_of < datetime.now(UTC)
     database.close()
+
+
+def test_a_user_who_may_only_read_is_told_as_well(copies: Copies) -> None:
+    with standby(copies.server) as between:
+        dsn = copies.world.add_user("standby_reader").replace(f":{copies.server.port}/", f":{between.port}/")
+        assert eventually(lambda: _answers(dsn))
+        with between.connect() as connection:
+            connection.execute("SELECT pg_wal_replay_pause()")
+        copies.world.execute("CREATE TABLE IF NOT EXISTS not_seen_there ()")
+        database = open_database(dsn, flow=Flow(), timeout=10)
+        behind = eventually(lambda: database.behind())
+        assert behind is not None
+        assert behind.as_of is not None
+        assert not behind.cut_off
+        database.close()
+
+
+def _answers(dsn: str) -> bool:
+    database = open_database(dsn, flow=Flow(), timeout=10)
+    try:
+        return database.behind() is None
+    except KcfixError:
+        return False  # the user has not arrived there yet
+    finally:
+        database.close()
 
 
 def test_a_standby_that_lost_its_primary_is_cut_off(copies: Copies) -> None:
