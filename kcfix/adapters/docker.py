@@ -90,7 +90,7 @@ def _opened(
             "timeout": timeout,
             "max_pool_size": _AT_ONCE,
         }
-        client = APIClient(**options)
+        client = _client(options)
     except (docker.errors.DockerException, ValueError, AttributeError) as error:  # The last: npipe, off Windows.
         raise UsageError(
             f"can't use the Docker host {url!r}: {error}",
@@ -103,11 +103,20 @@ def _opened(
         if version != options["version"]:
             client.close()
             options["version"] = version
-            client = APIClient(**options)
+            client = _client(options)
     except LIBRARY_ERRORS as error:
         client.close()
         raise reading(error, url, "connecting", timeout) from error
     return _Docker(client, url, reached, options, tunnel)
+
+
+def _client(options: Mapping[str, Any]) -> APIClient:
+    client = APIClient(**options)
+    if options.get("tls"):
+        # Of the environment requests would also take whom to trust (CURL_CA_BUNDLE), over the engine's own authority.
+        client.proxies.update(requests.utils.get_environ_proxies(client.base_url))
+        client.trust_env = False
+    return client
 
 
 def _pinned(environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -380,7 +389,7 @@ class _Docker:
         deadline = max(self._timeout, _CHANGE_DEADLINE)
         try:
             _knock(self._reached, self._timeout)
-            with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
+            with contextlib.closing(_client({**self._options, "timeout": deadline})) as client:
                 within(deadline + grace_seconds, lambda: call(client))  # The library adds the grace, too.
         except LIBRARY_ERRORS as error:
             raise changing(error, self._url, doing, deadline + grace_seconds) from error

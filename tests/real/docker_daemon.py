@@ -41,7 +41,9 @@ class Daemon:
         """The library's client."""
         pair = (str(self.client.certificate), str(self.client.key))
         tls = TLSConfig(client_cert=pair, ca_cert=str(self.authority.certificate), verify=True)
-        return docker.DockerClient(base_url=f"https://localhost:{self.port}", tls=tls, timeout=20)
+        made = docker.DockerClient(base_url=f"https://localhost:{self.port}", tls=tls, timeout=20, version="1.41")
+        made.api.trust_env = False
+        return made
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
