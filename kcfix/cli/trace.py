@@ -120,7 +120,7 @@ def _sources(services: Services, scanned: SearchResult | None) -> StorySources:
         payments=sources(services),
         docker=lambda: services.docker,
         containers=lambda: _containers(services),
-        runs=lambda: services.journal.runs(),
+        runs=lambda payments: services.journal.runs(payments),
         scanned=scanned,
     )
 
