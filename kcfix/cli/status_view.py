@@ -23,7 +23,7 @@ from kcfix.core.status_findings import (
     worker_health,
 )
 from kcfix.core.times import format_duration, format_time
-from kcfix.core.workers import Container
+from kcfix.core.workers import NO_DOCKER, Container
 from kcfix.render.view import Cell, Column, Section, Table, Text, Tone, Value
 
 TONES = {Health.BAD: Tone.BAD, Health.UNKNOWN: Tone.WARN, Health.CAUTION: Tone.WARN, Health.GOOD: Tone.GOOD}
@@ -288,6 +288,8 @@ def _database(observed: Observed) -> SystemRow:
 
 
 def _docker(observed: Observed) -> SystemRow:
+    if observed.docker.error is not None and observed.docker.error.startswith(NO_DOCKER):
+        return "Docker", "NONE", Tone.WARN, "containers, logs and restarts are out of reach from here"
     if observed.docker.error is not None:
         return "Docker", "UNKNOWN", Tone.WARN, SILENT
     found = [c for w in observed.workers for c in w.containers or ()]

@@ -46,8 +46,7 @@ def open_engines(settings: Settings, environ: Mapping[str, str]) -> DockerPort:
     """
     if is_none(settings):
         raise Unreachable(
-            f'{NO_DOCKER} (docker_host = "none"): containers, logs and restarts are out of reach from here, and '
-            "workers are judged by their groups alone",
+            f'{NO_DOCKER} (docker_host = "none"), and workers are judged by their groups alone',
             system="docker",
             obstacle=Obstacle.ABSENT,
             hint="look and act where the workers run: docker compose logs --tail 50 WORKER",

@@ -67,7 +67,11 @@ def test_topics_and_the_release_are_told(broker: Cluster, kafka_world: KafkaWorl
     assert "purchase-confirmed" in {row["topic"] for row in ran.rows}
     told = kafka_world.kafka.release()
     assert told is not None
-    assert broker.release.version.startswith(told.partition(" ")[0].rstrip("+")[:3]), told
+    # It is told by what the broker can do, which is not new in each release.
+    said = tuple(int(number) for number in told.split()[0].split(".")[:2])
+    here = tuple(int(number) for number in broker.release.version.split(".")[:2])
+    assert said[0] == here[0]
+    assert said == here or (said < here and "newer" in told), told
 
 
 def test_an_active_group_of_the_newer_protocol_is_not_taken_for_a_dead_one(
@@ -86,6 +90,6 @@ def test_an_active_group_of_the_newer_protocol_is_not_taken_for_a_dead_one(
     assert kafka_world.kafka.committed([group])[group][where].offset == 1
     with pytest.raises(Refused):
         kafka_world.kafka.commit(group, {where: 3})
-    told = kcfix("lag", group, "-o", "json")
+    told = kcfix("lag", "--group", group, "-o", "json")
     assert told.code == 0, told.err
     assert {row["group_state"] for row in told.rows} <= {"STABLE", "REBALANCING", "UNKNOWN", "ASSIGNING", "RECONCILING"}
