@@ -42,6 +42,7 @@ has_pooler() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 # test_programs: what only the tests on real servers need.
 test_programs() {
   has_pooler || install_pooler
+  have ip || install "what makes a network for a second Docker Engine in the tests" iproute2
   have openssl || install "what makes certificates for the tests" openssl
 }
 

@@ -1,4 +1,7 @@
-"""A second Docker Engine for tests: in folders of its own, on loopback with TLS, without networks."""
+"""A second Docker Engine for tests: in folders of its own, on loopback with TLS, with a bridge of its own.
+
+With `--bridge none` a dockerd removes `docker0`, which belongs to the first one.
+"""
 
 from __future__ import annotations
 
@@ -60,8 +63,8 @@ def daemon(folder: Path) -> Iterator[Daemon]:
         FileNotFoundError: there is no dockerd on this machine. PermissionError: this user may not start one.
     """
     program = shutil.which("dockerd")
-    if program is None:
-        raise FileNotFoundError("no dockerd on this machine")
+    if program is None or shutil.which("ip") is None:
+        raise FileNotFoundError("no dockerd or no ip on this machine")
     if os.geteuid() != 0:
         raise PermissionError("only root can start a dockerd")
     authority = Authority(folder / "ca")
@@ -69,14 +72,14 @@ def daemon(folder: Path) -> Iterator[Daemon]:
     client = authority.issue("docker-client")
     (port,) = free_ports(1)
     root = Path(tempfile.mkdtemp(prefix="kcfix-dockerd-"))  # short: its sockets have long names
-    with (root / "log.txt").open("wb") as log:
+    with _bridge(port) as bridge, (root / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             [
                 program,
                 *("--data-root", str(root / "data"), "--exec-root", str(root / "run"), "-p", str(root / "pid")),
                 *("-H", f"tcp://127.0.0.1:{port}", "--tlsverify", "--tlscacert", str(authority.certificate)),
                 *("--tlscert", str(server.certificate), "--tlskey", str(server.key)),
-                *("--bridge", "none", "--iptables=false", "--ip-forward=false"),
+                *("--bridge", bridge, "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
             ],
             stdout=log,
             stderr=log,
@@ -96,6 +99,31 @@ def daemon(folder: Path) -> Iterator[Daemon]:
             for mounted in _mounts(root):
                 subprocess.run(["umount", "-l", mounted], check=False, capture_output=True)
             shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _bridge(number: int) -> Iterator[str]:
+    """A network bridge, gone afterwards."""
+    name, before = f"kcfix{number}", _interfaces()
+    for words in (
+        ("link", "add", name, "type", "bridge"),
+        ("addr", "add", f"10.213.{number % 250}.1/24", "dev", name),
+        ("link", "set", name, "up"),
+    ):
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+        # A swarm leaves the bridge that it made behind.
+        if "docker_gwbridge" in _interfaces() - before:
+            subprocess.run(["ip", "link", "delete", "docker_gwbridge"], check=False, capture_output=True)
+        if "docker0" in before - _interfaces():
+            raise RuntimeError("the bridge of this host's own engine is gone: docker0")
+
+
+def _interfaces() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
 
 
 def _wait(made: Daemon, root: Path) -> None:
