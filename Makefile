@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup unit real faults interleavings matrix fuzz lint types bench accuracy docs lock clean
+.PHONY: help demo test setup unit real faults interleavings matrix versions fuzz lint types bench accuracy docs lock clean
 
 PYTHON := .venv/bin/python
 # Two at a time: the tests on real servers mostly wait for joins, and each worker brings up its own drills.
@@ -45,6 +45,10 @@ matrix: ## Every command under every fault of every server (an hour or less); wr
 	rm -f build/matrix.json
 	KCFIX_MATRIX=all scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_fault_matrix.py
 
+versions: ## Every release of Kafka, PostgreSQL, Docker and Python in reach (most of an hour); writes docs/compatibility.md
+	@scripts/setup all
+	scripts/with-docker $(PYTHON) scripts/versions.py
+
 fuzz: ## Strange bytes, texts and files, as many of each as N says (2000)
 	@scripts/setup python
 	KCFIX_FUZZ=$${N:-2000} $(PYTEST) --dist worksteal --timeout 3600 tests/fuzz
@@ -58,9 +62,9 @@ types: ## Types
 	@scripts/setup python
 	.venv/bin/mypy
 
-bench: ## Measure kcfix against its rivals and write docs/benchmarks.md
+bench: ## Measure kcfix against its rivals and write docs/benchmarks.md (BROKERS=3: on three brokers, in a page of its own)
 	@scripts/setup bench
-	scripts/with-docker $(PYTHON) scripts/bench.py
+	scripts/with-docker $(PYTHON) scripts/bench.py --brokers $${BROKERS:-1}
 
 accuracy: ## Break a drill in every way, and measure how often the doctor names the cause (hours); writes docs/accuracy.md
 	@scripts/setup drill

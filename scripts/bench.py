@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from contest import KCFIX, Contest, Outcome, run
+from contest_groups import group_contests
 from contest_missing import missing_contests
 from contest_monitor import Cost, costs
 from contest_monitor import report as monitor_report
@@ -33,7 +34,7 @@ from kcfix.core.offsets import TopicPartition
 from kcfix.drill.cache import broker_jars
 from kcfix.drill.down import down
 from kcfix.drill.engine import connected
-from kcfix.drill.state import DEFAULT_KAFKA, KAFKA, Drill, Options
+from kcfix.drill.state import DEFAULT_KAFKA, Drill, Options
 from kcfix.drill.up import up
 from kcfix.flow import Flow
 
@@ -48,8 +49,9 @@ def main() -> int:
     parser.add_argument("--no-write", action="store_true", help="print the results only")
     parser.add_argument("--pairs", type=int, default=9, help="pairs for each contest (9)")
     parser.add_argument("--only", default="", help="only contests whose question has this text; nothing is written")
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="brokers of the drill (1)")
     options = parser.parse_args()
-    with drilled() as drill, TemporaryDirectory() as folder:
+    with drilled(options.brokers) as drill, TemporaryDirectory() as folder:
         java = rival_java(drill, Path(folder))
         hosts = Path(folder) / "hosts"
         outcomes = []
@@ -58,30 +60,33 @@ def main() -> int:
             print(row(outcomes[-1]), file=sys.stderr)  # an hour's work, should a later contest break
         requests = [] if options.only else count_requests(drill)
         watched = costs(drill) if options.only in "kcfix monitor" else []
-    text = report(outcomes, requests, watched)
+    text = report(outcomes, requests, watched, options.brokers)
     print(text)
     if not options.no_write and not options.only:
-        RESULTS.write_text(text, encoding="utf-8")
+        results = RESULTS if options.brokers == 1 else RESULTS.with_name(f"benchmarks-{options.brokers}-brokers.md")
+        results.write_text(text, encoding="utf-8")
     return 0 if all(o.met for o in outcomes) else 1
 
 
 @contextmanager
-def drilled() -> Iterator[Drill]:
+def drilled(brokers: int = 1) -> Iterator[Drill]:
     """A drill of its own."""
     name = f"bench-{os.getpid()}"
     try:
-        yield up(Options(name=name), lambda text: print(text, file=sys.stderr))
+        yield up(Options(name=name, brokers=brokers), lambda text: print(text, file=sys.stderr))
     finally:
         down(name)
 
 
 def rival_java(drill: Drill, folder: Path) -> tuple[str, ...]:
     """Java as Kafka's own scripts start it, on this host, told by a hosts file where the broker's name leads."""
+    ways = []
     with connected() as engine:
-        found = engine.container(drill, KAFKA)
-        (network,) = found.attrs["NetworkSettings"]["Networks"].values()
+        for service in drill.kafka_ports:
+            (network,) = engine.container(drill, service).attrs["NetworkSettings"]["Networks"].values()
+            ways.append(f"{network['IPAddress']} {service}\n")
     hosts = folder / "hosts"
-    hosts.write_text(f"{network['IPAddress']} kafka\n127.0.0.1 localhost\n127.0.0.1 {platform.node()}\n")
+    hosts.write_text(f"{''.join(ways)}127.0.0.1 localhost\n127.0.0.1 {platform.node()}\n")
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
     return (
         *("java", "-Xmx256M", "-server", "-XX:+UseG1GC", quiet, f"-Djdk.net.hosts.file={hosts}"),
@@ -119,6 +124,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, o
     if only in "kcfix missing --summary":
         yield from missing_contests(drill)
     yield from write_contests(drill, java, pairs if pairs < 3 else max(3, pairs // 3), only)
+    yield from group_contests(drill, java, pairs, only)
 
 
 def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, ...]:
@@ -197,7 +203,9 @@ def row(outcome: Outcome) -> str:
     )
 
 
-def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]], watched: Sequence[Cost]) -> str:
+def report(
+    outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]], watched: Sequence[Cost], brokers: int = 1
+) -> str:
     """The results as Markdown."""
     rows = "\n".join(map(row, outcomes))
     counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in requests)
@@ -226,7 +234,8 @@ Kafka's own commands run with the broker's jars on this host's Java, without the
 |---|---|---:|---:|---:|---|---:|
 {rows}
 
-Requests that `kcfix lag` sends to a cluster of one broker, connecting included:
+Requests that `kcfix lag` sends to a cluster of {"one broker" if brokers == 1 else f"{brokers} brokers"}, connecting
+included:
 
 | groups | requests |
 |---:|---:|

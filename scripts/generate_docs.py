@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 ROOT_OF_SCRIPTS = Path(__file__).resolve().parent
 CHANGELOG = ROOT / "CHANGELOG.md"
+SEEN = DOCS / "compatibility.json"
 NOTE = "<!-- Made by scripts/generate_docs.py from the code: change the code, then run `make docs`. -->\n"
 WIDTH = 90
 
@@ -508,6 +509,45 @@ def metrics() -> str:
     return NOTE + METRICS_INTRO + "\n".join(rows) + "\n"
 
 
+def compatibility() -> str:
+    """docs/compatibility.md, from what `make versions` has seen."""
+    rows = json.loads(SEEN.read_text(encoding="utf-8"))
+    parts = [NOTE.replace("from the code: change the code, then run `make docs`", "from what `make versions` saw")]
+    parts.append(COMPATIBILITY)
+    for system in dict.fromkeys(row["system"] for row in rows):
+        parts.append(f"## {system}\n\n| Version | What was tried | Tests passed | Last run |\n|---|---|--:|---|")
+        for row in sorted(
+            (r for r in rows if r["system"] == system), key=lambda r: (_numbers(r["version"]), r["what"])
+        ):
+            failed = f", **{row['failed']} failed**" if row["failed"] else ""
+            parts.append(f"| {row['version']} | {row['what']} | {row['passed']}{failed} | {row['seen']} |")
+        parts.append("")
+    return "\n".join([*parts, NOT_TRIED])
+
+
+def _numbers(version: str) -> tuple[tuple[int, ...], str]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)), version
+
+
+COMPATIBILITY = """# Compatibility: what kcfix was tried with
+
+`make versions` runs these tests on each release that can be had, and writes down what came of it and when. A row says
+no more than that. The whole suite (`make test`) runs on Kafka 3.5.2, as production does, in KRaft mode, partly on Kafka
+4.4.0, on the PostgreSQL and the Docker Engine of the machine, and on the Python of its environment.
+"""
+
+NOT_TRIED = """## Not tried
+
+- Kafka before 3.5, and every release that is not named above; Kafka as a service of a cloud; Redpanda and others that
+  speak the same protocol. More than three brokers. Members of groups of the newer protocol (KIP-848) are never listed:
+  the library speaks no request for it. Such a group is said to be active with unknown members, and is not changed.
+- PostgreSQL before 13, and forks of it. Of 13, 14, 16 and 17 the server alone was tried, not a whole system on it; a
+  standby only of the release that is named.
+- Docker Engine before 20.10 (API 1.41). Newer ones are spoken to by the API that they and the library both know.
+- Any system but Linux; PyPy.
+"""
+
+
 def pages() -> dict[Path, str]:
     """All generated files with their content."""
     from kcfix.cli.documents import DOCUMENTS
@@ -515,6 +555,7 @@ def pages() -> dict[Path, str]:
 
     found = {
         DOCS / "commands.md": commands(),
+        DOCS / "compatibility.md": compatibility(),
         DOCS / "errors.md": errors(),
         DOCS / "faults.md": faults(),
         DOCS / "kcfix.1": manual(),

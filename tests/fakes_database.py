@@ -23,6 +23,7 @@ from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports import (
     MOST_AT_ONCE,
+    Behind,
     DatabaseHealth,
     DatabaseIdentity,
     DeleteOrder,
@@ -87,6 +88,8 @@ class FakeDatabase(Rows):
     """How many a transaction may take."""
     lost_commit: str | None = None
     """`made` or `not made`: the answer to the next commits is lost, with the rows there or not."""
+    standby: bool = False
+    lag_of_standby: Behind | None = None
     lost_hold: bool = False
     """The session that holds the locks was ended right after they were granted."""
     condition: DatabaseHealth | None = None
@@ -111,7 +114,13 @@ class FakeDatabase(Rows):
             now=self.now,
             read_only=self.read_only,
             system_identifier=self.system_identifier,
+            standby=self.standby,
         )
+
+    def behind(self) -> Behind | None:
+        """See `DatabasePort`."""
+        self._called("behind")
+        return self.lag_of_standby
 
     def payments_identity(self) -> DatabaseIdentity:
         """See `DatabasePort`."""

@@ -75,6 +75,8 @@ class FakeDocker:
     """By container name, in Docker's order."""
     clock: Callable[[], datetime] = lambda: NOON + timedelta(hours=1)
     failure: KcfixError | None = None
+    silent_hosts: dict[str, str] = field(default_factory=dict)
+    """Other engines that give no answer, with why."""
     failing_changes: KcfixError | None = None
     """Raised by stop, start and restart only; nothing is changed."""
     on_start: list[Callable[[Container], None]] = field(default_factory=list)
@@ -106,6 +108,9 @@ class FakeDocker:
         """Which engine it is."""
         self._answer()
         return Engine("20.10.24", "a-host", "unix:///var/run/docker.sock")
+
+    def silent(self) -> Mapping[str, str]:
+        return self.silent_hosts
 
     def containers(self) -> tuple[Container, ...]:
         self._answer()

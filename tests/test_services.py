@@ -25,6 +25,10 @@ class CountingDocker:
         self._containers = containers
         self.asked = 0
 
+    def silent(self) -> dict[str, str]:
+        """No other engine."""
+        return {}
+
     def containers(self) -> tuple[Container, ...]:
         """All containers, or the error."""
         self.asked += 1

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -19,13 +20,17 @@ import docker.errors
 import docker.utils
 import requests
 from docker import APIClient
+from docker.constants import DEFAULT_DOCKER_API_VERSION
+from docker.tls import TLSConfig
 from docker.types import CancellableStream
 
+from kcfix.adapters.docker_context import Tls
 from kcfix.adapters.docker_deadline import paced, within
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
 from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, event_of, shaped
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.adapters.docker_ssh import Tunnel
+from kcfix.adapters.docker_swarm import Swarm, is_replica
 from kcfix.core.ports import DockerPort, Engine
 from kcfix.core.workers import Container, ContainerEvent, RawLine
 from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
@@ -33,6 +38,7 @@ from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _FIRST_VERSION = "1.41"
 """Of the API, for the very first request, which has no version in it; then the engine's own."""
+_PIN = "DOCKER_API_VERSION"
 _AT_ONCE = 8
 _CHANGE_DEADLINE = 30.0
 """Least deadline of a change, in seconds: giving up early leaves the operator with an unknown outcome."""
@@ -40,11 +46,14 @@ _CHANGE_DEADLINE = 30.0
 T = TypeVar("T")
 
 
-def open_docker(host: str | None, timeout: float, environment: Mapping[str, str] | None = None) -> DockerPort:
+def open_docker(
+    host: str | None, timeout: float, environment: Mapping[str, str] | None = None, *, tls: Tls | None = None
+) -> DockerPort:
     """The engine at `host` (a Docker URL; None: DOCKER_HOST of the environment, else the local socket).
 
-    `timeout` is the deadline of every call in seconds. DOCKER_TLS_VERIFY and DOCKER_CERT_PATH of the environment hold
-    for a TCP host. One small request is made, so that an engine that is not there fails here.
+    `timeout` is the deadline of every call in seconds. For a TCP host `tls` holds, else DOCKER_TLS_VERIFY and
+    DOCKER_CERT_PATH of the environment. DOCKER_API_VERSION of the environment pins the API, which is otherwise the
+    newest that engine and library both know. One small request is made, so that an engine that is not there fails here.
 
     Raises:
         Unreachable: no socket, nothing listens, or no answer in time.
@@ -54,27 +63,34 @@ def open_docker(host: str | None, timeout: float, environment: Mapping[str, str]
     environment = environment or {}
     url = host or environment.get("DOCKER_HOST") or _DEFAULT_SOCKET
     if not url.startswith("ssh://"):
-        return _opened(url, url, timeout, environment)
+        return _opened(url, url, timeout, environment, tls=tls)
     tunnel = Tunnel(url, timeout)
     try:
-        return _opened(url, tunnel.url, timeout, {}, tunnel)
+        return _opened(url, tunnel.url, timeout, _pinned(environment), tunnel)
     except BaseException:
         tunnel.close()
         raise
 
 
 def _opened(
-    url: str, reached: str, timeout: float, environment: Mapping[str, str], tunnel: Tunnel | None = None
+    url: str,
+    reached: str,
+    timeout: float,
+    environment: Mapping[str, str],
+    tunnel: Tunnel | None = None,
+    tls: Tls | None = None,
 ) -> DockerPort:
+    pinned = _pinned(environment).get(_PIN)
     try:
         # Without a version the library would ask for it by /version, for which the engine runs two other programs.
         options: dict[str, Any] = {
-            **docker.utils.kwargs_from_env({**environment, "DOCKER_HOST": reached}),
-            "version": _FIRST_VERSION,
+            **docker.utils.kwargs_from_env({**({} if tls else environment), "DOCKER_HOST": reached}),
+            **({"tls": _config(tls)} if tls is not None else {}),
+            "version": pinned or _FIRST_VERSION,
             "timeout": timeout,
             "max_pool_size": _AT_ONCE,
         }
-        client = APIClient(**options)
+        client = _client(options)
     except (docker.errors.DockerException, ValueError, AttributeError) as error:  # The last: npipe, off Windows.
         raise UsageError(
             f"can't use the Docker host {url!r}: {error}",
@@ -82,15 +98,44 @@ def _opened(
         ) from error
     try:
         _knock(reached, timeout)
-        version = within(timeout, partial(_version, client, timeout))
-        if version != _FIRST_VERSION:
+        told = within(timeout, partial(_version, client, timeout))
+        version = pinned or _both_know(told)
+        if version != options["version"]:
             client.close()
             options["version"] = version
-            client = APIClient(**options)
+            client = _client(options)
     except LIBRARY_ERRORS as error:
         client.close()
         raise reading(error, url, "connecting", timeout) from error
     return _Docker(client, url, reached, options, tunnel)
+
+
+def _client(options: Mapping[str, Any]) -> APIClient:
+    client = APIClient(**options)
+    if options.get("tls"):
+        # Of the environment requests would also take whom to trust (CURL_CA_BUNDLE), over the engine's own authority.
+        client.proxies.update(requests.utils.get_environ_proxies(client.base_url))
+        client.trust_env = False
+    return client
+
+
+def _pinned(environment: Mapping[str, str]) -> Mapping[str, str]:
+    return {_PIN: environment[_PIN]} if environment.get(_PIN) else {}
+
+
+def _both_know(told: str) -> str:
+    """The newest API of an engine that the library knows as well: what comes later may mean something else."""
+    return min(told, DEFAULT_DOCKER_API_VERSION, key=_numbers)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".") if number.isdecimal())
+
+
+def _config(tls: Tls) -> TLSConfig:
+    """As the library wants it. It raises where a file is missing or the certificate has no key."""
+    pair = (str(tls.certificate), str(tls.key)) if tls.certificate and tls.key else None
+    return TLSConfig(client_cert=pair, ca_cert=str(tls.ca) if tls.ca else None, verify=tls.verify)
 
 
 def _version(client: APIClient, timeout: float) -> str:
@@ -130,6 +175,7 @@ class _Docker:
         self._timeout = float(options["timeout"])
         parts = urlsplit(url)
         self._engine_host = parts.hostname if parts.scheme in ("tcp", "http", "https", "ssh") else None
+        self._swarm = Swarm(client)
         self._streams: set[CancellableStream[Any]] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -137,6 +183,9 @@ class _Docker:
     def engine(self) -> Engine:
         told = self._read("asking which engine it is", self._client.info)
         return Engine(str(told.get("ServerVersion") or "unknown"), str(told.get("Name") or ""), self._url)
+
+    def silent(self) -> Mapping[str, str]:
+        return self._read("asking where the swarm's tasks are", self._swarm.elsewhere)
 
     def containers(self) -> tuple[Container, ...]:
         deadline = time.monotonic() + self._timeout
@@ -148,7 +197,9 @@ class _Docker:
             found = [self._in_time(future, container_id) for future, container_id in zip(futures, ids, strict=True)]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-        return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.name, c.id)))
+        there = [c for c in found if c is not None]
+        current = self._read("reading the tasks of the swarm", lambda: self._swarm.resolved(there))
+        return tuple(sorted(current, key=lambda c: (c.name, c.id)))
 
     def _in_time(self, future: Future[Container | None], container_id: str) -> Container | None:
         if not future.done():
@@ -168,7 +219,26 @@ class _Docker:
 
     def inspect(self, container_id: str) -> Container:
         doing = f"inspecting container {container_id[:12]}"
-        return self._read(doing, lambda: container_of(self._client.inspect_container(container_id), self._engine_host))
+        bare = self._behind(container_id)
+        if bare is None:
+            replica = self._read(doing, lambda: self._swarm.parked_replica(container_id))
+            if replica is not None:
+                return replica
+            bare = container_id
+        found = self._read(doing, lambda: container_of(self._client.inspect_container(bare), self._engine_host))
+        if bare == container_id:
+            return found
+        return replace(found, id=container_id, name=container_id, restart_policy="swarm any")
+
+    def _behind(self, container_id: str) -> str | None:
+        """The container that stands behind a replica of a swarm now, None where none does; else the id itself."""
+        if not is_replica(container_id):
+            return container_id
+        doing = f"looking for the task of {container_id}"
+        found = self._read(doing, lambda: self._swarm.container_of(container_id))
+        if found is None and self._read(doing, lambda: self._swarm.service_of(container_id)) is None:
+            return container_id
+        return found
 
     def now(self) -> datetime:
         text = self._read("asking for its clock", lambda: self._client.info().get("SystemTime"))
@@ -195,7 +265,10 @@ class _Docker:
         self, container_id: str, since: datetime | None, until: datetime | None, tail: int | None, follow: bool
     ) -> Iterator[RawLine]:
         doing = f"reading the log of container {container_id[:12]}"
-        name, terminal = self._read(doing, lambda: _name_and_terminal(self._client.inspect_container(container_id)))
+        bare = self._behind(container_id) or container_id
+        name, terminal = self._read(doing, lambda: _name_and_terminal(self._client.inspect_container(bare)))
+        if bare != container_id and is_replica(container_id):
+            name = container_id
         parameters = {
             "stdout": 1,
             "stderr": 1,
@@ -208,7 +281,7 @@ class _Docker:
         }
         # A container that is followed may be silent for ever, and the engine answers only with its first line.
         timeout = (self._timeout, None) if follow else self._timeout
-        path = f"{self._client.base_url}/v{self._client.api_version}/containers/{quote(container_id)}/logs"
+        path = f"{self._client.base_url}/v{self._client.api_version}/containers/{quote(bare)}/logs"
 
         def ask() -> requests.Response:
             response = self._client.get(path, params=parameters, stream=True, timeout=timeout)
@@ -261,14 +334,35 @@ class _Docker:
 
     def stop(self, container_id: str, *, grace: timedelta) -> None:
         seconds = round(grace.total_seconds())
+        if self._is_swarms(container_id):
+            self._of_service(
+                f"scaling the service of {container_id} down", seconds, self._swarm.scale_down, container_id
+            )
+            return
         doing = f"stopping container {container_id[:12]}"
         self._change(doing, seconds, lambda client: client.stop(container_id, timeout=seconds))
 
+    def _is_swarms(self, container_id: str) -> bool:
+        doing = f"looking for the service of {container_id}"
+        return is_replica(container_id) and self._read(doing, lambda: self._swarm.service_of(container_id)) is not None
+
+    def _of_service(
+        self, doing: str, grace: int, change: Callable[[str, APIClient, Callable[[], float]], None], name: str
+    ) -> None:
+        end = time.monotonic() + max(self._timeout, _CHANGE_DEADLINE) + grace
+        self._change(doing, grace, lambda client: change(name, client, lambda: end - time.monotonic()))
+
     def start(self, container_id: str) -> None:
+        if self._is_swarms(container_id):
+            self._of_service(f"scaling the service of {container_id} up", 0, self._swarm.scale_up, container_id)
+            return
         self._change(f"starting container {container_id[:12]}", 0, lambda client: client.start(container_id))
 
     def restart(self, container_id: str, *, grace: timedelta) -> None:
         seconds = round(grace.total_seconds())
+        if self._is_swarms(container_id):
+            self._of_service(f"updating the service of {container_id}", seconds, self._swarm.force, container_id)
+            return
         doing = f"restarting container {container_id[:12]}"
         self._change(doing, seconds, lambda client: client.restart(container_id, timeout=seconds))
 
@@ -295,7 +389,7 @@ class _Docker:
         deadline = max(self._timeout, _CHANGE_DEADLINE)
         try:
             _knock(self._reached, self._timeout)
-            with contextlib.closing(APIClient(**{**self._options, "timeout": deadline})) as client:
+            with contextlib.closing(_client({**self._options, "timeout": deadline})) as client:
                 within(deadline + grace_seconds, lambda: call(client))  # The library adds the grace, too.
         except LIBRARY_ERRORS as error:
             raise changing(error, self._url, doing, deadline + grace_seconds) from error

@@ -65,7 +65,14 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
     if isinstance(error, docker.errors.APIError):
         if error.status_code in (401, 403):
             return _denied(where, doing, _explanation(error), hint=None)
-        return Unreachable(f"Docker at {where} failed while {doing}: {_explanation(error)}", system="docker")
+        said = _explanation(error)
+        plain = "HTTP request to an HTTPS server" in said
+        return Unreachable(
+            f"Docker at {where} {'wants TLS, and none is set' if plain else 'failed'} while {doing}: {said}",
+            system="docker",
+            hint=_TLS if plain else None,
+            obstacle=Obstacle.TLS if plain else None,
+        )
     if _find(error, (PermissionError,)):
         return _denied(where, doing, "permission denied")
     if _find(error, (FileNotFoundError,)):
@@ -95,6 +102,8 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
             hint="a hung engine: see `sudo journalctl -u docker`; --timeout gives it longer",
             obstacle=Obstacle.TIMEOUT,
         )
+    if told := _tls_trouble(error):
+        return Unreachable(f"Docker at {where}: {told} ({doing})", system="docker", hint=_TLS, obstacle=Obstacle.TLS)
     if told := _no_answer_of_dockers(error):
         obstacle = next((of for kinds, of in _OBSTACLES if _find(error, kinds)), None)
         return Unreachable(f"Docker at {where}: {told} ({doing})", system="docker", obstacle=obstacle)
@@ -102,6 +111,22 @@ def reading(error: BaseException, where: str, doing: str, seconds: float) -> Kcf
     obstacle = next((of for kinds, of in _OBSTACLES if _find(error, kinds)), None)
     told = f"Docker at {where} can't be reached ({doing}): {_line(cause)}"
     return Unreachable(told, system="docker", obstacle=obstacle)
+
+
+_TLS = "ca.pem, cert.pem and key.pem: in DOCKER_CERT_PATH with DOCKER_TLS_VERIFY=1, or in the docker context"
+
+
+def _tls_trouble(error: BaseException) -> str | None:
+    """What is wrong with the TLS connection; None where that is not the trouble."""
+    for cause in _causes(error):
+        text = str(cause)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if "certificate required" in text.lower() or "CERTIFICATE_REQUIRED" in text:
+            return "it demands a client certificate, and none is set"
+        if isinstance(cause, ssl.SSLError) and "ALERT" in text and "CERTIFICATE" in text:
+            return f"it refused the client certificate: {_line(cause)}"
+    return None
 
 
 def _no_answer_of_dockers(error: BaseException) -> str | None:

@@ -124,11 +124,17 @@ def event_of(facts: Mapping[str, Any]) -> ContainerEvent | None:
     code = str(attributes.get("exitCode", ""))
     return ContainerEvent(
         at=datetime.fromtimestamp(nanoseconds / 1e9, UTC),
-        container=str(attributes.get("name", "")),
+        container=_lasting_name(attributes),
         action=action,
         exit_code=int(code) if code.isdecimal() and len(code) < _DIGITS else None,
         signal=str(attributes["signal"]) if "signal" in attributes else None,
     )
+
+
+def _lasting_name(attributes: Mapping[str, Any]) -> str:
+    """The container's name; for a task of a swarm without the task's own id (see `docker_swarm`)."""
+    task = str(attributes.get("com.docker.swarm.task.name", ""))
+    return task.rpartition(".")[0] if task else str(attributes.get("name", ""))
 
 
 def _split(entry: object) -> tuple[str, str]:

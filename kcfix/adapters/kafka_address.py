@@ -40,6 +40,10 @@ class Deadline:
         return Deadline(max(self.left() / max(1, share), min(1.0, self.left())))
 
 
+MOVE_SECONDS = 3.0
+"""How long another broker may take to stand in for one that went away in order."""
+
+
 class Address(NamedTuple):
     """Host and port. Written as host:port, IPv6 in brackets."""
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from kcfix.adapters.kafka_address import Deadline
+from kcfix.adapters.kafka_address import MOVE_SECONDS, Deadline
 from kcfix.adapters.kafka_errors import (
     COORDINATOR_MOVING,
     GROUP_ID_NOT_FOUND,
@@ -34,11 +34,12 @@ def read_committed(link: Link, ids: Collection[str]) -> dict[str, dict[TopicPart
             return {g: {} for g in wanted}
         found: dict[str, dict[TopicPartition, Committed]] = {}
         todo = wanted
+        patience = Deadline(deadline.left(MOVE_SECONDS))
         while True:
             coordinators, failed = find_coordinators(link, todo, deadline)
             for group, code in failed.items():
                 raise link.rights.error(f"reading the committed offsets of {group}", code, describe_group(group))
-            todo = _fetch_offsets(link, coordinators, found, deadline)
+            todo = _fetch_offsets(link, coordinators, found, deadline, patience)
             if not todo:
                 return {g: found.get(g, {}) for g in wanted}
             if not deadline.pause():
@@ -54,22 +55,29 @@ def _fetch_offsets(
     coordinators: Mapping[str, int],
     found: dict[str, dict[TopicPartition, Committed]],
     deadline: Deadline,
+    patience: Deadline,
 ) -> list[str]:
     """Read the offsets into `found`; the groups whose coordinator moves are returned."""
     by_node: dict[int, list[str]] = defaultdict(list)
     for group, node in coordinators.items():
         by_node[node].append(group)
     asks: dict[int, list[Any]] = {}
+    moving: list[str] = []
     for node, groups in by_node.items():
         try:
             many = link.connection(node, deadline).supports(OffsetFetchRequest, 8)
         except LinkError as error:
+            if link.replaced(error, patience):
+                moving += groups
+                continue
             raise unreachable(f"reading the committed offsets of {groups[0]}", [error]) from error
         asks[node] = _offset_requests(groups, many=many)
-    moving: list[str] = []
     for node, answers in link.ask_each(asks, deadline).items():
         groups = by_node[node]
         if isinstance(answers, LinkError):
+            if link.replaced(answers, patience):
+                moving += groups
+                continue
             raise unreachable(f"reading the committed offsets of {groups[0]}", [answers])
         told = (
             [(g.group_id, g) for g in answers[0].groups]

@@ -22,6 +22,8 @@ PIECE_BYTES = 2 * 1024 * 1024
 ANSWER_BYTES = 16 * 1024 * 1024
 PEEK_BYTES = 64 * 1024
 MAX_STALLS = 20
+MAX_LOSSES = 10
+"""Another broker leads within a moment where a leader left in order; one that was killed is missed for some seconds."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Reader:
     bytes_read: int = 0
     failure: str | None = None
     stalls: int = 0
+    losses: int = 0
+    """How often its leader went away."""
 
     def __post_init__(self) -> None:
         self.position = self.start
@@ -60,7 +64,7 @@ class Flight:
     positions: Mapping[TopicPartition, int]
     by_leader: Mapping[int, tuple[TopicPartition, ...]]
     sent: UnderWay | None
-    failed: Mapping[TopicPartition, str]
+    failed: Mapping[TopicPartition, str | LinkError]
     """Partitions that could not be asked about, and why."""
 
 
@@ -77,7 +81,7 @@ def begin(link: Link, wants: Mapping[TopicPartition, tuple[int, int]], deadline:
                 metadata = link.metadata(deadline, fresh=True)
         except Unreachable as error:
             return Flight(positions, {}, None, dict.fromkeys(wants, error.message))
-        failed: dict[TopicPartition, str] = {}
+        failed: dict[TopicPartition, str | LinkError] = {}
         by_leader: dict[int, list[TopicPartition]] = defaultdict(list)
         for where in wants:
             leader = metadata.leader(where)
@@ -114,7 +118,9 @@ def _request(wants: Mapping[TopicPartition, tuple[int, int]]) -> Any:
     )
 
 
-def take(link: Link, flight: Flight, deadline: Deadline) -> tuple[dict[TopicPartition, Any], dict[TopicPartition, str]]:
+def take(
+    link: Link, flight: Flight, deadline: Deadline
+) -> tuple[dict[TopicPartition, Any], dict[TopicPartition, str | LinkError]]:
     """What came: each partition's answer, or why there is none."""
     found: dict[TopicPartition, Any] = {}
     failed = dict(flight.failed)
@@ -122,7 +128,7 @@ def take(link: Link, flight: Flight, deadline: Deadline) -> tuple[dict[TopicPart
         return found, failed
     for leader, answer in link.receive_each(flight.sent, deadline).items():
         if isinstance(answer, LinkError):
-            failed |= dict.fromkeys(flight.by_leader[leader], str(answer))
+            failed |= dict.fromkeys(flight.by_leader[leader], answer)
         elif answer[0].error_code:
             failed |= dict.fromkeys(flight.by_leader[leader], error_name(answer[0].error_code))
         else:
@@ -149,8 +155,12 @@ def read_on(
     answers, failed = take(link, flight, deadline)
     moving = False
     for where, reader in readers.items():
-        if where in failed:
-            reader.failure = failed[where]
+        if (why := failed.get(where)) is not None:
+            if isinstance(why, LinkError) and reader.losses < MAX_LOSSES and link.replaced(why, deadline):
+                reader.losses += 1
+                moving = True
+            else:
+                reader.failure = str(why)
             continue
         answer = answers.get(where)
         if answer is None:

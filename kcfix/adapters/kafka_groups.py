@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kcfix.adapters.kafka_address import Deadline
+from kcfix.adapters.kafka_address import MOVE_SECONDS, Deadline
 from kcfix.adapters.kafka_errors import (
     COORDINATOR_MOVING,
     DENIED,
@@ -143,18 +143,24 @@ def _denied(rights: Rights, group: str, code: int, node: int | None = None) -> G
 
 def _list_everywhere(link: Link, deadline: Deadline) -> dict[str, _Listed]:
     """The groups of every broker. One that does not answer keeps its groups from us, and a part is not the whole."""
-    nodes = link.metadata(deadline).brokers
-    answers = link.ask_each({node: [ListGroupsRequest()] for node in nodes}, deadline)
-    listed: dict[str, _Listed] = {}
-    failures: list[LinkError] = []
-    for node, answer in answers.items():
-        if isinstance(answer, LinkError):
-            failures.append(answer)
-        else:
-            listed |= _listed(answer[0], node, link.rights)
-    if failures:
-        raise unreachable("listing the groups of every broker", failures)
-    return listed
+    patience = Deadline(deadline.left(MOVE_SECONDS))
+    fresh = False
+    while True:
+        nodes = link.metadata(deadline, fresh=fresh).brokers
+        answers = link.ask_each({node: [ListGroupsRequest()] for node in nodes}, deadline)
+        listed: dict[str, _Listed] = {}
+        failures: list[LinkError] = []
+        for node, answer in answers.items():
+            if isinstance(answer, LinkError):
+                failures.append(answer)
+            else:
+                listed |= _listed(answer[0], node, link.rights)
+        if not failures:
+            return listed
+        # A broker that has left is no longer among them once the others know it.
+        fresh = all(link.replaced(error, patience) for error in failures)
+        if not fresh or not deadline.pause():
+            raise unreachable("listing the groups of every broker", failures)
 
 
 def _listed(answer: Any, node: int, rights: Rights) -> dict[str, _Listed]:
@@ -190,6 +196,7 @@ def _describe(
     """Describe groups at their coordinators, which list them too: that tells a missing group from an unreadable one."""
     groups: dict[str, Group] = {}
     todo = {node: list(ids) for node, ids in by_node.items()}
+    patience = Deadline(deadline.left(MOVE_SECONDS))
     while todo:
         asks = {
             node: [DescribeGroupsRequest(groups=ids), *([] if listed is not None else [ListGroupsRequest()])]
@@ -202,6 +209,8 @@ def _describe(
                     groups[group] = Group(
                         group, GroupState.UNKNOWN, coordinator=node, error=str(answer), members_known=False
                     )
+                if link.replaced(answer, patience):
+                    moving += todo[node]
                 continue
             known = listed if listed is not None else _listed(answer[1], node, link.rights)
             for described in answer[0].groups:

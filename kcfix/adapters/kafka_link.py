@@ -139,6 +139,14 @@ class Link:
         """Read the metadata again next time: an answer showed that a leader moved."""
         self._metadata = None
 
+    def replaced(self, error: LinkError, patience: Deadline) -> bool:
+        """Whether to ask once more, for another broker may do by now what one did that went away.
+
+        Only one that closed or refuses can have gone; the others learn of it within a moment where it left in order.
+        """
+        alone = self._metadata is None or len(self._metadata.brokers) < 2
+        return not alone and not patience.passed and error.trouble in (Trouble.CLOSED, Trouble.REFUSED)
+
     # asking
 
     def ask_any(self, request: Any, deadline: Deadline, doing: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from kcfix.adapters.kafka_batches import UnreadableBatchError, decode, walk
-from kcfix.adapters.kafka_errors import LEADER_MOVING
+from kcfix.adapters.kafka_errors import LEADER_MOVING, LinkError
 from kcfix.adapters.kafka_fetch import PEEK_BYTES, PIECE_BYTES, Reader, begin, read_on, take
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_rights import read_topic
@@ -29,8 +29,11 @@ def read_record_times(link: Link, offsets: Mapping[TopicPartition, int]) -> dict
     for _ in range(PEEK_ROUNDS):
         if not wants or deadline.passed:
             break
-        answers, _failed = take(link, begin(link, {w: (o, piece) for w, o in wants.items()}, deadline), deadline)
-        again: dict[TopicPartition, int] = {}
+        answers, failed = take(link, begin(link, {w: (o, piece) for w, o in wants.items()}, deadline), deadline)
+        gone = [w for w, why in failed.items() if isinstance(why, LinkError) and link.replaced(why, deadline)]
+        again = {where: wants[where] for where in gone}
+        if gone and deadline.pause():
+            link.forget()
         for where, answer in answers.items():
             if answer.error_code in LEADER_MOVING:
                 link.forget()

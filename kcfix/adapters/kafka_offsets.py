@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from kcfix.adapters.kafka_address import Deadline
+from kcfix.adapters.kafka_address import MOVE_SECONDS, Deadline
 from kcfix.adapters.kafka_errors import LEADER_MOVING, LinkError, Trouble, error_name, unreachable
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_metadata import Metadata
@@ -78,9 +78,10 @@ def list_offsets(link: Link, queries: Sequence[Query], deadline: Deadline) -> li
         if any(not metadata.has(where) for _, wanted in queries for where in wanted):
             metadata = link.metadata(deadline, fresh=True)
         todo = [dict(wanted) for _, wanted in queries]
+        patience = Deadline(deadline.left(MOVE_SECONDS))
         while any(todo):
             again = _ask_leaders(
-                link, metadata, [(q[0], t) for q, t in zip(queries, todo, strict=True)], results, deadline
+                link, metadata, [(q[0], t) for q, t in zip(queries, todo, strict=True)], results, deadline, patience
             )
             todo = [{where: t[where] for where in again if where in t} for t in todo]
             if not any(todo) or not deadline.pause():
@@ -90,7 +91,12 @@ def list_offsets(link: Link, queries: Sequence[Query], deadline: Deadline) -> li
 
 
 def _ask_leaders(
-    link: Link, metadata: Metadata, queries: Sequence[Query], results: list[Answer], deadline: Deadline
+    link: Link,
+    metadata: Metadata,
+    queries: Sequence[Query],
+    results: list[Answer],
+    deadline: Deadline,
+    patience: Deadline,
 ) -> set[TopicPartition]:
     """Fill the results; the partitions whose leader moved are returned, to be asked again."""
     again: set[TopicPartition] = set()
@@ -115,6 +121,8 @@ def _ask_leaders(
         if isinstance(answers, LinkError):
             for number in numbers[leader]:
                 results[number] |= {w: str(answers) for w in queries[number][1] if w in asked[leader]}
+            if link.replaced(answers, patience):
+                again |= asked[leader]
             continue
         for number, answer in zip(numbers[leader], answers, strict=True):
             for topic in answer.topics:

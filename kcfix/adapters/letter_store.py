@@ -38,16 +38,16 @@ CREATE INDEX IF NOT EXISTS by_payment ON original (payment);
 _ADD = """
 INSERT INTO original (topic, part, off, identity, letters, first_at, last_at, cause, reason, payment, event,
                       letter_topic, letter_part, letter_off, outline)
-VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET letters = letters + 1, state = NULL,
-    first_at = min(coalesce(first_at, ?5), coalesce(?5, first_at)),
-    last_at = max(coalesce(last_at, ?5), coalesce(?5, last_at)),
-    cause = iif(coalesce(?5, 0) >= coalesce(last_at, 0), ?6, cause),
-    reason = iif(coalesce(?5, 0) >= coalesce(last_at, 0), ?7, reason),
-    letter_topic = iif(coalesce(?5, 0) >= coalesce(last_at, 0), ?10, letter_topic),
-    letter_part = iif(coalesce(?5, 0) >= coalesce(last_at, 0), ?11, letter_part),
-    letter_off = iif(coalesce(?5, 0) >= coalesce(last_at, 0), ?12, letter_off),
-    outline = coalesce(outline, ?13)
+    first_at = min(coalesce(first_at, excluded.first_at), coalesce(excluded.first_at, first_at)),
+    last_at = max(coalesce(last_at, excluded.last_at), coalesce(excluded.last_at, last_at)),
+    cause = iif(coalesce(excluded.last_at, 0) >= coalesce(last_at, 0), excluded.cause, cause),
+    reason = iif(coalesce(excluded.last_at, 0) >= coalesce(last_at, 0), excluded.reason, reason),
+    letter_topic = iif(coalesce(excluded.last_at, 0) >= coalesce(last_at, 0), excluded.letter_topic, letter_topic),
+    letter_part = iif(coalesce(excluded.last_at, 0) >= coalesce(last_at, 0), excluded.letter_part, letter_part),
+    letter_off = iif(coalesce(excluded.last_at, 0) >= coalesce(last_at, 0), excluded.letter_off, letter_off),
+    outline = coalesce(outline, excluded.outline)
 """
 _COLUMNS = """id, topic, part, off, letters, first_at, last_at, cause, reason, payment, event, letter_topic,
 letter_part, letter_off, outline, state, why, owed"""
@@ -221,7 +221,8 @@ def _row(letter: Letter) -> tuple[object, ...]:
         letter.original.partition,
         letter.original.offset,
         letter.event_id or letter.payment_id or "",
-        at,
+        at,  # the first time
+        at,  # and the last
         letter.cause,
         letter.reason,
         letter.payment_id,

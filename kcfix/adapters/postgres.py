@@ -18,10 +18,12 @@ from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_locks import room
 from kcfix.adapters.postgres_pass import payment_pass
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
+from kcfix.adapters.postgres_standby import read_behind
 from kcfix.adapters.postgres_unchanged import standing, unchanged
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports import (
+    Behind,
     DatabaseHealth,
     DatabaseIdentity,
     DatabasePort,
@@ -94,6 +96,12 @@ class Postgres:
     def payments_identity(self) -> DatabaseIdentity:
         """See `DatabasePort`."""
         return _identity(self._payments_link)
+
+    def behind(self) -> Behind | None:
+        """See `DatabasePort`."""
+        links = dict.fromkeys((self._link, self._payments_link))
+        found = [b for b in (read_behind(link) for link in links) if b is not None]
+        return min(found, key=lambda b: (b.as_of is not None, b.as_of), default=None)
 
     def schema(self) -> SchemaFacts:
         """See `DatabasePort`."""
@@ -224,7 +232,7 @@ def _identity(link: Link) -> DatabaseIdentity:
     with link.reading("asking which database it is") as cursor:
         row = cursor.execute(statement("identity").encode()).fetchone()
         assert row is not None, "a SELECT without FROM gives one row"  # noqa: S101
-        name, user, version, now, read_only, may_ask = row
+        name, user, version, now, read_only, may_ask, standby = row
         system = None
         if may_ask:
             found = cursor.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
@@ -238,4 +246,5 @@ def _identity(link: Link) -> DatabaseIdentity:
             now=now.astimezone(UTC),
             read_only=read_only,
             system_identifier=system,
+            standby=standby,
         )

@@ -22,6 +22,7 @@ from kcfix.jsonable import plain
 from kcfix.render.view import Cell, Column, Problem, Table, Text, Tone, View
 from kcfix.services import Services
 from kcfix.settings import SETTINGS, Settings, Source
+from kcfix.settings.parse import NONE
 from kcfix.settings.passwords import Secret, pointer, withheld
 
 PATIENCE = 3
@@ -49,7 +50,8 @@ def check_systems(services: Services) -> View:
 
 def _docker(services: Services) -> tuple[Check, ...]:
     settings = services.settings
-    needed = settings.docker_host is not None or not (settings.brokers and settings.dsn)
+    given = settings.docker_host not in (None, NONE) or settings.docker_context is not None
+    needed = given or (settings.docker_host != NONE and not (settings.brokers and settings.dsn))
     return tuple(docker_checks(lambda: services.docker, lambda: services.discovery, needed=needed))
 
 

@@ -28,7 +28,7 @@ def _no_password(shared: Mapping[str, object]) -> None:
     """Raises UsageError for a password in an option: everybody on the host sees it in the list of processes."""
     for name, flag in (("dsn", "--dsn"), ("docker_host", "--docker-host")):
         value = shared.get(name)
-        if isinstance(value, str) and any(secrets_of(value)):
+        if isinstance(value, str) and any(secrets_of(part) for part in value.split(",")):
             raise UsageError(
                 f"{flag} holds a password, which everybody on this host can read in the list of processes",
                 hint="leave it out, and give it by KCFIX_PASSWORD, password_file or password_command",

@@ -71,7 +71,7 @@ class Known:
         """The Compose project and the engine, as far as they are given."""
         if self.settings is None:
             return None
-        said = (self.settings.project, self.settings.docker_host)
+        said = (self.settings.project, self.settings.docker_host or self.settings.docker_context)
         return " at ".join(word for word in said if word) or None
 
 
@@ -106,6 +106,7 @@ def list_contexts(services: Services) -> View:
                 "database": one.database,
                 "project": one.settings.project if one.settings else None,
                 "docker_host": one.settings.docker_host and redact(one.settings.docker_host) if one.settings else None,
+                "docker_context": one.settings.docker_context if one.settings else None,
                 "protected": one.settings.protected if one.settings else None,
                 "where": one.where,
             }

@@ -18,6 +18,7 @@ SETUP: Mapping[str, Document] = {
             "database": "string?",
             "project": "string?",
             "docker_host": "string?",
+            "docker_context": "string?",
             "protected": "boolean?",
             "where": "string?",
         },

@@ -58,8 +58,11 @@ def up(
 ) -> View:
     """Bring a drill up: broker, database and four workers. One that is up already is left as it is.
 
+    With `--brokers 3` there are three brokers, with every partition on each of them.
+
     Examples:
         kcfix drill up
+        kcfix drill up --name three --brokers 3
         kcfix drill up --name newest --kafka 4.4.0 --processed-events A --no-unique-index
     """
     from kcfix.drill.state import Options, Shape
@@ -70,7 +73,13 @@ def up(
         shape = Shape(processed_events.upper())
     except ValueError:
         raise UsageError(f"processed_events has the shapes A, B and C, not {processed_events!r}") from None
-    options = Options(_name(ctx, name), kafka=kafka, processed_events=shape, unique_index=not no_unique_index)
+    options = Options(
+        _name(ctx, name),
+        kafka=kafka,
+        processed_events=shape,
+        unique_index=not no_unique_index,
+        brokers=_count(services_of(ctx).given.get("brokers")),
+    )
     made = bring_up(options, _progress(ctx))
     return status_view(look(made.name))
 
@@ -240,6 +249,19 @@ def faults(
         kcfix drill faults --pairs
     """
     return pairs_view() if pairs else _catalogue(_name(ctx, name))
+
+
+def _count(brokers: object) -> int:
+    """How many brokers: of a drill, which has no other yet, the shared option says their number.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if brokers is None:
+        return 1
+    if not str(brokers).isdecimal():
+        raise UsageError(f"--brokers is how many brokers the drill is to have, 1 or 3, not {str(brokers)!r}")
+    return int(str(brokers))
 
 
 def _catalogue(name: str) -> View:

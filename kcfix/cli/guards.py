@@ -30,8 +30,10 @@ def unguarded(services: Services, steps: Iterable[Step]) -> tuple[str, ...]:
     )
 
 
-def may_change(services: Services, *, reason: str, yes: bool) -> None:
+def may_change(services: Services, *, reason: str, yes: bool, by_database: bool = True) -> None:
     """Return if this run may change something: a protected context wants a reason, and somebody has to say yes.
+
+    `by_database`: the change rests on what the tables say, so that a standby must not be asked for it.
 
     Raises:
         Refused: it may not. Nothing was changed.
@@ -47,8 +49,23 @@ def may_change(services: Services, *, reason: str, yes: bool) -> None:
         raise Refused("this context is protected: a change needs --reason", hint='add --reason "why"')
     if settings.protected:
         _may_be_confirmed(services)
+    if by_database:
+        _is_primary(services)
     if not yes and not (services.stdin.isatty() and services.stderr.isatty()):
         raise Refused("there is no terminal to ask at", hint="add --yes to go ahead without the question")
+
+
+def _is_primary(services: Services) -> None:
+    """A database that does not answer is left to the change itself, which can't be made without it."""
+    try:
+        asked = (services.database.identity(), services.database.payments_identity())
+    except KcfixError:
+        return
+    if copies := [one.label for one in asked if one.standby]:
+        raise Refused(
+            f"database {copies[0]} is a standby: it takes no change, and may not have all that was made",
+            hint="give the primary's address: --dsn",
+        )
 
 
 def _may_be_confirmed(services: Services) -> None:

@@ -18,7 +18,7 @@ from kcfix.core.logquery import Filter, sources
 from kcfix.core.milestones import reached
 from kcfix.core.payments import PaymentId, parse_uuid
 from kcfix.core.times import format_time, parse_time
-from kcfix.errors import OK, NotFound, UsageError
+from kcfix.errors import OK, NotFound, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import Column, Table, View
 from kcfix.services import Services
@@ -26,6 +26,7 @@ from kcfix.services import Services
 DEFAULT_LINES = 50
 MILESTONE_LINES = 20_000
 """Lines of each worker in which milestones are looked for, unless -n says otherwise."""
+THIS = "this Docker engine"
 _STREAMED = (Format.TABLE, Format.PLAIN, Format.JSONL)
 
 
@@ -144,9 +145,13 @@ def run(options: Options, services: Services) -> View | int:
     """The lines, written as they come, or as a view where the format is one document."""
     project = services.settings.project
     chosen, missing = sources(services.flow, services.containers, project, options.workers)
-    warnings = [f"{name} has no container on this Docker engine" for name in missing]
+    silent = services.docker.silent().values()
+    warnings = [f"{text}: no log from there" for text in silent]
+    warnings += [f"{name} has no container on {'a Docker host that answers' if silent else THIS}" for name in missing]
+    if not chosen and silent:
+        raise Unreachable("; ".join(silent), system="docker", hint="kcfix status")
     if not chosen:
-        raise NotFound("no worker has a container on this Docker engine", hint="kcfix status")
+        raise NotFound(f"no worker has a container on {THIS}", hint="kcfix status")
     reading = Reading(services, chosen, options.filter, options.lines, fold=not options.raw)
     if options.milestones:
         found = [(source, reached(lines, source.stage, options.filter.payment)) for source, lines in reading.entries()]

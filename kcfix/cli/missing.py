@@ -16,6 +16,7 @@ from kcfix.cli.missing_rows import finding_row, summary
 from kcfix.cli.missing_view import SHOWN, findings_table, headline, next_commands, summary_table, window_told
 from kcfix.cli.sources import sources
 from kcfix.cli.window import SINCE, pasted, window
+from kcfix.core import standby
 from kcfix.core.missing import Finding, Span, Tally, findings
 from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError
@@ -126,6 +127,16 @@ def run(options: Options, services: Services) -> View | int:
     return _view(span, options, services)
 
 
+def _behind(span: Span, services: Services) -> tuple[str, ...]:
+    """What a standby that lacks something keeps from being said."""
+    if span.behind is None:
+        return ()
+    return (
+        f"{standby.told(span.behind, services.now())}; what was paid later is not looked at, and no payment without a "
+        "purchase there is known to lack it: ask the primary (--dsn)",
+    )
+
+
 def _progress(services: Services) -> Callable[[int], None]:
     started = last = services.monotonic()
 
@@ -145,7 +156,7 @@ def _progress(services: Services) -> Callable[[int], None]:
 
 def _stream(span: Span, options: Options, services: Services, *, as_ids: bool) -> int:
     tally, told = Tally(), services.acknowledgements.read()
-    for warning in told.problems:
+    for warning in (*told.problems, *_behind(span, services)):
         services.warn(warning)
     with services.stream("missing") as out:
         for found in findings(services.database, sources(services), span, tally, told.by_payment, _progress(services)):
@@ -180,7 +191,7 @@ def _view(span: Span, options: Options, services: Services) -> View:
         sections=(head, body),
         data=[finding_row(found, span) for found in kept],
         summary=summary(tally, span),
-        warnings=told.problems,
+        warnings=(*told.problems, *_behind(span, services)),
         errors=(problem(silent),) if silent else (),
         next=next_commands(kept, tally, options.window(span)),
         ids=tuple(found.payment.id for found in kept if not found.acknowledged),

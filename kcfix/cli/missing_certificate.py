@@ -7,7 +7,8 @@ from collections.abc import Callable
 from kcfix import __version__
 from kcfix.cli.money import amount
 from kcfix.cli.sources import sources
-from kcfix.cli.window import window_words
+from kcfix.cli.window import pasted, window_words
+from kcfix.core import standby
 from kcfix.core.certificate import Certificate, certificate
 from kcfix.core.messages import PurchaseOffsets, purchase_offsets
 from kcfix.core.missing import Span
@@ -28,6 +29,14 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
         UsageError: the window reaches to what is in flight or still to come: nobody can say what will become of it.
         Unreachable: the database did not answer, or not to the end. Refused: the acknowledgements can't be read.
     """
+    if span.behind is not None and span.until > span.now - span.overdue:
+        raise Unreachable(
+            f"{standby.told(span.behind, services.now())}: nothing can be certified that it may not have yet",
+            system="database",
+            hint=f"give the primary's address (--dsn), or --until {pasted(span.now - span.overdue)}"
+            if span.behind.as_of
+            else "give the primary's address (--dsn)",
+        )
     if span.until > span.now - span.overdue:
         least = format_duration(span.overdue)
         raise UsageError(
@@ -39,6 +48,14 @@ def certify(span: Span, services: Services, progress: Callable[[int], None]) -> 
         raise Refused(f"which payments are acknowledged is not known: {told.problems[0]}")
     here, payments = services.database.identity(), services.database.payments_identity()
     found = certificate(services.database, sources(services), span, told.by_payment, progress)
+    if span.behind is not None and not found.holds:
+        lacked = len(found.lacking) + len(found.undecided)
+        raise Unreachable(
+            f"{standby.told(span.behind, services.now())}: {lacked} payments of the window lacked their purchase then,"
+            " and may have it by now: nothing is certified",
+            system="database",
+            hint="give the primary's address (--dsn)",
+        )
     warnings: tuple[str, ...] = ()
     offsets, cluster = None, None
     try:

@@ -34,7 +34,10 @@ def headline(tally: Tally, window: str) -> Section:
         lines.append(Cell("NOT THE WHOLE: the database fell silent during the pass", Tone.BAD))
     unknown = tally.found[VerdictKind.UNKNOWN]
     known = tally.findings - unknown
-    if tally.findings:
+    if unknown and not known:
+        of = "1 payment" if unknown == 1 else f"{unknown} payments"
+        lines.append(Cell(f"Of {of} nobody knows: {money(tally.missing_minor)}", Tone.WARN))
+    elif tally.findings:
         is_ = "payment is" if known == 1 else "payments are"
         doubt = f", and of {unknown} nobody knows" if unknown else ""
         lines.append(Cell(f"{known} {is_} not well{doubt}: {money(tally.missing_minor)}", Tone.BAD))

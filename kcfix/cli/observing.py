@@ -68,7 +68,7 @@ def _look(services: Services, tasks: Tasks, docker: Callable[[], Discovery]) -> 
     kafka = cast("KafkaFacts | KcfixError", found["Kafka"])
     glance = Glance(
         at=services.now(),
-        containers=None if isinstance(discovery, KcfixError) else dict(discovery.workers),
+        containers=None if isinstance(discovery, KcfixError) else {w: discovery.known(w) for w in discovery.workers},
         groups=None if isinstance(kafka, KcfixError) else {lag.group.group_id: lag for lag in kafka.groups},
     )
     return Seen((glance,), discovery, kafka, found)
@@ -76,7 +76,9 @@ def _look(services: Services, tasks: Tasks, docker: Callable[[], Discovery]) -> 
 
 def _discovery(services: Services) -> Discovery:
     """The containers as they are now, not as they were at the first look."""
-    return discover(services.flow, services.docker.containers(), services.settings.project)
+    containers = services.docker.containers()
+    silent = tuple(services.docker.silent().values())
+    return discover(services.flow, containers, services.settings.project, silent=silent)
 
 
 def deadline(services: Services) -> float:
@@ -101,6 +103,7 @@ def observed(
         database=reading(database),
         payments=reading(payments),
         workers=worker_facts(services.flow, seen.glances, dict(logs), seen.glance.at),
+        silent_hosts=() if isinstance(seen.docker, KcfixError) else seen.docker.silent,
     )
 
 

@@ -59,7 +59,7 @@ def change_or_show(wish: Wish, options: Options, services: Services) -> View:
         NotFound, Unreachable, Refused: nothing was changed.
     """
     if options.apply:
-        may_change(services, reason=options.reason, yes=options.yes)
+        may_change(services, reason=options.reason, yes=options.yes, by_database=False)
     services.progress("reading the group, its offsets and the messages between old and new ones")
     where = move_sources(services)
     plan = read_moves(wish, where)

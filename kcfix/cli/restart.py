@@ -117,9 +117,12 @@ def read_plans(options: Options, services: Services) -> tuple[Plan, ...]:
     """
     by_worker, siblings, error = _containers(services)
     stages = _stages(options, services, by_worker)
+    silent = () if error else services.discovery.silent
     plans = []
     for stage in stages:
         boxes: Reading[tuple[Container, ...]] = Reading.unknown(error) if error else Reading(by_worker[stage.worker])
+        if silent and not by_worker[stage.worker]:
+            boxes = Reading.unknown("; ".join(silent))
         found = situation(stage, boxes, siblings, lambda: services.kafka, lambda: services.database)
         plans.append(plan_restart(found, accept_skip=options.accept_skip))
     return tuple(plans)

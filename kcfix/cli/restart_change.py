@@ -30,7 +30,7 @@ def change(reports: Sequence[Report], options: Options, services: Services) -> V
     """
     from kcfix.cli.restart import read_plans, wanted
 
-    may_change(services, reason=options.reason, yes=options.yes)
+    may_change(services, reason=options.reason, yes=options.yes, by_database=False)
     warnings = same_system(services)
     show_plan(services, plan_view(reports, services, 0))
     if not options.yes and not services.ask(_question([r.plan for r in reports if wanted(r.plan, options)])):

@@ -79,12 +79,12 @@ def _words(plan: Plan) -> str:
 
 def _box(container: Container, services: Services) -> str:
     if container.started_at is None:
-        return f"{container.name}  {container.state}, never started"
+        return f"{container.place}  {container.state}, never started"
     if container.running or container.finished_at is None:
         often = f", restarted {container.restart_count} times by Docker" if container.restart_count else ""
-        return f"{container.name}  {container.state} since {format_time(container.started_at, services.zone)}{often}"
+        return f"{container.place}  {container.state} since {format_time(container.started_at, services.zone)}{often}"
     code = "" if container.exit_code is None else f" ({container.exit_code})"
-    return f"{container.name}  {container.state}{code} since {format_time(container.finished_at, services.zone)}"
+    return f"{container.place}  {container.state}{code} since {format_time(container.finished_at, services.zone)}"
 
 
 def _group(plan: Plan) -> str:
@@ -153,12 +153,25 @@ def _plan_next(reports: Sequence[Report]) -> tuple[str, ...]:
         plan = report.plan
         if plan.refusal is not None and plan.refusal.hint:
             commands += commands_in(plan.refusal.hint)
-        elif plan.way in (Way.MISSING, Way.ELSEWHERE):
+        elif plan.way is Way.MISSING:
             if plan.changes:
                 commands.append(f"kcfix restart {plan.stage.worker} --apply")
             if plan.up_line:
                 commands.append(plan.up_line)
+        elif plan.way is Way.ELSEWHERE:
+            commands += by_hand(plan)
     return tuple(dict.fromkeys(commands))
+
+
+def by_hand(plan: Plan) -> tuple[str, ...]:
+    """What a person has to do where the worker runs, in order, with what kcfix can do from here in between."""
+    worker = plan.stage.worker
+    if plan.view is None or plan.refusal is not None:
+        return ()
+    if not plan.changes:
+        return (f"docker compose restart {worker}",)
+    stop = () if plan.view.group.is_empty else (f"docker compose stop {worker}",)
+    return (*stop, f"kcfix restart {worker} --apply", f"docker compose up -d {worker}")
 
 
 def commands_in(hint: str) -> list[str]:

@@ -142,6 +142,8 @@ def _read_database(services: Services) -> _Database:
     facts = read_database(database)
     # By the server's clock: it set the stamps that are compared.
     now = facts.identity.now
+    if facts.behind is not None and facts.behind.as_of is not None:
+        now = min(now, facts.behind.as_of)
     try:
         without: WithoutPurchase | KcfixError = read_without_purchase(
             database, now - DAY, now, services.settings.overdue

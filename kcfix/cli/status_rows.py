@@ -58,6 +58,7 @@ def _container_row(container: Container, now: datetime) -> Mapping[str, object]:
         "container": container.name,
         "service": container.service,
         "project": container.project,
+        "host": container.host or None,
         "state": container.state,
         "container_health": container.health,
         "since": since,
@@ -123,10 +124,17 @@ def _system_rows(observed: Observed) -> Iterator[Mapping[str, object]]:
         "user": database.identity.user if database else None,
         "server_version": database.identity.server_version if database else None,
         "read_only": database.identity.read_only if database else None,
+        "standby": database.identity.standby if database else None,
+        "behind_as_of": database.behind.as_of if database and database.behind else None,
         "unique_active_purchase": database.schema.unique_active_purchase if database else None,
         "missing_tables": _missing_tables(observed),
     }
-    yield {"section": "docker", "answers": observed.docker.error is None, "error": observed.docker.error}
+    yield {
+        "section": "docker",
+        "answers": observed.docker.error is None,
+        "error": observed.docker.error,
+        "silent_hosts": list(observed.silent_hosts),
+    }
 
 
 def _missing_tables(observed: Observed) -> list[str] | None:

@@ -23,7 +23,7 @@ from kcfix.core.status_findings import (
     worker_health,
 )
 from kcfix.core.times import format_duration, format_time
-from kcfix.core.workers import Container
+from kcfix.core.workers import NO_DOCKER, Container
 from kcfix.render.view import Cell, Column, Section, Table, Text, Tone, Value
 
 TONES = {Health.BAD: Tone.BAD, Health.UNKNOWN: Tone.WARN, Health.CAUTION: Tone.WARN, Health.GOOD: Tone.GOOD}
@@ -169,7 +169,7 @@ def _container_cells(container: Container, now: datetime, zone: tzinfo | None) -
         format_duration(now - since) if since else None,
         f"{container.restart_count}, {container.restart_policy}",
         format_time(since, zone),
-        container.name,
+        container.place,
     )
 
 
@@ -281,13 +281,15 @@ def _database(observed: Observed) -> SystemRow:
         return "database", "UNKNOWN", Tone.WARN, SILENT
     identity, payments = database.identity, database.payments_identity
     elsewhere = "" if payments.label == identity.label else f"; payments in {payments.label}"
-    mode = ", read-only" if identity.read_only else ""
+    mode = ", standby" if identity.standby else ", read-only" if identity.read_only else ""
     index = f"unique_active_purchase {database.schema.unique_active_purchase}"
     what = f"{identity.label} as {identity.user}, PostgreSQL {identity.server_version}{mode}{elsewhere}; {index}"
     return "database", "ANSWERS", Tone.GOOD, what
 
 
 def _docker(observed: Observed) -> SystemRow:
+    if observed.docker.error is not None and observed.docker.error.startswith(NO_DOCKER):
+        return "Docker", "NONE", Tone.WARN, "containers, logs and restarts are out of reach from here"
     if observed.docker.error is not None:
         return "Docker", "UNKNOWN", Tone.WARN, SILENT
     found = [c for w in observed.workers for c in w.containers or ()]

@@ -22,11 +22,12 @@ def window(since: str, until: str | None, overdue: timedelta, services: Services
     for text in (since, until):
         if text is not None:
             parse_time(text, services.now(), services.zone)  # a usage error needs no database
-    now = services.database.identity().now
+    now, behind = services.database.identity().now, services.database.behind()
     begin = parse_time(since, now, services.zone)
     end = now + ahead if until is None else parse_time(until, now, services.zone)
     # To the millisecond, as documents show it: who repeats the window from one looks at the same payments.
-    span = Span(_to_millisecond(begin), _to_millisecond(end), now, overdue)
+    known = now if behind is None or behind.as_of is None else min(now, behind.as_of)
+    span = Span(_to_millisecond(begin), _to_millisecond(end), known, overdue, behind)
     if span.since >= span.until:
         raise UsageError("--since is not before --until")
     return span

@@ -6,10 +6,12 @@ import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kcfix.core import standby
 from kcfix.core.discovery import Discovery
 from kcfix.core.offsets import GroupState, TopicPartition
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import DatabasePort, DockerPort, IndexState, KafkaPort, OffsetRange
+from kcfix.core.workers import NO_DOCKER
 from kcfix.errors import NOT_WELL, OK, KcfixError, Obstacle, Unreachable, UsageError, worst_code
 from kcfix.flow import Flow
 
@@ -97,7 +99,9 @@ def docker_checks(docker: Callable[[], DockerPort], discovery: Callable[[], Disc
     except KcfixError as error:
         check = failed("docker", what, error)
         if check.obstacle is Obstacle.ABSENT and not needed:
-            text = f"{check.text}: containers, logs and restarts can't be had; the rest works without them"
+            text = check.text
+            if not text.startswith(NO_DOCKER):
+                text += ": containers, logs and restarts can't be had; the rest works without them"
             check = Check("docker", what, Status.CAUTION, text, check.obstacle, check.hint)
         return [*found, check] if what == "containers" else [check]
     return [*found, _containers(seen)]
@@ -109,6 +113,9 @@ def _containers(seen: Discovery) -> Check:
         text = f"several Compose projects look alike: {named}; nothing is discovered, and no change is made"
         return Check("docker", "containers", Status.FAILED, text, hint="choose one with --project", code=NOT_WELL)
     workers = [name for name, boxes in seen.workers.items() if boxes]
+    if seen.silent:
+        text = f"{'; '.join(seen.silent)}; on the others {', '.join(workers) or 'no worker'}"
+        return Check("docker", "containers", Status.FAILED, text, code=Unreachable.code)
     if not workers:
         text = "no container of a worker is on this engine"
         return Check("docker", "containers", Status.CAUTION, text, hint="--docker-host names another engine")
@@ -225,6 +232,10 @@ def database_checks(database: Callable[[], DatabasePort], flow: Flow, *, apart: 
         yield failed("database", "reading", error)
         return
     yield Check("database", "reading", Status.OK, "every table that is there can be read")
+    behind = database().behind()
+    if behind is not None:
+        told = f"{standby.told(behind, here.now)}; no payment is known to lack a purchase by it"
+        yield Check("database", "standby", Status.CAUTION, told, hint="give the primary's address: --dsn")
     yield _writing(database(), flow, here.user, read_only=here.read_only)
     if schema.unique_active_purchase in (IndexState.MISSING, IndexState.INVALID):
         told = f"the unique index unique_active_purchase is {schema.unique_active_purchase}: see kcfix doctor"

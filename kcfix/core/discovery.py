@@ -67,6 +67,13 @@ class Discovery:
     """Drills that were seen and left out."""
     producers: tuple[Container, ...] = ()
     """Containers of payment-service, which writes the first event."""
+    silent: tuple[str, ...] = ()
+    """Docker hosts that did not answer beside others that did, each in words: what runs there is unknown."""
+
+    def known(self, worker: str) -> tuple[Container, ...] | None:
+        """The containers of a worker; None where none was seen and a host that may have one is silent."""
+        found = self.workers.get(worker, ())
+        return None if self.silent and not found else found
 
     @property
     def ambiguous(self) -> bool:
@@ -77,10 +84,14 @@ class Discovery:
 def service_of(flow: Flow, container: Container) -> str | None:
     """The Compose service that this container runs for the flow: by its label, else by its name; None for others."""
     known = {stage.worker for stage in flow.stages} | set(flow.infrastructure) | {flow.payment_service}
-    if container.service is not None:
-        return container.service if container.service in known else None
-    bare = container.name.removeprefix(flow.container_prefix)
-    return bare if bare in known else None
+    bare = container.service
+    if bare is None:
+        bare = container.name.partition("@")[0].removeprefix(flow.container_prefix)
+    if bare in known:
+        return bare
+    # The second broker and those after it: kafka-2, kafka2.
+    number = bare.removeprefix(flow.kafka_service).removeprefix("-")
+    return flow.kafka_service if bare.startswith(flow.kafka_service) and number.isdecimal() else None
 
 
 def of_system(containers: Iterable[Container], project: str | None) -> tuple[Container, ...]:
@@ -152,7 +163,12 @@ def _listed(brokers: str) -> tuple[str, ...]:
 
 
 def discover(
-    flow: Flow, containers: Iterable[Container], project: str | None = None, *, local: bool = True
+    flow: Flow,
+    containers: Iterable[Container],
+    project: str | None = None,
+    *,
+    local: bool = True,
+    silent: tuple[str, ...] = (),
 ) -> Discovery:
     """All that the containers tell. `local`: the engine runs on this host, so that containers' addresses are reachable.
 
@@ -185,6 +201,7 @@ def discover(
         published=frozenset(address for c in ours for address in c.published.values()),
         drills=tuple(sorted({c.drill for c in everything if c.drill is not None and c.project != project})),
         producers=services[flow.payment_service],
+        silent=silent,
     )
 
 

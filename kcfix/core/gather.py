@@ -16,7 +16,7 @@ from kcfix.core.matching import match_facts
 from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offsets
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort, KafkaPort, SearchResult
+from kcfix.core.ports import Behind, DatabasePort, KafkaPort, SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading, Snapshots
 from kcfix.core.workers import Container
 from kcfix.core.working import Look, client_started_at, work
@@ -67,6 +67,8 @@ class Surroundings:
     offsets: Reading[PurchaseOffsets]
     containers: Reading[WorkerContainers]
     workers: PurchaseWorkers
+    behind: Behind | None = None
+    """The database is a standby that lacks something; None also where it did not answer."""
 
     @property
     def entries(self) -> tuple[LogEntry, ...]:
@@ -120,13 +122,19 @@ def read_surroundings(sources: Sources) -> Surroundings:
 
 
 def _surrounding_tasks(sources: Sources) -> dict[str, Callable[[], object]]:
-    return {"kafka": lambda: purchase_offsets(sources.kafka(), sources.flow), "docker": sources.purchase_containers}
+    return {
+        "kafka": lambda: purchase_offsets(sources.kafka(), sources.flow),
+        "docker": sources.purchase_containers,
+        "standby": lambda: sources.database().behind(),
+    }
 
 
 def _surroundings(read: Mapping[str, object], sources: Sources) -> Surroundings:
     offsets: Reading[PurchaseOffsets] = _answer(read["kafka"])
     containers: Reading[WorkerContainers] = _answer(read["docker"])
-    return Surroundings(offsets, containers, purchase_workers(sources.flow, offsets, containers, sources.now()))
+    behind: Reading[Behind] = _answer(read["standby"])
+    workers = purchase_workers(sources.flow, offsets, containers, sources.now())
+    return Surroundings(offsets, containers, workers, behind.value)
 
 
 def snapshots_of(
@@ -157,6 +165,7 @@ def snapshots_of(
                 evidence=evidence.get(i, Reading.unknown("its message was not looked for")),
                 announcement=announced.get(i),
                 workers=around.workers,
+                behind=around.behind,
             )
             for i in ids
         },

@@ -16,6 +16,7 @@ from kcfix.core.matching import match_facts, own_course
 from kcfix.core.payments import PaymentFacts
 from kcfix.core.ruling import Ruling
 from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading
+from kcfix.core.standby import doubted
 from kcfix.core.verdict import OVERDUE, Case, Verdict, VerdictKind
 from kcfix.core.working import Work, WorkState
 
@@ -33,7 +34,7 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ru
     found = _first_row(snapshot, ROWS, overdue, ruling)
     if found is None:
         raise AssertionError("the last row always holds")
-    return found
+    return doubted(found, snapshot.behind, snapshot.taken_at)
 
 
 def judge_by_tables(facts: PaymentFacts, taken_at: datetime) -> Verdict | None:

@@ -17,7 +17,7 @@ from kcfix.core.capture import capture_unproven
 from kcfix.core.gather import Sources, read_surroundings, snapshots_of
 from kcfix.core.judge import judge, judge_by_tables
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort
+from kcfix.core.ports import Behind, DatabasePort
 from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.snapshot import Reading
 from kcfix.core.verdict import Verdict, VerdictKind
@@ -45,6 +45,8 @@ class Span:
     now: datetime
     overdue: timedelta
     """Younger payments are in flight: counted, never findings."""
+    behind: Behind | None = None
+    """The database is a standby that lacks what came after; `now` is the moment up to which it has everything."""
 
     def in_flight(self, payment: Payment) -> bool:
         """Whether it is too young to be a finding. A time far in the future is a wrong clock, and no youth."""

@@ -139,8 +139,12 @@ def plan_restart(situation: Situation, *, accept_skip: bool) -> Plan:
 def _how_to_bring_back(situation: Situation) -> Plan:
     stage, view, boxes = situation.stage, situation.view.value, situation.containers.value
     if boxes is None:
-        why = f"Docker: {situation.containers.error}"
-        notes = (f"{why}; so kcfix can neither stop nor start {stage.worker}, nor see that it works",)
+        error = situation.containers.error or ""
+        why = error if error.startswith("Docker") else f"Docker: {error}"
+        notes = (
+            f"{why}; so kcfix can neither stop nor start {stage.worker}, nor see that it works: the lines for `docker` "
+            "are to be run in the Compose folder where it runs",
+        )
         return Plan(stage, Way.ELSEWHERE, (), view, notes=notes)
     boxes = tuple(sorted(boxes, key=lambda c: c.name))
     if not boxes:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from kcfix.core.events import DeadLetter, Event, Record
 from kcfix.core.offsets import Group, PartitionLag, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports import Behind, OffsetRange
 from kcfix.core.working import Work
 
 T = TypeVar("T")
@@ -129,6 +129,8 @@ class PaymentSnapshot:
     announcement: Reading[AnnouncementEvidence] | None
     """None: not looked for, because no purchase needs it."""
     workers: PurchaseWorkers
+    behind: Behind | None = None
+    """The database is a standby that lacks what has happened since then."""
 
 
 @dataclass(frozen=True, slots=True)

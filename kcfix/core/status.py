@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from kcfix.core.capture import capture_unproven
 from kcfix.core.offsets import GroupLag
 from kcfix.core.payments import Payment, PaymentId
-from kcfix.core.ports import Cluster, DatabaseIdentity, SchemaFacts, Topic
+from kcfix.core.ports import Behind, Cluster, DatabaseIdentity, SchemaFacts, Topic
 from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.snapshot import Reading
 from kcfix.core.verdict import Verdict, VerdictKind
@@ -60,6 +60,8 @@ class DatabaseFacts:
     payments_identity: DatabaseIdentity
     """The same as `identity` unless payments live elsewhere."""
     schema: SchemaFacts
+    behind: Behind | None = None
+    """A standby that lacks what came after: nothing is said of payments by what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Observed:
     payments: Reading[PaymentsFacts]
     workers: tuple[WorkerFacts, ...]
     """Stages of the flow in order; an optional one only if there is a trace of it."""
+    silent_hosts: tuple[str, ...] = ()
+    """Docker hosts that did not answer beside others that did, in words."""
 
     @property
     def could_say_nothing(self) -> bool:

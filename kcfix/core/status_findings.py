@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kcfix.core import standby
 from kcfix.core.offsets import GroupLag, GroupState, LagState
 from kcfix.core.ports import IndexState
 from kcfix.core.status import Health, Observed, WorkerFacts, worst
@@ -44,6 +45,8 @@ def _silent(observed: Observed) -> Iterator[Finding]:
         if reading.error is not None:
             # Errors name their system themselves, for they are also shown alone.
             yield Finding(Health.UNKNOWN, name, reading.error.removeprefix(f"{name}: "), 0)
+    for text in observed.silent_hosts:
+        yield Finding(Health.UNKNOWN, "Docker", f"{text}; what runs there is unknown", 0)
     if observed.database.error is None and observed.payments.error is not None:
         yield Finding(Health.UNKNOWN, "payments", observed.payments.error, 0)
 
@@ -57,7 +60,11 @@ def _payments(observed: Observed) -> Iterator[Finding]:
     told = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0])))
     more = "at least " if payments.cut else ""
     what = f"{more}{count} paid and without a purchase: {told}"
-    yield Finding(Health.BAD, "payments", what, 1)
+    database = observed.database.value
+    if database is not None and database.behind is not None:
+        yield Finding(Health.UNKNOWN, "payments", f"{what}; the standby that says so may lack their purchases", 1)
+    else:
+        yield Finding(Health.BAD, "payments", what, 1)
 
 
 def worker_health(worker: WorkerFacts) -> Health:
@@ -98,7 +105,11 @@ def _workers(observed: Observed) -> Iterator[Finding]:
         if health is Health.GOOD:
             continue
         rebalancing = worker.lag is not None and worker.lag.group.is_rebalancing
-        if health is Health.UNKNOWN and not rebalancing and (observed.docker.error or observed.kafka.error):
+        if (
+            health is Health.UNKNOWN
+            and not rebalancing
+            and (observed.docker.error or observed.kafka.error or observed.silent_hosts)
+        ):
             continue  # the silent system is the finding; the worker's row says UNKNOWN
         yield Finding(health, worker.stage.worker, _worker_words(worker), 2 if position == 0 else 3)
 
@@ -217,8 +228,11 @@ def _database(observed: Observed) -> Iterator[Finding]:
     missing = sorted(tables - database.schema.tables)
     if missing:
         yield Finding(Health.BAD, "database", f"tables are missing: {', '.join(missing)}", 2)
+    if database.behind is not None:
+        yield Finding(Health.UNKNOWN, "database", standby.told(database.behind, database.identity.now), 0)
     if database.identity.read_only:
-        yield Finding(Health.BAD, "database", f"{database.identity.label} can't be written to", 2)
+        why = " (a standby)" if database.identity.standby else ""
+        yield Finding(Health.BAD, "database", f"{database.identity.label} can't be written to{why}", 2)
     index = database.schema.unique_active_purchase
     if index in (IndexState.MISSING, IndexState.INVALID):
         text = f"unique_active_purchase is {index}: against writers that take no lock nothing stops a second purchase"
@@ -227,7 +241,8 @@ def _database(observed: Observed) -> Iterator[Finding]:
 
 def all_well(observed: Observed) -> bool:
     """Whether there is nothing worse than CAUTION, every system answered and every worker does its work."""
-    if observed.docker.error or observed.kafka.error or observed.database.error or observed.payments.error:
+    readings = (observed.docker, observed.kafka, observed.database, observed.payments)
+    if observed.silent_hosts or any(reading.error for reading in readings):
         return False
     healths = [f.health for f in findings(observed)] + [worker_health(w) for w in observed.workers]
     return worst(iter(healths)) in (Health.GOOD, Health.CAUTION)

@@ -45,7 +45,7 @@ def read_kafka(kafka: KafkaPort, flow: Flow) -> KafkaFacts:
 
 def read_database(database: DatabasePort) -> DatabaseFacts:
     """Which database answers and what it holds."""
-    return DatabaseFacts(database.identity(), database.payments_identity(), database.schema())
+    return DatabaseFacts(database.identity(), database.payments_identity(), database.schema(), database.behind())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ class Glance:
     """What Docker and Kafka said at one moment. None: no answer."""
 
     at: datetime
-    containers: dict[str, tuple[Container, ...]] | None
-    """By worker (Compose service name)."""
+    containers: Mapping[str, tuple[Container, ...] | None] | None
+    """By worker (Compose service name); None for one of which none was seen while a Docker host is silent."""
     groups: dict[str, GroupLag] | None
 
     def look(self, stage: Stage) -> Look:

@@ -9,6 +9,10 @@ from datetime import datetime
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+STACK_LABEL = "com.docker.stack.namespace"
+SWARM_LABEL = "com.docker.swarm.service.name"
+NO_DOCKER = "Docker: there is none here"
+"""How the error begins that says so where it is set."""
 DRILL_LABEL = "io.kcfix.drill"
 """Carried by everything that the drill makes. Only discovery looks at it, to leave drills alone."""
 
@@ -59,18 +63,33 @@ class Container:
     """None: no limit of its own."""
     health_check: bool = False
     """Whether it has one."""
+    host: str = ""
+    """Address of its engine, where there are several; else empty."""
     published: Mapping[int, str] = field(default_factory=dict)
     """Container TCP port -> `host:port` on which the engine publishes it (wildcards turned into loopback)."""
 
     @property
     def project(self) -> str | None:
-        """Compose project, None where it has no such label."""
-        return self.labels.get(PROJECT_LABEL)
+        """Compose project or stack of a swarm, None where it has no such label."""
+        return self.labels.get(PROJECT_LABEL) or self.labels.get(STACK_LABEL)
 
     @property
     def service(self) -> str | None:
-        """Compose service, None where it has no such label."""
-        return self.labels.get(SERVICE_LABEL)
+        """Service of Compose or of a swarm, without the stack's name; None where it has no such label."""
+        of_swarm = self.swarm_service
+        stack = self.labels.get(STACK_LABEL)
+        bare = of_swarm.removeprefix(f"{stack}_") if of_swarm and stack else of_swarm
+        return self.labels.get(SERVICE_LABEL) or bare
+
+    @property
+    def swarm_service(self) -> str | None:
+        """The service of a swarm that it is a task of, by its whole name; None for any other container."""
+        return self.labels.get(SWARM_LABEL)
+
+    @property
+    def place(self) -> str:
+        """Its name, and on which host it is where there are several."""
+        return f"{self.name} on {self.host}" if self.host and "@" not in self.name else self.name
 
     @property
     def drill(self) -> str | None:

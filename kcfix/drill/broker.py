@@ -1,4 +1,6 @@
-"""The drill's broker: Apache Kafka, one KRaft node, advertised as `kafka:9092` as the real one is.
+"""The drill's broker: Apache Kafka, one KRaft node, advertised as `kafka:9092` as the real one is; or three of them.
+
+With three every partition lies on each of them, and any one of them can be down.
 
 A second listener, `kafka:9094`, asks for a password as a managed broker would. Nothing uses it but the faults about it.
 """
@@ -29,10 +31,10 @@ SASL_USER = "workers"
 _FOLDER = "/opt/drill-broker"
 
 _PROPERTIES = """process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:9093
-listeners=PLAINTEXT://:9092,SASL_PLAINTEXT://:9094,CONTROLLER://127.0.0.1:9093
-advertised.listeners=PLAINTEXT://kafka:9092,SASL_PLAINTEXT://kafka:9094
+node.id=%NUMBER%
+controller.quorum.voters=%VOTERS%
+listeners=PLAINTEXT://:9092,SASL_PLAINTEXT://:9094,CONTROLLER://%CONTROLLER%:9093
+advertised.listeners=PLAINTEXT://%NAME%:9092,SASL_PLAINTEXT://%NAME%:9094
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=\\
@@ -42,11 +44,12 @@ controller.listener.names=CONTROLLER
 log.dirs=/data/kafka/log
 auto.create.topics.enable=false
 num.partitions=1
-default.replication.factor=1
-offsets.topic.replication.factor=1
+default.replication.factor=%REPLICAS%
+min.insync.replicas=%IN_SYNC%
+offsets.topic.replication.factor=%REPLICAS%
 offsets.topic.num.partitions=50
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=%REPLICAS%
+transaction.state.log.min.isr=%IN_SYNC%
 log.retention.hours=168
 log.segment.bytes=1073741824
 offsets.retention.minutes=10080
@@ -87,41 +90,57 @@ def ground(engine: Engine, version: str, progress: Callable[[str], None]) -> Gro
 
 
 def write_files(drill: Drill) -> None:
-    """Put the broker's configuration into the data folder."""
-    at = drill.data_folder / KAFKA
-    at.mkdir(exist_ok=True)
-    at.chmod(0o755)
-    for name, text in (("server.properties", properties(drill)), ("start.sh", _START)):
-        (at / name).write_text(text, encoding="utf-8")
-        (at / name).chmod(0o644)
+    """Put the configuration of each broker into the data folder."""
+    for service in drill.kafka_ports:
+        at = drill.data_folder / service
+        at.mkdir(exist_ok=True)
+        at.chmod(0o755)
+        for name, text in (("server.properties", properties(drill, service)), ("start.sh", _START)):
+            (at / name).write_text(text, encoding="utf-8")
+            (at / name).chmod(0o644)
 
 
-def properties(drill: Drill) -> str:
-    """The broker's configuration."""
-    return _PROPERTIES.replace("%PASSWORD%", drill.password)
+def properties(drill: Drill, service: str = KAFKA) -> str:
+    """The configuration of one of the brokers."""
+    services = list(drill.kafka_ports)
+    count, alone = len(services), len(services) == 1
+    voters = ",".join(f"{number}@{name}:9093" for number, name in enumerate(services, start=1))
+    values = {
+        "PASSWORD": drill.password,
+        "NUMBER": services.index(service) + 1,
+        "NAME": service,
+        "VOTERS": "1@127.0.0.1:9093" if alone else voters,
+        "CONTROLLER": "127.0.0.1" if alone else "",
+        "REPLICAS": count,
+        "IN_SYNC": max(1, count - 1),
+    }
+    text = _PROPERTIES
+    for name, value in values.items():
+        text = text.replace(f"%{name}%", str(value))
+    return text
 
 
-def spec(drill: Drill, ground: Ground, labels: dict[str, str]) -> Spec:
-    """The broker's container."""
+def spec(drill: Drill, ground: Ground, labels: dict[str, str], service: str = KAFKA) -> Spec:
+    """The container of one of the brokers."""
     environment = {"CLUSTER_ID": drill.cluster_id}
     if ground.borrowed:
         environment["JAVA"] = image.program("java")
     return Spec(
-        service=KAFKA,
+        service=service,
         image=ground.image,
         command=("/bin/sh", f"{_FOLDER}/start.sh"),
         user="1002:1002" if ground.borrowed else "0:0",
         environment=environment,
-        binds=(*ground.binds, Bind(str(drill.data_folder / KAFKA), _FOLDER)),
-        volume=(drill.volume(KAFKA), "/data/kafka"),
-        port=(9092, drill.kafka_port),
+        binds=(*ground.binds, Bind(str(drill.data_folder / service), _FOLDER)),
+        volume=(drill.volume(service), "/data/kafka"),
+        port=(9092, drill.kafka_ports[service]),
         labels=labels,
         health=("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9092"),
     )
 
 
 def wait_until_ready(drill: Drill, alive: Callable[[], None], timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
-    """Return once the broker answers and every topic of the flow is there, as kafka-init makes them.
+    """Return once every broker answers and every topic of the flow is there, as kafka-init makes them.
 
     `alive` is called between tries and raises where the container has ended.
 
@@ -129,7 +148,7 @@ def wait_until_ready(drill: Drill, alive: Callable[[], None], timeout_seconds: f
         Unreachable: the broker does not answer in time.
     """
     deadline = time.monotonic() + timeout_seconds
-    while not kafka_answers(drill.kafka_port):
+    while not all(kafka_answers(port) for port in drill.kafka_ports.values()):
         alive()
         if time.monotonic() > deadline:
             raise Unreachable(f"the drill's broker did not answer within {timeout_seconds:.0f} s", system="kafka")
@@ -155,7 +174,10 @@ def make_topics(drill: Drill) -> None:
         there = set(admin.list_topics())
         missing = [t for t in Flow().topics if t not in there]
         if missing:
-            admin.create_topics([NewTopic(name, num_partitions=PARTITIONS, replication_factor=1) for name in missing])
+            replicas = len(drill.kafka_ports)
+            admin.create_topics(
+                [NewTopic(name, num_partitions=PARTITIONS, replication_factor=replicas) for name in missing]
+            )
     except TopicAlreadyExistsError:
         pass
     finally:

@@ -16,6 +16,7 @@ from kcfix.errors import NotFound, Unreachable
 
 FETCH_TIMEOUT_SECONDS = 600
 _DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>kcfix</groupId>
@@ -53,7 +54,26 @@ def broker_jars(version: str, progress: Callable[[str], None]) -> Path:
         if not list(jars.glob("kafka_2.13-*.jar")):
             raise Unreachable(f"Maven ended well but brought no broker of version {version}", system="maven")
 
-    return _once(cache_folder() / "kafka" / version, fetch) / "libs"
+    return once(cache_folder() / "kafka" / version, fetch) / "libs"
+
+
+def artifact(group: str, name: str, version: str, progress: Callable[[str], None]) -> Path:
+    """The jar of one artifact without what it depends on, fetched with Maven where it is not there yet.
+
+    Raises:
+        NotFound: Maven is not installed.
+        Unreachable: Maven could not fetch it.
+    """
+
+    def fetch(into: Path) -> None:
+        progress(f"fetching {name} {version} (once)")
+        wanted = f"-Dartifact={group}:{name}:{version}:jar"
+        _run(["mvn", "-B", "-q", _COPY, wanted, f"-DoutputDirectory={into}"], into)
+        if not list(into.glob("*.jar")):
+            raise Unreachable(f"Maven ended well but brought no {name} {version}", system="maven")
+
+    (found,) = once(cache_folder() / "artifacts" / f"{name}-{version}", fetch).glob("*.jar")
+    return found
 
 
 def node_modules(program: Path, progress: Callable[[str], None]) -> Path:
@@ -72,10 +92,10 @@ def node_modules(program: Path, progress: Callable[[str], None]) -> Path:
             shutil.copyfile(program / name, into / name)
         _run(["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], into)
 
-    return _once(cache_folder() / "node" / digest, fetch) / "node_modules"
+    return once(cache_folder() / "node" / digest, fetch) / "node_modules"
 
 
-def _once(target: Path, fetch: Callable[[Path], None]) -> Path:
+def once(target: Path, fetch: Callable[[Path], None]) -> Path:
     """Fill the target folder whole or not at all; only one process at a time does it."""
     if target.is_dir():
         return target

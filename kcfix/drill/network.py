@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from kcfix.drill.state import Drill
@@ -51,18 +52,23 @@ def kafka_answers(port: int) -> bool:
 
 
 def kafka_settings(drill: Drill) -> dict[str, Any]:
-    """Settings for a client of kafka-python on the host that reaches the drill's broker."""
+    """Settings for a client of kafka-python on the host that reaches the drill's brokers."""
+    return mapped_settings(drill.address_map)
+
+
+def mapped_settings(address_map: Mapping[str, str]) -> dict[str, Any]:
+    """Settings for a client of kafka-python that reaches each of these brokers where the map says: `host:port` both."""
     from kafka.net.inet import KafkaNetSocket
 
-    port = drill.kafka_port
-    advertised = drill.brokers[0].rpartition(":")[0]
+    scheme = "drill-" + "-".join(way.rpartition(":")[2] for way in address_map.values())
 
     class DrillSocket(KafkaNetSocket):  # type: ignore[misc]
-        SCHEMES = (f"drill-{port}",)
+        SCHEMES = (scheme,)
 
         def dns_lookup(self, host: str, port: int, raise_error: bool = False) -> Any:
-            if host == advertised:
-                host, port = "127.0.0.1", drill.kafka_port
+            way = address_map.get(f"{host}:{port}")
+            if way is not None:
+                host, port = way.rpartition(":")[0], int(way.rpartition(":")[2])
             return super().dns_lookup(host, port, raise_error)
 
-    return {"bootstrap_servers": list(drill.brokers), "proxy_url": f"drill-{port}://map", "client_id": "kcfix-drill"}
+    return {"bootstrap_servers": list(address_map), "proxy_url": f"{scheme}://map", "client_id": "kcfix-drill"}

@@ -56,6 +56,8 @@ class Options:
     processed_events: Shape = Shape.C
     unique_index: bool = True
     """Whether the database has `unique_active_purchase`."""
+    brokers: int = 1
+    """How many brokers: 1, as in the real system, or 3 with every partition on each of them."""
 
     def checked(self) -> Options:
         """These options.
@@ -66,6 +68,8 @@ class Options:
         checked_name(self.name)
         if not _VERSION.fullmatch(self.kafka):
             raise UsageError(f"Kafka version {self.kafka!r} is not of the form 3.5.2")
+        if self.brokers not in (1, 3):
+            raise UsageError(f"a drill has 1 broker or 3, not {self.brokers}")
         return self
 
 
@@ -86,6 +90,8 @@ class Drill:
     """Password of the database user."""
     cluster_id: str
     """Id of the Kafka cluster."""
+    other_kafka_ports: tuple[int, ...] = ()
+    """The same for the second broker and those after it; empty where there is one."""
     ready: bool = False
     """True once everything was up; False while starting, or after a start that broke off."""
 
@@ -106,13 +112,19 @@ class Drill:
 
     @property
     def brokers(self) -> tuple[str, ...]:
-        """Bootstrap servers as the broker advertises itself, which the host can't resolve."""
-        return (f"{KAFKA}:9092",)
+        """Bootstrap servers as the brokers advertise themselves, which the host can't resolve."""
+        return tuple(f"{service}:9092" for service in self.kafka_ports)
 
     @property
     def address_map(self) -> dict[str, str]:
         """Where each advertised address is reached from the host."""
-        return {f"{KAFKA}:9092": f"127.0.0.1:{self.kafka_port}"}
+        return {f"{service}:9092": f"127.0.0.1:{port}" for service, port in self.kafka_ports.items()}
+
+    @property
+    def kafka_ports(self) -> dict[str, int]:
+        """The brokers' services, each with its port on 127.0.0.1: `kafka`, then `kafka-2` and so on."""
+        others = {f"{KAFKA}-{number}": port for number, port in enumerate(self.other_kafka_ports, start=2)}
+        return {KAFKA: self.kafka_port, **others}
 
     @property
     def dsn(self) -> str:
@@ -136,8 +148,8 @@ class Drill:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """All services of the drill: broker, database, workers."""
-        return (KAFKA, POSTGRES, *WORKERS)
+        """All services of the drill: brokers, database, workers."""
+        return (*self.kafka_ports, POSTGRES, *WORKERS)
 
     @property
     def context_file(self) -> Path:
@@ -160,11 +172,11 @@ class Drill:
         return f"{self.project}-{service}"
 
     def volume(self, service: str) -> str:
-        """Name of the volume that holds the data of the broker or the database."""
+        """Name of the volume that holds the data of a broker or the database."""
         return f"{self.project}-{service}-data"
 
 
-def new(options: Options, *, kafka_port: int, postgres_port: int) -> Drill:
+def new(options: Options, *, kafka_port: int, postgres_port: int, other_kafka_ports: tuple[int, ...] = ()) -> Drill:
     """A drill as it is to be made, with a password of its own. Nothing is written."""
     return Drill(
         name=options.name,
@@ -174,6 +186,7 @@ def new(options: Options, *, kafka_port: int, postgres_port: int) -> Drill:
         unique_index=options.unique_index,
         kafka_port=kafka_port,
         postgres_port=postgres_port,
+        other_kafka_ports=other_kafka_ports,
         password=secrets.token_hex(16),
         cluster_id="k" + secrets.token_urlsafe(16)[1:],
     )
@@ -186,6 +199,7 @@ def options_of(drill: Drill) -> Options:
         kafka=drill.kafka_version,
         processed_events=drill.processed_events,
         unique_index=drill.unique_index,
+        brokers=len(drill.kafka_ports),
     )
 
 
@@ -247,6 +261,7 @@ def find(name: str = DEFAULT_NAME) -> Drill | None:
             postgres_port=int(document["postgres_port"]),
             password=str(document["password"]),
             cluster_id=str(document["cluster_id"]),
+            other_kafka_ports=tuple(int(port) for port in document.get("other_kafka_ports", ())),
             ready=bool(document["ready"]),
         )
     except (OSError, ValueError, KeyError, TypeError):

@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A drill and its containers, in the order broker, database, workers."""
+    """A drill and its containers, in the order brokers, database, workers."""
 
     drill: Drill
     parts: tuple[Part, ...]
@@ -53,7 +53,8 @@ def status(name: str = DEFAULT_NAME) -> Status:
                 raise NotFound(f"of the drill {name!r} only remains are there", hint=f"kcfix drill down{option}")
             raise NotFound(f"there is no drill {name!r}", hint=f"kcfix drill up{option}")
         found = {str(c.name): c.attrs for c in engine.containers(name)}
-    ports = {drill.container("kafka"): drill.kafka_port, drill.container("postgres"): drill.postgres_port}
+    ports = {drill.container(service): port for service, port in drill.kafka_ports.items()}
+    ports[drill.container("postgres")] = drill.postgres_port
     parts = []
     for service in drill.services:
         container = drill.container(service)

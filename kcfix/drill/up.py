@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from kcfix.drill.down import take_down
 from kcfix.drill.engine import Engine, Spec, connected
 from kcfix.drill.faults import broken
 from kcfix.drill.network import free_ports
-from kcfix.drill.state import KAFKA, POSTGRES, WORKERS, Drill, Options
+from kcfix.drill.state import POSTGRES, WORKERS, Drill, Options
 from kcfix.errors import KcfixError, NotFound, Refused, Unreachable
 
 Progress = Callable[[str], None]
@@ -35,8 +35,8 @@ def up(options: Options, progress: Progress = lambda _: None) -> Drill:
         if there is not None and there.ready:
             return _existing(engine, there, options, progress)
         take_down(engine, options.name, progress, keep_folder=True)
-        kafka_port, postgres_port = free_ports(2)
-        drill = state.new(options, kafka_port=kafka_port, postgres_port=postgres_port)
+        postgres_port, kafka_port, *others = free_ports(1 + options.brokers)
+        drill = state.new(options, kafka_port=kafka_port, postgres_port=postgres_port, other_kafka_ports=tuple(others))
         state.save(drill)
         try:
             _build(engine, drill, progress)
@@ -51,8 +51,9 @@ def up(options: Options, progress: Progress = lambda _: None) -> Drill:
 def _existing(engine: Engine, drill: Drill, options: Options, progress: Progress) -> Drill:
     if state.options_of(drill) != options:
         raise Refused(
-            f"the drill {drill.name!r} is there with other options: Kafka {drill.kafka_version}, processed_events "
-            f"{drill.processed_events}, {'with' if drill.unique_index else 'without'} unique index",
+            f"the drill {drill.name!r} is there with other options: Kafka {drill.kafka_version}, "
+            f"{_brokers(drill)}, processed_events {drill.processed_events}, "
+            f"{'with' if drill.unique_index else 'without'} unique index",
             hint=f"kcfix drill down --name {drill.name}",
         )
     faults = broken(drill)
@@ -69,7 +70,7 @@ def _start_again(engine: Engine, drill: Drill, running: set[str], progress: Prog
     """Start what does not run, as after a restart of the engine, and make what is missing; the data are kept."""
     specs = {spec.service: spec for spec in _specs(engine, drill, progress)}
     build = _Build(drill, progress)
-    for services in ((KAFKA, POSTGRES), WORKERS):
+    for services in ((*drill.kafka_ports, POSTGRES), WORKERS):
         for service in services:
             if drill.container(service) not in running:
                 progress(f"starting {drill.container(service)} again")
@@ -78,7 +79,7 @@ def _start_again(engine: Engine, drill: Drill, running: set[str], progress: Prog
                 except NotFound:
                     engine.create(drill, specs[service])
         if services is not WORKERS:
-            broker.wait_until_ready(drill, lambda: build.alive(engine, KAFKA))
+            broker.wait_until_ready(drill, lambda: build.alive(engine, *drill.kafka_ports))
             database.wait_until_ready(drill, lambda: build.alive(engine, POSTGRES))
     workers.wait_until_joined(drill, lambda: None, timeout_seconds=2 * workers.JOIN_TIMEOUT_SECONDS)
 
@@ -115,24 +116,26 @@ class _BrokenOff(KcfixError):
 
 def _build(engine: Engine, drill: Drill, progress: Progress) -> None:
     build = _Build(drill, progress)
-    broker_spec, database_spec, *worker_specs = _specs(engine, drill, progress)
+    specs = {spec.service: spec for spec in _specs(engine, drill, progress)}
+    broker_specs = [specs[service] for service in drill.kafka_ports]
+    worker_specs = [specs[service] for service in WORKERS]
     broker.write_files(drill)
     database.write_files(drill)
     workers.write_files(drill)
-    compose.write(drill, [broker_spec, *worker_specs])
+    compose.write(drill, [*broker_specs, *worker_specs])
     context.write(drill)
     engine.make_network(drill)
-    for service in (KAFKA, POSTGRES):
+    for service in (*drill.kafka_ports, POSTGRES):
         engine.make_volume(drill, service)
 
-    _together(build, lambda: _start_broker(build, broker_spec), lambda: _start_database(build, database_spec))
+    _together(build, lambda: _start_brokers(build, broker_specs), lambda: _start_database(build, specs[POSTGRES]))
     progress("starting the workers")
     _together(build, *(lambda spec=spec: _start_worker(build, spec) for spec in worker_specs))
     workers.wait_until_joined(drill, lambda: build.alive(engine, *WORKERS))
 
 
 def _specs(engine: Engine, drill: Drill, progress: Progress) -> tuple[Spec, ...]:
-    """All containers as they are to be made: broker, database, workers.
+    """All containers as they are to be made: brokers, database, workers.
 
     What they run on is fetched here, before anything runs in parallel: it may take long and must be easy to interrupt.
     """
@@ -140,17 +143,18 @@ def _specs(engine: Engine, drill: Drill, progress: Progress) -> tuple[Spec, ...]
     database_ground = database.ground(engine, progress)
     worker_ground = workers.ground(engine, progress)
     return (
-        broker.spec(drill, broker_ground, compose.labels(drill, KAFKA)),
+        *(broker.spec(drill, broker_ground, compose.labels(drill, name), name) for name in drill.kafka_ports),
         database.spec(drill, database_ground),
         *(workers.spec(drill, service, worker_ground) for service in WORKERS),
     )
 
 
-def _start_broker(build: _Build, spec: Spec) -> None:
-    build.progress(f"starting Kafka {build.drill.kafka_version}")
+def _start_brokers(build: _Build, specs: Sequence[Spec]) -> None:
+    build.progress(f"starting Kafka {build.drill.kafka_version}, {_brokers(build.drill)}")
     with connected() as engine:
-        build.create(engine, spec)
-        broker.wait_until_ready(build.drill, lambda: build.alive(engine, KAFKA))
+        for spec in specs:
+            build.create(engine, spec)
+        broker.wait_until_ready(build.drill, lambda: build.alive(engine, *build.drill.kafka_ports))
     build.progress("Kafka answers, topics made")
 
 
@@ -161,6 +165,11 @@ def _start_database(build: _Build, spec: Spec) -> None:
         database.wait_until_ready(build.drill, lambda: build.alive(engine, POSTGRES))
     schema.apply(build.drill)
     build.progress("PostgreSQL answers, tables made")
+
+
+def _brokers(drill: Drill) -> str:
+    count = len(drill.kafka_ports)
+    return f"{count} broker{'s' * (count != 1)}"
 
 
 def _start_worker(build: _Build, spec: Spec) -> None:

@@ -91,7 +91,7 @@ class Sender:
     def _reaches(self) -> bool:
         """Whether a broker is there. Not asked through kafka-python: its failed bootstrap leaves sockets open."""
         if not self._nowhere:
-            return kafka_answers(self._drill.kafka_port)
+            return any(kafka_answers(port) for port in self._drill.kafka_ports.values())
         try:
             socket.create_connection(NOWHERE, timeout=1).close()
         except OSError:

@@ -72,7 +72,18 @@ def _safe(found: Names, kind: str) -> tuple[str, ...]:
 def _where(services: Services) -> str:
     """What tells one system from another; a secret in it is hashed with the rest and not kept."""
     s = services.settings
-    return repr((__version__, s.context, s.brokers, sorted(s.address_map.items()), s.project, s.docker_host, s.journal))
+    return repr(
+        (
+            __version__,
+            s.context,
+            s.brokers,
+            sorted(s.address_map.items()),
+            s.project,
+            s.docker_host,
+            s.docker_context,
+            s.journal,
+        )
+    )
 
 
 def _kafka_names(services: Services, up: Callable[[], None]) -> Names:
@@ -104,7 +115,7 @@ def _knock(services: Services) -> bool:
 
 
 def _docker_names(services: Services, up: Callable[[], None]) -> Names:
-    host = services.settings.docker_host
+    host = services.settings.docker_host or services.settings.docker_context
     path = (host or "unix:///var/run/docker.sock").removeprefix("unix://")
     try:
         if path.startswith("/"):

@@ -23,6 +23,7 @@ from kcfix.core.rights import MissingRights
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
+from kcfix.services import engines
 from kcfix.settings import Origin, Settings, Source, load
 from kcfix.settings.passwords import Secret, pointer, withheld
 
@@ -191,7 +192,7 @@ class Systems:
             Unreachable: none are set, and Docker, which might tell, does not answer.
         """
         settings = self.settings
-        if settings.brokers:
+        if settings.brokers or engines.is_none(settings):
             return settings.brokers, settings.origin("brokers")
         found = self.discovery.brokers
         return (found.value, Origin(Source.DISCOVERED, found.where)) if found else ((), Origin(Source.DEFAULT))
@@ -200,7 +201,7 @@ class Systems:
     def dsn(self) -> tuple[str | None, Origin]:
         """The database and where it came from; None where none is known. Raises as `brokers` does."""
         settings = self.settings
-        if settings.dsn:
+        if settings.dsn or engines.is_none(settings):
             return settings.dsn, settings.origin("dsn")
         found = self.discovery.dsn
         if found is None:
@@ -311,10 +312,7 @@ class Systems:
     def _open_docker(self) -> DockerPort:
         if self._given_docker is not None:
             return self._given_docker
-        from kcfix.adapters.docker import open_docker
-
-        tls = {name: self.environ[name] for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if name in self.environ}
-        return self._opening(open_docker(self.settings.docker_host, self.settings.timeout.total_seconds(), tls))
+        return self._opening(engines.open_engines(self.settings, self.environ))
 
     def _open_database(self) -> DatabasePort:
         if self._given_database is not None:
@@ -397,19 +395,22 @@ class Systems:
     def _discover(self) -> Discovery:
         from kcfix.core.discovery import discover
 
-        found = discover(self.flow, self.containers, self.settings.project, local=self._engine_is_local())
+        containers = self.containers
+        found = discover(
+            self.flow,
+            containers,
+            self.settings.project,
+            local=engines.is_local(self.settings, self.environ),
+            silent=tuple(self.docker.silent().values()),
+        )
         self._secrets |= {s for one in found.configured for s in secrets_of(one.dsn)}
         return found
-
-    def _engine_is_local(self) -> bool:
-        host = self.settings.docker_host
-        return host is None or host.startswith("unix://")
 
     def _told_addresses(self) -> Told:
         from kcfix.adapters.addresses import Told
 
         settings = self.settings
-        if settings.named and not (settings.project or settings.docker_host):
+        if settings.named and not (settings.project or settings.docker_host or settings.docker_context):
             # A context that says nothing of Docker may be about another host: containers here are none of its own.
             return Told({}, ())
         try:

@@ -14,6 +14,7 @@ from kcfix.settings.parse import (
     parse_bool,
     parse_brokers,
     parse_command,
+    parse_hosts,
     parse_listen,
     parse_names,
     parse_path,
@@ -125,11 +126,19 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "docker_host",
-        parse_text,
+        parse_hosts,
         "Docker Engine: `unix://…`, `tcp://HOST:PORT` (TLS by `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH`) or "
-        "`ssh://USER@HOST`, by this host's ssh; without it the local socket.",
+        "`ssh://USER@HOST`, by this host's ssh; a list where the workers are on several hosts; `none` where there is "
+        "no Docker. Without it `docker_context`, else the local socket.",
         flag="--docker-host",
         generic=("DOCKER_HOST",),
+    ),
+    Setting(
+        "docker_context",
+        parse_hosts,
+        "Context of the `docker` command that names the engine and its certificates, or a list of them. Where neither "
+        "this nor `docker_host` is set and no context of kcfix is chosen, the current one of `docker context`.",
+        generic=("DOCKER_CONTEXT",),
     ),
     Setting(
         "timeout",
@@ -209,7 +218,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-ADDRESSES = ("brokers", "address_map", "dsn", "payments_dsn", "project", "docker_host")
+ADDRESSES = ("brokers", "address_map", "dsn", "payments_dsn", "project", "docker_host", "docker_context")
 """The settings that say which system is meant."""
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}
@@ -241,6 +250,9 @@ class Settings:
     kafka_password_command: tuple[str, ...]
     project: str | None
     docker_host: str | None
+    """One URL, several with commas between them, or `none`."""
+    docker_context: str | None
+    """One name, or several with commas between them."""
     timeout: timedelta
     connect_timeout: timedelta
     overdue: timedelta

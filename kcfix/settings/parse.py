@@ -13,6 +13,10 @@ from kcfix.core.times import parse_duration
 Environ = Mapping[str, str]
 
 
+NONE = "none"
+"""In the place of a host: there is none."""
+
+
 class BadValue(ValueError):
     """The value of a setting can't be understood; the text says what it must be."""
 
@@ -62,6 +66,16 @@ def _items(value: object) -> list[str]:
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return [part for item in value for part in _items(item)]
     raise BadValue("must be a text or a list of texts")
+
+
+def parse_hosts(value: object, environ: Environ) -> str:
+    """Names or URLs, with commas between several of them."""
+    found = tuple(dict.fromkeys(_items(value)))
+    if not found:
+        raise BadValue("must be a text that is not empty, or a list of such")
+    if NONE in found and len(found) > 1:
+        raise BadValue(f"is {NONE!r}, or names hosts, and not both")
+    return ",".join(found)
 
 
 def checked_address(text: str, *, default_port: int | None = None) -> str:

@@ -58,6 +58,7 @@ install_prometheus() {
 test_programs() {
   { have prometheus && have promtool; } || install_prometheus
   has_pooler || install_pooler
+  have ip || install "what makes a network for a second Docker Engine in the tests" iproute2
   have openssl || install "what makes certificates for the tests" openssl
 }
 

@@ -37,7 +37,8 @@ class EngineWorld(World):
         self._ground = ground
         self._run = uuid.uuid4().hex[:8]
         self._made: list[str] = []
-        self.docker = open_docker(os.environ.get("DOCKER_HOST"), 20)
+        pinned = os.environ.get("KCFIX_TEST_DOCKER_API", "")
+        self.docker = open_docker(os.environ.get("DOCKER_HOST"), 20, {"DOCKER_API_VERSION": pinned})
 
     def make(self, name: str, writes: Writes = (), *, stays: bool = False, exit_code: int = 0) -> Container:
         target = {OUT: "", ERR: " >&2"}

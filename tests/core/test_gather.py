@@ -87,7 +87,7 @@ def test_settled_payments_are_read_once() -> None:
     database = FakeDatabase(now=NOW)
     database.purchase(database.payment(1))
     payment_snapshots([database.payments[0].id], sources(database, FakeKafka(now=NOW)))
-    assert database.calls == ["facts"]
+    assert database.calls.count("facts") == 1
 
 
 def unannounced(kafka: FakeKafka) -> VerdictKind:

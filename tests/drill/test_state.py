@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kcfix.drill import context, image, network, schema, state
+from kcfix.drill import broker, context, image, network, schema, state
 from kcfix.drill.state import WORKERS, Drill, Options, Shape
 from kcfix.errors import NotFound, Refused, UsageError
 
@@ -99,6 +99,26 @@ def test_tables_are_made_in_the_shapes_that_were_asked_for(made: Drill, shape: S
     assert f"processed_events_{shape.lower()}.sql" in files
     assert ("unique_active_purchase.sql" in files) is unique_index
     assert state.options_of(chosen) == Options(name="one", processed_events=shape, unique_index=unique_index)
+
+
+def test_three_brokers_have_a_name_a_port_and_a_configuration_each() -> None:
+    three = state.new(
+        Options(name="one", brokers=3), kafka_port=20001, postgres_port=20002, other_kafka_ports=(20003, 20004)
+    )
+    assert three.brokers == ("kafka:9092", "kafka-2:9092", "kafka-3:9092")
+    assert three.address_map["kafka-3:9092"] == "127.0.0.1:20004"
+    assert three.services[:4] == ("kafka", "kafka-2", "kafka-3", "postgres")
+    assert state.options_of(three).brokers == 3
+    lines = broker.properties(three, "kafka-2").splitlines()
+    assert "node.id=2" in lines
+    assert "controller.quorum.voters=1@kafka:9093,2@kafka-2:9093,3@kafka-3:9093" in lines
+    assert "advertised.listeners=PLAINTEXT://kafka-2:9092,SASL_PLAINTEXT://kafka-2:9094" in lines
+    assert "offsets.topic.replication.factor=3" in lines
+
+
+def test_there_are_one_or_three_brokers() -> None:
+    with pytest.raises(UsageError, match="1 broker or 3"):
+        Options(brokers=2).checked()
 
 
 def test_ports_lie_below_those_of_outgoing_connections() -> None:

@@ -1,13 +1,13 @@
-"""A real broker of a drill as a world for the contract of KafkaPort, and producers of unusual records."""
+"""A real broker, a drill's or one of the tests' own, as a world for the contract of KafkaPort; unusual producers."""
 
 from __future__ import annotations
 
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -15,16 +15,28 @@ from kafka.structs import TopicPartition as LibraryPartition
 
 from kcfix.adapters.kafka import Kafka, open_kafka
 from kcfix.core.offsets import TopicPartition
-from kcfix.drill.network import kafka_settings
-from kcfix.drill.state import Drill
+from kcfix.drill.network import mapped_settings
+
+
+class Brokers(Protocol):
+    """Brokers that this host reaches through a map of addresses: a drill's, or a cluster of the tests' own."""
+
+    @property
+    def brokers(self) -> tuple[str, ...]: ...
+
+    @property
+    def address_map(self) -> Mapping[str, str]: ...
+
+    @property
+    def kafka_port(self) -> int: ...
 
 
 class KafkaWorld:
-    """Topics and groups of its own on a drill's broker, changed by kafka-python's clients."""
+    """Topics and groups of its own on these brokers, changed by kafka-python's clients."""
 
-    def __init__(self, drill: Drill) -> None:
+    def __init__(self, drill: Brokers) -> None:
         self.drill = drill
-        self.settings: dict[str, Any] = kafka_settings(drill)
+        self.settings: dict[str, Any] = mapped_settings(drill.address_map)
         self.kafka = self.open()
         self._run = uuid.uuid4().hex[:8]
         self._count = 0
@@ -41,11 +53,11 @@ class KafkaWorld:
         self._count += 1
         return f"{what}-{self._run}-{self._count}"
 
-    def topic(self, partitions: int = 3, **configs: str) -> str:
+    def topic(self, partitions: int = 3, *, replicas: int = 1, configs: Mapping[str, str] | None = None) -> str:
         name = self.name("topic")
         self._topics.append(name)
         with closing(KafkaAdminClient(**self.settings)) as admin:
-            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+            admin.create_topics([NewTopic(name, partitions, replicas, topic_configs=dict(configs or {}))])
         deadline = time.monotonic() + 10
         while name not in self.kafka.topics() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -80,38 +80,73 @@ def tables(shape: str) -> bytes:
 
 
 @contextmanager
-def server(tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = ()) -> Iterator[Server]:
+def server(
+    tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = (), binaries: Path | None = None
+) -> Iterator[Server]:
     """A server with an empty cluster; it is stopped and its folder removed afterwards.
+
+    `binaries` is the folder of its programs; None: this host's newest.
 
     `tls` are files by setting (ssl_cert_file, ssl_key_file, ssl_ca_file); `admits` are lines of pg_hba.conf that go
     before those which let everybody in who has a password.
     """
-    binaries = programs()
+    binaries = binaries or programs()
     if binaries is None:
         raise FileNotFoundError("no PostgreSQL server programs on this machine (Debian: postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="kcfix-postgres-"))
-    user = _normal_user()
-    process = None
-    try:
+    with _folder() as folder:
+        user = _normal_user()
         (folder / "password").write_text(PASSWORD)
         if user is not None:
-            for path in (folder, folder / "password"):
-                os.chown(path, user.pw_uid, user.pw_gid)
+            os.chown(folder / "password", user.pw_uid, user.pw_gid)
         initdb = (str(binaries / "initdb"), "-D", str(folder / "data"), "-U", SUPERUSER, "-A", "scram-sha-256")
         _run((*initdb, f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--locale=C", "--no-sync"), folder)
         hba = folder / "data" / "pg_hba.conf"
         hba.write_text("".join(f"{line}\n" for line in admits) + hba.read_text())
-        port = _free_port()
-        options: dict[str, object] = {
-            "listen_addresses": "127.0.0.1",
-            "port": port,
-            "unix_socket_directories": folder,
-            "fsync": "off",
-            "max_connections": 40,
-            "shared_buffers": "32MB",
-            **({"ssl": "on"} if tls else {}),
-            **{name: handed_over(path, folder) for name, path in (tls or {}).items()},
-        }
+        encrypted = {name: handed_over(path, folder) for name, path in (tls or {}).items()}
+        with _running(folder, binaries, {**({"ssl": "on"} if tls else {}), **encrypted}) as started:
+            yield started
+
+
+@contextmanager
+def standby(primary: Server, **settings: str) -> Iterator[Server]:
+    """A hot standby of that server, as pg_basebackup makes one, with these settings besides."""
+    binaries = programs()
+    if binaries is None:
+        raise FileNotFoundError("no PostgreSQL server programs on this machine (Debian: postgresql)")
+    with _folder() as folder:
+        copy = (str(binaries / "pg_basebackup"), "-d", primary.dsn(), "-D", str(folder / "data"))
+        _run((*copy, "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"), folder)
+        with _running(folder, binaries, settings) as started:
+            yield started
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="kcfix-postgres-"))
+    user = _normal_user()
+    if user is not None:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _running(folder: Path, binaries: Path, settings: Mapping[str, object]) -> Iterator[Server]:
+    """The server whose data lie in the folder; it is stopped afterwards."""
+    port = _free_port()
+    options: dict[str, object] = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": folder,
+        "fsync": "off",
+        "max_connections": 40,
+        "shared_buffers": "32MB",
+        **settings,
+    }
+    process = None
+    try:
         process = subprocess.Popen(
             (
                 # The server ends with the test run, however that ends.
@@ -137,7 +172,6 @@ def server(tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = ())
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGQUIT)
                 process.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def handed_over(path: Path, folder: Path) -> Path:

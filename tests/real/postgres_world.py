@@ -198,9 +198,11 @@ def _write(connection: psycopg.Connection[tuple[object, ...]], p: Purchase, upda
 
 
 @contextmanager
-def server_with_shapes(tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = ()) -> Iterator[Server]:
+def server_with_shapes(
+    tls: Mapping[str, Path] | None = None, *, admits: Sequence[str] = (), binaries: Path | None = None
+) -> Iterator[Server]:
     """A server with a template database for each shape of processed_events."""
-    with server(tls, admits=admits) as started:
+    with server(tls, admits=admits, binaries=binaries) as started:
         for shape in "ABC":
             started.create(f"shape_{shape.lower()}")
             with started.connect(f"shape_{shape.lower()}") as connection:

@@ -85,7 +85,7 @@ def test_a_record_time_is_found_behind_markers(kafka_world: KafkaWorld) -> None:
 
 
 def test_the_brokers_own_clock_is_told_from_the_producers(kafka_world: KafkaWorld) -> None:
-    topic = kafka_world.topic(1, **{"message.timestamp.type": "LogAppendTime"})
+    topic = kafka_world.topic(1, configs={"message.timestamp.type": "LogAppendTime"})
     kafka_world.kafka.send([message(topic, "k")])
     where = TopicPartition(topic, 0)
     found = kafka_world.kafka.record_times({where: 0})[where]

@@ -15,7 +15,7 @@ from kcfix.core.ports import KafkaPort, SendState
 from kcfix.errors import AccessDenied, KcfixError, Unreachable, UsageError
 from kcfix.flow import Flow
 from tests.real.certificates import KEY_PASSWORD, Authority, Pair
-from tests.real.secure_broker import Broker, broker, keystore, server_certificates
+from tests.real.secure_broker import Broker, broker, keystore, plain_users, server_certificates
 
 USER, PASSWORD = "operator", "op-pass-word"
 SCRAM_USER = "o=p,erator"
@@ -48,6 +48,12 @@ def secure(authority: Authority) -> Iterator[Broker]:
         ("mutual", "SSL", {**shown["good"], **trust, "ssl.client.auth": "required"}),
         ("other", "SSL", shown["other"]),
         ("expired", "SSL", shown["expired"]),
+        (
+            "tlsplain",
+            "SASL_SSL",
+            {**shown["good"], "sasl.enabled.mechanisms": "PLAIN", **plain_users({USER: PASSWORD})},
+        ),
+        ("barescram", "SASL_PLAINTEXT", {"sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512", **_SCRAM}),
         ("scram", "SASL_SSL", {**shown["good"], "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512", **_SCRAM}),
     )
     scram = tuple(f"SCRAM-SHA-{n}=[name={name},password={PASSWORD}]" for n in (256, 512) for name in (USER,))
@@ -122,6 +128,29 @@ def test_a_user_with_letters_in_his_name_that_scram_has_a_use_for(secure: Broker
             if time.monotonic() > end:
                 raise
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_scram_without_tls(secure: Broker, mechanism: str) -> None:
+    whole(_login(secure, "barescram", mechanism))
+
+
+def test_plain_over_tls(secure: Broker) -> None:
+    whole(_login(secure, "tlsplain", "PLAIN"))
+
+
+def test_plain_over_tls_tells_no_password_to_a_broker_that_is_not_trusted(secure: Broker) -> None:
+    error = failure(
+        secure.open("tlsplain", sasl_mechanism="PLAIN", sasl_plain_username=USER, sasl_plain_password=PASSWORD)
+    )
+    assert "certificate is not trusted" in error.message
+
+
+@pytest.mark.parametrize(("listener", "mechanism"), [("tlsplain", "PLAIN"), ("barescram", "SCRAM-SHA-256")])
+def test_a_wrong_password_on_the_other_two_ways(secure: Broker, listener: str, mechanism: str) -> None:
+    error = failure(_login(secure, listener, mechanism, password="not-it"))  # noqa: S106
+    assert isinstance(error, AccessDenied)
+    assert f"the broker refused the login of {USER} by SASL {mechanism}" in error.message
 
 
 def test_plain_without_tls(secure: Broker) -> None:
@@ -233,5 +262,5 @@ def _login(secure: Broker, listener: str, mechanism: str, *, user: str = USER, p
         sasl_mechanism=mechanism,
         sasl_plain_username=user,
         sasl_plain_password=password,
-        ssl_cafile=str(secure.authority.certificate) if listener == "scram" else None,
+        ssl_cafile=str(secure.authority.certificate) if listener in ("scram", "tlsplain") else None,
     )

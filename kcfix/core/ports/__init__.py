@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kcfix.core.ports.database import (
     MOST_AT_ONCE,
+    Behind,
     DatabaseIdentity,
     DatabasePort,
     DeleteOrder,
@@ -44,6 +45,7 @@ from kcfix.core.ports.kafka import (
 
 __all__ = [
     "MOST_AT_ONCE",
+    "Behind",
     "Broker",
     "Cluster",
     "DatabaseHealth",

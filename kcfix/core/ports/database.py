@@ -39,11 +39,25 @@ class DatabaseIdentity:
     """A standby, or a session that can't write."""
     system_identifier: str | None = None
     """pg_control_system(); None where the role may not ask."""
+    standby: bool = False
+    """A copy of another server, which takes no change."""
 
     @property
     def label(self) -> str:
         """host:port/name, to be shown."""
         return f"{self.host}:{self.port}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A standby that lacks what has happened since: a purchase that is not there may well have been made."""
+
+    label: str
+    """Of the database, to be shown."""
+    as_of: datetime | None
+    """Up to then it has everything, by the clock of its primary; None where it can't tell."""
+    cut_off: bool
+    """Whether it receives nothing from its primary, so that nobody knows how far behind it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +214,12 @@ class DatabasePort(Protocol):
 
     def payments_identity(self) -> DatabaseIdentity:
         """The database that holds the payments: mostly the same one."""
+
+    def behind(self) -> Behind | None:
+        """How far what the other calls read lies behind; None for a primary, and for a standby that has all there is.
+
+        Where payments have a database of their own, whichever of the two lies further behind.
+        """
 
     def schema(self) -> SchemaFacts:
         """What tables and indexes there are."""

@@ -28,6 +28,12 @@ class DockerPort(Protocol):
     def engine(self) -> Engine:
         """Which engine it is."""
 
+    def silent(self) -> Mapping[str, str]:
+        """Where there are several engines: those that gave no answer so far, by address, with why.
+
+        What runs on them is unknown. Empty for a single one, which raises.
+        """
+
     def containers(self) -> tuple[Container, ...]:
         """All containers, running or not, inspected, sorted by name. Those of drills are among them."""
 
