@@ -43,6 +43,7 @@ has_pooler() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 test_programs() {
   has_pooler || install_pooler
   have openssl || install "what makes certificates for the tests" openssl
+  have chromium || install "the browser that shows the tests a report" "$(first_known chromium chromium-browser)"
 }
 
 server_programs() {
