@@ -17,6 +17,7 @@ from kcfix.services.systems import Systems, host_now
 
 if TYPE_CHECKING:
     from kcfix.core.journal import Journal
+    from kcfix.render.screen import Screen
     from kcfix.render.stream import Stream
     from kcfix.render.style import Style
 
@@ -170,6 +171,12 @@ class Services(Systems):
 
         self.streaming = True
         return Stream(schema, self.style(), self.stdout)
+
+    def screen(self) -> Screen:
+        """A screen of its own on the terminal of standard output, used in a `with`."""
+        from kcfix.render.screen import Screen
+
+        return Screen(self.stdout, self.style(), self.environ)
 
     def style(self) -> Style:
         """How to write, from the flags and the terminal."""
