@@ -91,7 +91,7 @@ def followed_view(
             Text(tuple(_head(story, through, wait, problem)), wrap=True),
             _table(story, rows, services),
             *_left(left),
-            *(_earlier(plan, services) if plan is not None else ()),
+            *(_earlier(plan, services) if plan is not None and _again(plan.earlier) else ()),
         ),
         data=[_row(story, stage) for stage in rows],
         summary=_summary(
@@ -165,7 +165,7 @@ def _after(story: Story, stage: Stage) -> timedelta | None:
 def _left(left: Sequence[str]) -> tuple[Section, ...]:
     if not left:
         return ()
-    said = "what stays where it is may be told apart by its ids; kcfix deletes none of it"
+    said = "kcfix deletes none of this; the ids tell it apart"
     return (Text(tuple(left), "left behind"), Text((Cell(said, Tone.DIM),), wrap=True))
 
 

@@ -40,7 +40,8 @@ def sections(
     trend = WIDE if width >= ROOMY else NARROW
     payments = _payments(seen, history, watched, trend, blocks=blocks)
     parts: list[Section] = [
-        Text((_headline(seen, history, watched, zone, every, context), *_silent(seen, watched, zone))),
+        Text((_headline(seen, history, watched, zone, every, context),)),
+        Text(tuple(_silent(seen, watched, zone)), wrap=True),
         _workers(seen, history, trend, blocks=blocks),
         payments,
         _changed(watched, zone),
@@ -155,12 +156,12 @@ def _payments(seen: Observation, history: History, watched: Watched, trend: int,
         why = f" ({seen.payments.error})" if seen.database.error is None else ""
         before = watched.last_known("payments without a purchase")
         known = f"; {before} when the database last answered" if before is not None else ""
-        return Text((Cell(f"payments without a purchase: UNKNOWN{why}{known}", Tone.WARN),), wrap=True)
+        return Text(("", Cell(f"payments without a purchase: UNKNOWN{why}{known}", Tone.WARN)), wrap=True)
     line = sparkline(history.payments_line(trend), blocks=blocks)
     head = f"payments without a purchase: {payments.without_purchase}"
     rest = f"  {line}  in flight {payments.in_flight}{_more(payments)}"
     if not payments.oldest:
-        return Text(((Cell(head, _tone(payments.without_purchase)), rest),))
+        return Text(("", (Cell(head, _tone(payments.without_purchase)), rest)))
     rows = tuple(
         (
             f.payment.id,

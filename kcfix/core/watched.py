@@ -103,7 +103,7 @@ class Watched:
                 continue
             self._states[name] = state
             if before is not None and before != state:
-                yield Change(seen.taken_at, f"{name}: {before} -> {state}")
+                yield Change(seen.taken_at, f"{name}: {before} -> {state}", worse=_WORSE.get(state))
 
     def _stepped(self, seen: Observation) -> Iterator[Change]:
         """Numbers that go by steps and each of whose steps is news; lag and its like move all the time."""
@@ -113,6 +113,11 @@ class Watched:
                 yield Change(seen.taken_at, f"{name}: {before} -> {value}", worse=value > before)
 
 
+_WORSE = {
+    **dict.fromkeys(("WORKING", "IDLE", "STABLE", "RUNNING"), False),
+    **dict.fromkeys(("NOT_WORKING", "EMPTY", "DEAD", "NOT_FOUND", "EXITED", "RESTARTING", "PAUSED", "none"), True),
+}
+"""States to have come to which is for the better or for the worse; what is not here may be either."""
 _NEWS = ("restarts of", "dead letters", "payments without")
 
 

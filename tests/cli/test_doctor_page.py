@@ -171,12 +171,14 @@ def test_when_nothing_is_wrong_it_says_so_and_draws_no_payments(run: Run, ward: 
     assert "Nothing waits for any of the workers." in text
 
 
-def test_text_of_the_outside_world_stays_text(run: Run, ward: Ward, tmp_path: Path) -> None:
+@pytest.mark.parametrize("docker", [True, False])
+def test_text_of_the_outside_world_stays_text(run: Run, ward: Ward, tmp_path: Path, docker: bool) -> None:
     stopped(ward)
     ward.log(HOSTILE, ago=MINUTE)
     ward.kafkajs(f"[Connection] Connection error: {HOSTILE}")
     ward.dead_letter(0, 0, HOSTILE, payment=HOSTILE)
-    ward.docker.failure = Unreachable(HOSTILE, system="docker")
+    if not docker:
+        ward.docker.failure = Unreachable(HOSTILE, system="docker")
     page = page_of(run, ward, tmp_path)
     elements = Elements(page)
     assert "alert('x')" in elements.text, "the hostile text did not come into the report: the test shows nothing"
