@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from kcfix.core.backlog import Backlog, interesting
 from kcfix.core.examination import Examination
-from kcfix.core.offsets import GroupLag
+from kcfix.core.offsets import GroupLag, GroupState
 from kcfix.core.snapshot import Reading
 from kcfix.core.times import format_duration, format_time
 from kcfix.render.chart import Panel
@@ -69,7 +69,12 @@ def span_of(examination: Examination, moments: Iterable[datetime]) -> Span:
 def waiting_groups(examination: Examination) -> tuple[GroupLag, ...]:
     """Groups for which something waits, or may."""
     kafka = examination.observed.kafka.value
-    return interesting(kafka.groups) if kafka is not None else ()
+    optional = {s.group for s in examination.flow.stages if not s.required}
+    return tuple(
+        lag
+        for lag in interesting(kafka.groups if kafka is not None else ())
+        if lag.group.state is not GroupState.NOT_FOUND or lag.group.group_id not in optional
+    )
 
 
 def panels(
@@ -90,8 +95,18 @@ def panels(
         said.append(f"What waits, by the time at which it was written, is not known: {backlogs.error}")
     elif not backlogs.value:
         said.append("Nothing waits for any of the workers.")
-    drawn += [_backlog(examination, backlog, span, zone) for backlog in backlogs.value or ()]
+    for backlog in backlogs.value or ():
+        if backlog.waiting:
+            drawn.append(_backlog(examination, backlog, span, zone))
+        else:
+            said.append(f"{backlog.group}: no message waits where something is committed. {_left_out(backlog)}")
     return tuple(drawn), tuple(said)
+
+
+def _left_out(backlog: Backlog) -> str:
+    names = ", ".join(str(tp) for tp in backlog.unknown)
+    more = f"; up to {backlog.retained} messages may wait there" if backlog.retained else ""
+    return f"Not counted: {names}, whose lag is no number (nothing committed, or no answer){more}."
 
 
 def _payments(examination: Examination, span: Span, zone: tzinfo | None) -> Panel | str:
@@ -100,7 +115,8 @@ def _payments(examination: Examination, span: Span, zone: tzinfo | None) -> Pane
         return f"Payments are not known: {examination.payments.error}"
     paid = sorted(f.payment.paid_at for f in looked.found)
     if not paid:
-        return f"No payment since {format_time(looked.since, zone)} is overdue and not well."
+        young = f"; {looked.in_flight} are in flight" if looked.in_flight else ""
+        return f"No payment since {format_time(looked.since, zone)} is overdue and not well{young}."
     until = paid[-1] if looked.cut else span.end
     since = max(looked.since, span.begin)
     steps = [(span.share(since), float(sum(at < since for at in paid)))]
@@ -137,22 +153,18 @@ def _payments(examination: Examination, span: Span, zone: tzinfo | None) -> Pane
 
 
 def _backlog(examination: Examination, backlog: Backlog, span: Span, zone: tzinfo | None) -> Panel:
-    points = tuple((span.share(at), float(count)) for at, count in backlog.written) if backlog.waiting else ()
+    points = tuple((span.share(at), float(count)) for at, count in backlog.written)
     looks = _looks(examination, backlog.group)
     notes = [
-        "Of the messages that wait now, how many had been written by then, as the log says at "
-        f"{MOMENTS} moments: so many waited at least. How far the group had read before is recorded nowhere."
-        if points
-        else "No message waits where something is committed."
+        f"Of the messages that wait now, how many had been written by then, as the log says at {MOMENTS} moments: so "
+        "many waited at least. How far the group had read before is recorded nowhere."
     ]
     dots = tuple((span.share(at), float(count)) for at, count in looks if count is not None)
     if dots:
         said = "; ".join(f"{count} at {format_time(at, zone)}" for at, count in looks if count is not None)
         notes.append(f"Dots: the lag itself where kcfix looked ({said}).")
     if backlog.unknown:
-        names = ", ".join(str(tp) for tp in backlog.unknown)
-        more = f"; up to {backlog.retained} messages may wait there" if backlog.retained else ""
-        notes.append(f"Not in it: {names}, whose lag is no number (nothing committed, or no answer){more}.")
+        notes.append(_left_out(backlog))
     if examination.sample is not None:
         notes.append(_committed(examination, backlog.group, examination.sample))
     return Panel(
@@ -161,7 +173,7 @@ def _backlog(examination: Examination, backlog: Backlog, span: Span, zone: tzinf
         points,
         dots=dots,
         notes=tuple(note for note in notes if note),
-        table=tuple((format_time(at, zone), str(count)) for at, count in backlog.written) if points else (),
+        table=tuple((format_time(at, zone), str(count)) for at, count in backlog.written),
     )
 
 

@@ -132,7 +132,7 @@ def test_nothing_committed_is_said_and_drawn_as_nothing(run: Run, ward: Ward, tm
     stopped(ward)
     ward.uncommit()
     text = Elements(page_of(run, ward, tmp_path)).text
-    assert "No message waits where something is committed." in text
+    assert "purchase-creation-workers: no message waits where something is committed." in text
     assert "whose lag is no number" in text
     assert "up to 3 messages may wait there" in text
 
@@ -167,7 +167,7 @@ def test_payments_that_were_not_looked_at_are_a_grey_gap(run: Run, ward: Ward, t
 def test_when_nothing_is_wrong_it_says_so_and_draws_no_payments(run: Run, ward: Ward, tmp_path: Path) -> None:
     text = Elements(page_of(run, ward, tmp_path, code=0)).text
     assert "Nothing is wrong, as far as one look can tell" in text
-    assert "is overdue and not well." in text
+    assert "is overdue and not well" in text
     assert "Nothing waits for any of the workers." in text
 
 
