@@ -50,7 +50,10 @@ def main() -> int:
     with drilled() as drill, TemporaryDirectory() as folder:
         java = rival_java(drill, Path(folder))
         hosts = Path(folder) / "hosts"
-        outcomes = [run(contest) for contest in all_contests(drill, java, hosts, options.pairs, options.only)]
+        outcomes = []
+        for contest in all_contests(drill, java, hosts, options.pairs, options.only):
+            outcomes.append(run(contest))
+            print(row(outcomes[-1]), file=sys.stderr)  # an hour's work, should a later contest break
         requests = [] if options.only else count_requests(drill)
     text = report(outcomes, requests)
     print(text)
@@ -182,13 +185,18 @@ def count_requests(drill: Drill) -> list[tuple[int, int]]:
     return counted
 
 
-def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> str:
-    """The results as Markdown."""
-    rows = "\n".join(
+def row(outcome: Outcome) -> str:
+    """One line of the table."""
+    o = outcome
+    return (
         f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.shown_ratio} |"
         f" {_wanted(o)} | {o.mebibytes:.0f} MiB |"
-        for o in outcomes
     )
+
+
+def report(outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]]) -> str:
+    """The results as Markdown."""
+    rows = "\n".join(map(row, outcomes))
     counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in requests)
     return f"""# Benchmarks
 

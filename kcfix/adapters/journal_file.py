@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kcfix.adapters.operator import who
-from kcfix.core.journal import Journal, RunRecord, read_runs
+from kcfix.core.journal import Journal, RunRecord, lines_about, read_runs
 from kcfix.core.redact import may_hold_secret, redact, redact_arguments, redact_value
 from kcfix.errors import Refused, Unreachable
 
@@ -70,10 +70,10 @@ class JournalFiles:
         self._begun.append(run)
         return run
 
-    def runs(self) -> tuple[RunRecord, ...]:
-        """All runs on record, the newest first."""
+    def runs(self, about: Collection[str] | None = None) -> tuple[RunRecord, ...]:
+        """All runs on record, the newest first; with `about` only their steps about these payments."""
         try:
-            return read_runs(self._lines())
+            return read_runs(self._lines() if about is None else lines_about(self._lines(), about))
         except OSError as error:
             raise Unreachable(
                 f"can't read the journal in {self._folder}: {error.strerror}", system="journal"

@@ -23,6 +23,7 @@ from kcfix.adapters.postgres_pass_sql import fine_of_page, leads_index, page, pa
 from kcfix.adapters.postgres_schema import Schema
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports import PaidPayment, PaymentPass
+from kcfix.errors import Unreachable
 
 PASS_SECONDS = 1800.0
 """For each answer of the pass: the first page comes once all tables were read and joined, whatever `--timeout`.
@@ -142,10 +143,33 @@ def _in_pages(
 def _streamed(
     link: Link, connection: Connection, query: psycopg.sql.Composed, window: Mapping[str, datetime]
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """All rows of a statement as they come, which PostgreSQL may work at in parallel: a cursor it never does."""
+    """All rows of a statement as they come, which PostgreSQL may work at in parallel: a cursor it never does.
+
+    In parallel it shares its hashes in /dev/shm, of which a container has 64 MB unless told otherwise; without room
+    there the statement fails, and is put once more for one process alone, in the same snapshot and order.
+    """
+    with _asking(link, connection):
+        connection.execute(f"SET LOCAL statement_timeout = {int(TAKEN_SECONDS * 1000)}; SAVEPOINT whole".encode())
+    given = 0
+    try:
+        for rows in _stream(link, connection, query, window):
+            yield rows
+            given += len(rows)
+    except Unreachable as error:
+        if not isinstance(error.__cause__, psycopg.errors.DiskFull):
+            raise
+        with _asking(link, connection):
+            connection.execute("ROLLBACK TO SAVEPOINT whole; SET LOCAL max_parallel_workers_per_gather = 0")
+        for rows in _stream(link, connection, query, window):
+            if new := rows[given:]:
+                yield new
+            given = max(0, given - len(rows))
+
+
+def _stream(
+    link: Link, connection: Connection, query: psycopg.sql.Composed, window: Mapping[str, datetime]
+) -> Iterator[list[tuple[Any, ...]]]:
     size = PAGE if psycopg.capabilities.has_stream_chunked() else 1
-    with _asking(link, connection), connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = {int(TAKEN_SECONDS * 1000)}".encode())
     with connection.cursor() as cursor:
         stream = cursor.stream(query, window, size=size)
         while True:

@@ -121,7 +121,7 @@ def story_sources(services: Services, scanned: SearchResult | None = None) -> St
         payments=sources(services),
         docker=lambda: services.docker,
         containers=lambda: _containers(services),
-        runs=lambda: services.journal.runs(),
+        runs=lambda payments: services.journal.runs(payments),
         scanned=scanned,
     )
 

@@ -7,7 +7,8 @@ A run without an `end` was cut short; a step without a `done` may or may not hav
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -106,8 +107,11 @@ class Journal(Protocol):
     def problems(self) -> tuple[str, ...]:
         """What the runs of this process could not record, to be shown as warnings."""
 
-    def runs(self) -> tuple[RunRecord, ...]:
-        """All runs on record, the newest first.
+    def runs(self, about: Collection[str] | None = None) -> tuple[RunRecord, ...]:
+        """All runs on record, the newest first; with `about` only those of their steps that are about these payments.
+
+        A journal has two lines for each payment that was ever repaired: to read the few that are asked about saves
+        most of a second for each hundred thousand.
 
         Raises:
             Unreachable: the journal is there and can't be read.
@@ -165,6 +169,34 @@ def read_runs(lines: Iterable[str]) -> tuple[RunRecord, ...]:
     # Ids of runs that began within one second do not sort by time.
     whole = (run.whole() for run in runs.values())
     return tuple(sorted(whole, key=lambda r: (r.started_at or _BEFORE_ALL, r.id), reverse=True))
+
+
+_INTEND, _DONE, _PAYMENT = '{"kind": "intend"', '{"kind": "done"', '"payment_id": "'
+_STEP = re.compile(r'\{"kind": "[^"]*", "run": "([^"]*)", "at": [^,]*, "step": "([^"]*)"')
+
+
+def lines_about(lines: Iterable[str], payments: Collection[str]) -> Iterator[str]:
+    """Of a journal's lines those that `read_runs` needs to tell what was done about these payments (lower-case ids).
+
+    A line that is written otherwise than kcfix writes one is given, whatever it holds.
+
+    >>> step = '{{"kind": "intend", "run": "r1", "at": null, "step": "1", "what": {{"payment_id": "{}"}}}}'
+    >>> len(list(lines_about([step.format("p1"), step.format("p2")], {"p1"})))
+    1
+    """
+    wanted: set[tuple[str, ...]] = set()
+    for line in lines:
+        if line.startswith(_INTEND):
+            at = line.find(_PAYMENT) + len(_PAYMENT)
+            if at >= len(_PAYMENT) and line[at : line.find('"', at)].lower() not in payments:
+                continue
+            if step := _STEP.match(line):
+                wanted.add(step.groups())
+        elif line.startswith(_DONE):
+            step = _STEP.match(line) if wanted else None
+            if not wanted or (step is not None and step.groups() not in wanted):
+                continue
+        yield line
 
 
 @dataclass(slots=True)

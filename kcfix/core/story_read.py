@@ -41,8 +41,8 @@ class StorySources:
     docker: Callable[[], DockerPort]
     containers: Callable[[], Mapping[str, tuple[Container, ...]]]
     """By service: the workers' and payment-service's."""
-    runs: Callable[[], tuple[RunRecord, ...]]
-    """Of the journal."""
+    runs: Callable[[Collection[str]], tuple[RunRecord, ...]]
+    """Of the journal: earlier runs of kcfix, with their steps about these payments."""
     scanned: SearchResult | None = None
     """What a search of the whole topic found; None: there was none."""
 
@@ -66,7 +66,7 @@ def read_stories(ids: Collection[PaymentId], sources: StorySources, *, overdue: 
     first: dict[str, Callable[[], object]] = {
         "payments": lambda: payment_snapshots(wanted, sources.payments, scanned=sources.scanned),
         "docker": sources.containers,
-        "journal": sources.runs,
+        "journal": lambda: sources.runs(frozenset(wanted)),
     }
     read = run_readings(first, LONGEST_SECONDS)
     snapshots = read["payments"]

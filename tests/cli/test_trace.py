@@ -388,7 +388,7 @@ def test_a_journal_that_can_not_be_read_is_said(trace: Callable[..., Ran], night
     class Torn:
         problems: tuple[str, ...] = ()
 
-        def runs(self) -> tuple[RunRecord, ...]:
+        def runs(self, about: object = None) -> tuple[RunRecord, ...]:
             raise Unreachable("the journal can't be read", system="journal")
 
     ran = trace(skipped(night).id, journal=Torn())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -113,7 +113,7 @@ def sources(
         found = containers()[FLOW.purchase_worker]
         return WorkerContainers(found, newest_lines(engine, found))
 
-    def journal() -> tuple[RunRecord, ...]:
+    def journal(_: Collection[str]) -> tuple[RunRecord, ...]:
         if isinstance(runs, KcfixError):
             raise runs
         return tuple(runs)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kcfix.core.journal import read_runs
+from kcfix.core.journal import lines_about, read_runs
 
 
 def lines(steps: int) -> list[str]:
@@ -39,3 +39,37 @@ def test_runs_that_began_within_one_second_stand_in_the_order_of_their_time() ->
 def test_a_time_that_can_not_be_shown_is_unknown(at: object) -> None:
     [run] = read_runs([json.dumps({"kind": "begin", "run": "r", "at": at})])
     assert run.started_at is None
+
+
+def journal(*payments: str) -> list[str]:
+    """A run with a step for each payment, all begun before the first is done."""
+    at = "2026-01-15T12:00:00+00:00"
+
+    def line(kind: str, **more: object) -> str:
+        return json.dumps({"kind": kind, "run": "r", "at": at, **more})
+
+    steps = list(enumerate(payments, 1))
+    return [
+        line("begin", command="repair"),
+        *(line("intend", step=str(n), what={"step": "insert", "payment_id": payment}) for n, payment in steps),
+        *(line("done", step=str(n), result={"state": f"of {payment}"}) for n, payment in steps),
+        line("end", code=0, summary={}),
+    ]
+
+
+def test_only_the_steps_about_the_payments_asked_about_are_read() -> None:
+    written = journal("p1", "P2", "p3", "p2")
+    [run] = read_runs(lines_about(written, {"p2"}))
+    [whole] = read_runs(written)
+    assert run.steps == (whole.steps[1], whole.steps[3])
+    assert (run.command, run.code, run.ended_at) == (whole.command, whole.code, whole.ended_at)
+    assert [step.result for step in run.steps] == [{"state": "of P2"}, {"state": "of p2"}]
+
+
+def test_a_step_that_names_no_payment_is_read_and_one_that_is_written_otherwise_as_well() -> None:
+    step = {"kind": "intend", "run": "r", "at": None, "step": "9", "what": {"step": "commit"}}
+    done: dict[str, object] = {"kind": "done", "run": "r", "at": None, "step": "9", "result": {}}
+    strange = '{ "kind":"intend" , "run": "r"}'
+    given = [json.dumps(step), json.dumps(done), strange, "torn"]
+    assert list(lines_about(given, {"p1"})) == given
+    assert list(lines_about([json.dumps(done)], {"p1"})) == []

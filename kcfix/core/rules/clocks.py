@@ -50,7 +50,10 @@ def clock_skew(examination: Examination) -> Iterator[Found]:
             evidence=tuple(
                 Evidence(EvidenceKind.SETTING, f"{name}: {_by(by)} that of this host") for name, by, _ in wrong
             ),
-            action=("timedatectl", "chronyc tracking"),
+            action=(
+                "timedatectl",
+                "sudo chronyc makestep   # on the host whose clock is wrong",
+            ),
             about=tuple(thing for _, _, things in wrong for thing in things),
             severity=Severity.ERROR if abs(worst[1]) >= SKEW else None,
         )

@@ -165,7 +165,12 @@ def one_replica(examination: Examination) -> Iterator[Found]:
         yield Found(
             symptom="one broker holds the only copy of every message",
             cause=f"replication factor 1 of {len(alone)} topics",
-            action=("kcfix topics",),
+            action=(
+                "KAFKA_DEFAULT_REPLICATION_FACTOR=3 KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=3   # of three brokers",
+                f"{kafka_tool(examination, 'kafka-reassign-partitions')} --reassignment-json-file FILE --execute   "
+                "# once they are there, for the topics of today",
+                "kcfix topics   # shows the replicas",
+            ),
             about=(Thing("system", "kafka"),),
         )
 
