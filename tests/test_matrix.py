@@ -14,6 +14,10 @@ NOT_PLAYED = {"drill", "restart", "dlq park", "config check", "config init", "co
 """A drill is a rehearsal. `restart` is played as a dry run; tests/real/test_restart.py breaks what it changes. Parking
 writes a file of kcfix's own and reads what `dlq show` reads. Settings and the shell have not been played yet."""
 
+NOT_PLAYED |= {"watch", "probe"}
+"""`watch` never ends, and goes by the readings of `lag` and `missing`; `probe` by those of `trace`. Servers are killed
+under them in tests/real/test_watch.py, kcfix in tests/real/test_probe.py."""
+
 
 def leaves(command: Any, words: str = "") -> list[str]:
     """The commands of the command line that have no subcommands."""
