@@ -1,12 +1,18 @@
-"""A screen of its own on a terminal, drawn anew at each look, and given back as it was."""
+"""A screen of its own on a terminal, drawn anew at each look, and given back as it was.
+
+Also while it is suspended (Ctrl-Z): a shell would otherwise be left on a screen that is not its own, without a cursor.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import FrameType
 from typing import TextIO
 
 from rich.text import Text as RichText
@@ -30,6 +36,8 @@ class Screen:
         self._out = out
         self._style = style
         self._environ = environ
+        self._shown: Sequence[Section] = ()
+        self._before: dict[signal.Signals, object] = {}
 
     @property
     def width(self) -> int:
@@ -54,6 +62,7 @@ class Screen:
 
     def draw(self, sections: Sequence[Section]) -> None:
         """Show the sections in place of what was shown; what does not fit is cut off, and said to be."""
+        self._shown = sections
         width, height = self.width, self.height
         buffer = io.StringIO()
         write_view(View("", tuple(sections), ()), replace(self._style, width=width), buffer)
@@ -70,12 +79,35 @@ class Screen:
         self._out.flush()
 
     def __enter__(self) -> Screen:
+        if threading.current_thread() is threading.main_thread():
+            handlers = {signal.SIGTSTP: self._suspended, signal.SIGWINCH: self._resized}
+            self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self._write(ENTER)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
         with contextlib.suppress(OSError, ValueError):
             self._write(LEAVE)
+
+    def _suspended(self, number: int, frame: FrameType | None) -> None:
+        """Give the terminal back, stop, and take it again when this process is told to go on."""
+        _attempt(lambda: self._write(LEAVE))
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._suspended)
+        _attempt(lambda: self._write(ENTER))
+        _attempt(lambda: self.draw(self._shown))
+
+    def _resized(self, number: int, frame: FrameType | None) -> None:
+        _attempt(lambda: self.draw(self._shown))
+
+
+def _attempt(write: Callable[[], None]) -> None:
+    """A signal may come in the middle of a write, which can't be begun again there: the next look draws it all."""
+    with contextlib.suppress(RuntimeError, OSError, ValueError):
+        write()
 
 
 def _cut(line: str, width: int) -> str:

@@ -293,3 +293,10 @@ def test_passive_says_when_none_came_and_when_one_is_stuck(probe: Any, system: S
 )
 def test_what_makes_no_sense_is_wrong_usage(probe: Any, argv: tuple[str, ...]) -> None:
     assert probe("-C", "trial", "probe", *argv).code == 2
+
+
+def test_undo_says_that_it_takes_nothing_of_a_probe_back(probe: Any, system: System) -> None:
+    run_id = probe(*APPLY, "--json").document["summary"]["run_id"]
+    ran = probe("-C", "trial", "undo", run_id)
+    assert (ran.code, "Nothing of this run can be undone" in ran.out) == (0, True)
+    assert (len(system.database.payments), len(system.database.purchases)) == (1, 1)

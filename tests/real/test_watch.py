@@ -43,6 +43,9 @@ class Terminal:
     def press(self, key: str) -> None:
         self._tmux("send-keys", key)
 
+    def resize(self, columns: int, lines: int) -> None:
+        self._tmux("resize-window", "-x", str(columns), "-y", str(lines))
+
     @property
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
@@ -118,6 +121,31 @@ def test_a_term_signal_leaves_the_terminal_clean_as_well(
     eventually(lambda: at.says("alternate_on") == "0", seconds=15)
     assert at.says("cursor_flag") == "1"
     assert "watched for" in at.screen
+
+
+def test_a_shell_that_it_is_suspended_to_has_its_own_screen_and_a_cursor(
+    terminal: Callable[[int], Terminal], kcfix: Kcfix, whole: Drill
+) -> None:
+    at = terminal(80)
+    started(at, kcfix)
+    at.press("C-z")
+    eventually(lambda: "Stopped" in at.screen, seconds=10)
+    assert (at.says("alternate_on"), at.says("cursor_flag")) == ("0", "1")
+    at.type("fg")
+    eventually(lambda: at.says("alternate_on") == "1" and re.search(r"look \d+ since", at.screen), seconds=10)
+    at.press("C-c")
+    eventually(lambda: "watched for" in at.screen, seconds=15)
+
+
+def test_a_terminal_that_changes_its_size_is_drawn_anew(
+    terminal: Callable[[int], Terminal], kcfix: Kcfix, whole: Drill
+) -> None:
+    at = terminal(200)
+    started(at, kcfix)
+    at.resize(80, 24)
+    eventually(lambda: re.search(r"^purchase +", at.screen, re.MULTILINE), seconds=10)
+    assert max(map(len, at.screen.splitlines())) <= 80
+    assert len(at.screen.splitlines()) <= 24
 
 
 def test_what_breaks_while_it_is_watched_is_shown(
