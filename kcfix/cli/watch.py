@@ -88,6 +88,7 @@ def _on_screen(options: Options, services: Services) -> int:
                         services.zone,
                         every=options.every,
                         width=screen.width,
+                        height=screen.height,
                         blocks=screen.blocks,
                         context=services.settings.context if services.settings.named else None,
                     )

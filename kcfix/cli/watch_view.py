@@ -18,8 +18,9 @@ from kcfix.core.watched import Change, Watched
 from kcfix.render.spark import sparkline
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone, Value
 
-ERRORS, CHANGES, PAYMENTS = 4, 4, 4
-"""Lines of each on the screen: with five workers all of it fits into 24."""
+LOW = 24
+"""Lines of a terminal into which all fits, with `LEAST` lines of changes, errors and payments each."""
+LEAST = 4
 NARROW, WIDE = 8, 40
 """Signs of a sparkline in 80 columns, and where there is room."""
 ROOMY = 132
@@ -33,19 +34,21 @@ def sections(
     *,
     every: timedelta,
     width: int,
+    height: int,
     blocks: bool,
     context: str | None,
 ) -> tuple[Section, ...]:
     """The parts of the screen, what matters most first: a low terminal shows no more than it can."""
     trend = WIDE if width >= ROOMY else NARROW
-    payments = _payments(seen, history, watched, trend, blocks=blocks)
+    room = max(0, height - LOW)
+    payments = _payments(seen, history, watched, trend, LEAST + room // 4, blocks=blocks)
     parts: list[Section] = [
         Text((_headline(seen, history, watched, zone, every, context),)),
         Text(tuple(_silent(seen, watched, zone)), wrap=True),
         _workers(seen, history, trend, blocks=blocks),
         payments,
-        _changed(watched, zone),
-        _errors(seen, watched, zone),
+        _changed(watched, zone, LEAST + room // 2),
+        _errors(seen, watched, zone, LEAST + room // 4),
     ]
     return tuple(parts)
 
@@ -150,7 +153,7 @@ def _clear(rates: Rates) -> Value:
     return format_duration(rates.catch_up) if rates.catch_up else "0s"
 
 
-def _payments(seen: Observation, history: History, watched: Watched, trend: int, *, blocks: bool) -> Section:
+def _payments(seen: Observation, history: History, watched: Watched, trend: int, most: int, *, blocks: bool) -> Section:
     payments = seen.payments.value
     if payments is None:
         why = f" ({seen.payments.error})" if seen.database.error is None else ""
@@ -169,7 +172,7 @@ def _payments(seen: Observation, history: History, watched: Watched, trend: int,
             Cell(f.verdict.kind, Tone.BAD),
             amount(f.payment.amount_minor, f.payment.currency),
         )
-        for f in payments.oldest[:PAYMENTS]
+        for f in payments.oldest[:most]
     )
     columns = (
         Column("PAYMENT"),
@@ -194,10 +197,10 @@ def _tone(count: int) -> Tone:
     return Tone.BAD if count else Tone.GOOD
 
 
-def _changed(watched: Watched, zone: tzinfo | None) -> Section:
+def _changed(watched: Watched, zone: tzinfo | None, most: int) -> Section:
     began = f"{watched.began.astimezone(zone):%H:%M:%S}" if watched.began is not None else "-"
     moved = ", ".join(f"{m.name} {m.first} -> {m.now}" for m in watched.moved)
-    newest = watched.changes[-CHANGES:]
+    newest = watched.changes[-most:]
     lines: list[Line] = [moved] if moved else []
     lines += [_change(change, zone) for change in newest]
     return Text(tuple(lines) or ("nothing",), f"changed since {began}", wrap=True)
@@ -208,10 +211,10 @@ def _change(change: Change, zone: tzinfo | None) -> Line:
     return (f"{change.at.astimezone(zone):%H:%M:%S}  ", Cell(change.text, tone))
 
 
-def _errors(seen: Observation, watched: Watched, zone: tzinfo | None) -> Section:
+def _errors(seen: Observation, watched: Watched, zone: tzinfo | None, most: int) -> Section:
     lines: list[Line] = [
         (f"{line.at.astimezone(zone):%H:%M:%S}  {line.worker.removesuffix('-worker')}  ", Cell(line.text, Tone.BAD))
-        for line in seen.errors(ERRORS)
+        for line in seen.errors(most)
     ]
     silent = [name for name, log in seen.logs.items() if log.error is not None]
     if silent and not lines:
