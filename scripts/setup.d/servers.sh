@@ -44,6 +44,7 @@ test_programs() {
   has_pooler || install_pooler
   have openssl || install "what makes certificates for the tests" openssl
   have chromium || install "the browser that shows the tests a report" "$(first_known chromium chromium-browser)"
+  have tmux || install "the terminal at which tests sit" tmux
 }
 
 server_programs() {
