@@ -27,7 +27,13 @@ FILL = "dd if=/dev/zero of=/dev/shm/full bs=1M 2>/dev/null; test -s /dev/shm/ful
 
 
 @pytest.fixture
-def full(system: Drill, engine: Engine, database: psycopg.Connection) -> Iterator[None]:
+def unsent(system: Drill) -> list[str]:
+    """Two payments without purchase, the older one first."""
+    return [buy(system, 1, unsent=True, at=ago(minutes=minutes))[0] for minutes in (30, 20)]
+
+
+@pytest.fixture
+def full(system: Drill, engine: Engine, database: psycopg.Connection, unsent: list[str]) -> Iterator[list[str]]:
     """Plans are parallel, and the database's /dev/shm is full."""
     container = engine.container(system, POSTGRES)
     name = database.info.dbname
@@ -35,7 +41,7 @@ def full(system: Drill, engine: Engine, database: psycopg.Connection) -> Iterato
         database.execute(f"ALTER DATABASE {name} SET {setting} = 0".encode())
     try:
         assert container.exec_run(["/bin/sh", "-c", FILL], user="root").exit_code == 0
-        yield
+        yield unsent
     finally:
         container.exec_run(["/bin/sh", "-c", "rm -f /dev/shm/full"], user="root")
         for setting in FREE_PARALLEL:
@@ -55,9 +61,7 @@ def every(system: Drill) -> list[PaidPayment]:
         link.close()
 
 
-@pytest.mark.usefixtures("full")
-def test_what_can_not_be_read_in_parallel_is_read_by_one_process(system: Drill) -> None:
-    ids = [buy(system, 1, unsent=True, at=ago(minutes=minutes))[0] for minutes in (30, 20)]
+def test_what_can_not_be_read_in_parallel_is_read_by_one_process(system: Drill, full: list[str]) -> None:
     with psycopg.connect(system.dsn) as connection, pytest.raises(psycopg.errors.DiskFull):
         connection.execute("SELECT count(*) FROM payments JOIN student_course_purchases USING (student_id)")
-    assert [row.payment_id for row in every(system) if row.payment_id in ids] == ids
+    assert [row.payment_id for row in every(system) if row.payment_id in full] == full

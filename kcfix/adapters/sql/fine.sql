@@ -13,10 +13,10 @@ FROM (
 LEFT JOIN (
     SELECT {a_student} AS student, {a_course} AS course,
            bool_or({a_status} IN ('approved', 'active')) AS allocated,
-           bool_or({a_status} IN ('approved', 'active') AND t.id IS NOT NULL) AS with_sessions,
+           bool_or({a_status} IN ('approved', 'active') AND {t_allocation} IS NOT NULL) AS with_sessions,
            max({a_requested_at}) FILTER (WHERE {a_status} = 'completed') AS completed_at
     FROM {allocations} AS a
-    LEFT JOIN (SELECT DISTINCT {t_allocation} AS id FROM {sessions} AS t WHERE {t_scope}) AS t ON t.id = {a_id}
+    LEFT JOIN {sessions} AS t ON {t_allocation} = {a_id} AND {t_scope}
     WHERE {a_scope}
     GROUP BY 1, 2
 ) AS f ON f.student = b.student AND f.course = b.course
