@@ -43,7 +43,7 @@ def sections(
     room = max(0, height - LOW)
     payments = _payments(seen, history, watched, trend, LEAST + room // 4, blocks=blocks)
     parts: list[Section] = [
-        Text((_headline(seen, history, watched, zone, every, context),)),
+        Text((_headline(seen, history, watched, zone, every if width >= ROOMY else None, context),)),
         Text(tuple(_silent(seen, watched, zone)), wrap=True),
         _workers(seen, history, trend, blocks=blocks),
         payments,
@@ -54,16 +54,22 @@ def sections(
 
 
 def _headline(
-    seen: Observation, history: History, watched: Watched, zone: tzinfo | None, every: timedelta, context: str | None
+    seen: Observation,
+    history: History,
+    watched: Watched,
+    zone: tzinfo | None,
+    every: timedelta | None,
+    context: str | None,
 ) -> Line:
     bad = _is_bad(seen)
     word = Cell("NOT WELL", Tone.BAD) if bad else Cell("UNKNOWN", Tone.WARN) if seen.silent else Cell("well", Tone.GOOD)
     began = f"{watched.began.astimezone(zone):%H:%M:%S}" if watched.began is not None else "-"
     where = f"  {context}" if context else ""
+    pause = f", every {format_duration(every)}" if every is not None else ""
     return (
         word,
         f"  {format_time(seen.taken_at, zone)}{where}  ",
-        Cell(f"look {history.looks} since {began}, every {format_duration(every)}", Tone.DIM),
+        Cell(f"look {history.looks} since {began}{pause}", Tone.DIM),
     )
 
 

@@ -104,7 +104,7 @@ def test_the_screen_shows_workers_lag_payments_and_errors(ward: Ward) -> None:
     assert night.run("--no-color", then=(nothing,)) == 130
     first, second = night.screens
     assert first[0].startswith("NOT WELL  2026-01-15 12:00:00Z")
-    assert second[0].endswith("look 2 since 12:00:00, every 5s")
+    assert second[0].endswith("look 2 since 12:00:00")
     text = "\n".join(second)
     assert re.search(r"^purchase +NOT_WORKING", text, re.MULTILINE)
     assert paid in text
