@@ -71,6 +71,10 @@ class Flow:
     container_prefix: str = "kodingcaravan-"
     """Containers are called prefix + service; used where a container carries no Compose label."""
 
+    students_table: str = "students"
+    profiles_table: str = "student_profiles"
+    """Where a student and its place are; only `probe` writes there, for a student that it makes up."""
+
     tables: Tables = field(default_factory=Tables)
     columns: Mapping[str, str] = field(default_factory=dict)
     """Overridden column names, keyed `table.column` by kcfix's own names, e.g. `payments.confirmed_at`."""

@@ -452,7 +452,11 @@ Read and Write include Describe. With a client certificate and no login the prin
 (`openssl x509 -in client.pem -noout -subject -nameopt RFC2253`).
 """
 
-PERMISSIONS_MORE = """What is better with more, and does without:
+PERMISSIONS_MORE = """`watch` needs what `lag` and `missing` need, `probe` what `trace` needs. `probe --apply`, which
+only a system that is there to be tried on allows, needs `Write` on purchase-confirmed and `INSERT` on payments besides,
+and on students and student_profiles unless a student is named.
+
+What is better with more, and does without:
 
 - `GRANT pg_read_all_stats TO kcfix;`: `doctor` sees who holds a lock, and for how long; it says where it can't.
 - `GRANT EXECUTE ON FUNCTION pg_control_system() TO kcfix;`: a database is known again under another address.

@@ -38,12 +38,15 @@ from kcfix.core.ports import (
     InsertState,
     PaidPayment,
     PaymentPass,
+    ProbeOrder,
+    ProbesSeen,
     Recheck,
     RoleFacts,
     SchemaFacts,
     StuckPayments,
     StudentCourse,
 )
+from kcfix.core.probe import is_probe
 from kcfix.errors import KcfixError, Unreachable
 from tests.fakes_database_rows import (
     ALL_TABLES,
@@ -234,6 +237,41 @@ class FakeDatabase(Rows):
             if p.status in ("initiated", "processing") and since <= expired[p.id] < until
         ]
         return StuckPayments(len(stuck), min(stuck, default=None))
+
+    def probes(self, limit: int) -> ProbesSeen:
+        """See `DatabasePort`."""
+        self._called("probes")
+        self._need("payments")
+        marked = sorted((p for p in self.payments if is_probe(p.id)), key=lambda p: p.id)
+        marked.sort(key=lambda p: p.created_at, reverse=True)
+        return ProbesSeen(tuple(p.id for p in marked[:limit]), min(self.courses, default=None))
+
+    def probe(self, order: ProbeOrder) -> InsertResult:
+        """See `DatabasePort`."""
+        self._called("probe")
+        id = order.payment_id
+        mine = (order.student_id, order.course_id)
+        if order.course_id not in self.courses:
+            return InsertResult(id, InsertState.REFUSED, f"there is no course {order.course_id}")
+        if any(p.is_active and (p.student_id, p.course_id) == mine for p in self.purchases):
+            return InsertResult(id, InsertState.REFUSED, "the student has an active purchase of it, which swallows it")
+        if any(p.id == id for p in self.payments):
+            return InsertResult(id, InsertState.EXISTS)
+        if self.lost_commit != "not made":
+            made = Payment(
+                id=id,
+                student_id=order.student_id,
+                amount_minor=order.amount_minor,
+                currency="INR",
+                status="succeeded",
+                metadata=dict(order.metadata),
+                confirmed_at=self.now,
+                created_at=self.now,
+                updated_at=self.now,
+                provider_payment_id=f"probe_{id}",
+            )
+            self.payments.append(made)
+        return InsertResult(id, InsertState.UNKNOWN if self.lost_commit else InsertState.INSERTED)
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""

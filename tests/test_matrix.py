@@ -15,6 +15,10 @@ NOT_PLAYED = {"drill", "monitor", "restart", "dlq park", "config check", "config
 writes a file of kcfix's own and reads what `dlq show` reads. `monitor` does not end: tests/real/test_monitor.py lets
 its servers hang and come back. Settings and the shell have not been played yet."""
 
+NOT_PLAYED |= {"watch", "probe"}
+"""`watch` never ends, and goes by the readings of `lag` and `missing`; `probe` by those of `trace`. Servers are killed
+under them in tests/real/test_watch.py, kcfix in tests/real/test_probe.py."""
+
 
 def leaves(command: Any, words: str = "") -> list[str]:
     """The commands of the command line that have no subcommands."""

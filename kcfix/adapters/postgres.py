@@ -17,6 +17,7 @@ from kcfix.adapters.postgres_insert import Insertion, check_orders
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_locks import room
 from kcfix.adapters.postgres_pass import payment_pass
+from kcfix.adapters.postgres_probe import make_probe, read_probes
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
 from kcfix.adapters.postgres_standby import read_behind
 from kcfix.adapters.postgres_unchanged import standing, unchanged
@@ -35,6 +36,8 @@ from kcfix.core.ports import (
     InsertOrder,
     InsertResult,
     PaymentPass,
+    ProbeOrder,
+    ProbesSeen,
     Recheck,
     SchemaFacts,
     StuckPayments,
@@ -176,6 +179,16 @@ class Postgres:
         """See `DatabasePort`."""
         with self._place(self._payments_link, "reading unfinished payments") as here:
             return read_stuck_payments(here, since, until)
+
+    def probes(self, limit: int) -> ProbesSeen:
+        """See `DatabasePort`."""
+        with self._places("looking for earlier probes") as (here, payments):
+            return read_probes(here, payments, limit)
+
+    def probe(self, order: ProbeOrder) -> InsertResult:
+        """See `DatabasePort`."""
+        schemas = self._both_schemas()
+        return make_probe((self._link, schemas[0]), (self._payments_link, schemas[1]), order)
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """See `DatabasePort`."""

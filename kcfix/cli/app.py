@@ -44,6 +44,8 @@ COMMANDS: tuple[Entry, ...] = (
     ),
     Entry("lag", "Look", "Show how far each consumer group is behind, partition by partition."),
     Entry("topics", "Look", "Show the topics, what is in them and who reads them."),
+    Entry("watch", "Look", "Watch workers, lag, payments and errors live, and what changes."),
+    Entry("probe", "Look", "Follow a payment through every stage: one made up for it, or the next real one."),
     Entry("logs", "Look", "Show the logs of the workers, merged in the order of time."),
     Entry("monitor", "Look", "Look again and again, and serve metrics for Prometheus and health checks by HTTP."),
     Entry("doctor", "Explain", "Name the root cause of what is wrong, with evidence, cost and the way out."),

@@ -10,22 +10,28 @@ from typing import Annotated
 import typer
 
 from kcfix.cli.context import problem, services_of
-from kcfix.cli.doctor_report import report
+from kcfix.cli.doctor_chart import span_of, waiting_groups
+from kcfix.cli.doctor_report import moments, report
 from kcfix.cli.doctor_rows import rows, rule_row, summary
 from kcfix.cli.doctor_view import rules_table, sections
 from kcfix.cli.examining import examine
 from kcfix.cli.invocation import as_called
-from kcfix.cli.observing import about_containers
+from kcfix.cli.observing import about_containers, deadline, reading
+from kcfix.core.backlog import Backlog, read_backlogs
 from kcfix.core.diagnosis import Diagnosis, Severity
 from kcfix.core.doctor import chosen, diagnose, rewritten
 from kcfix.core.examination import Examination
 from kcfix.core.rules import RULES
+from kcfix.core.snapshot import Reading
 from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import View
 from kcfix.services import Services
 from kcfix.services.text_file import write_text
+
+MARKDOWN, PAGE = ".md", ".html"
+"""What the name of a report ends in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,9 @@ def command(
     list_checks: Annotated[bool, typer.Option("--list-checks", help="List the rules and ask none.")] = False,
     report_file: Annotated[
         str | None,
-        typer.Option("--report", metavar="FILE", help="Write the incident report there as well, in Markdown."),
+        typer.Option(
+            "--report", metavar="FILE", help="Write the incident report there, too: .md or .html says as what."
+        ),
     ] = None,
 ) -> View:
     """Names what is wrong, the cause before its consequences, each with its cost, its evidence and a line to paste.
@@ -71,6 +79,7 @@ def command(
         kcfix doctor --only workers,groups -q
         kcfix doctor -o markdown
         kcfix doctor --report incident.md
+        kcfix doctor --sample 60s --report incident.html
         kcfix doctor --list-checks
     """
     services = services_of(ctx)
@@ -104,15 +113,14 @@ def _sample(text: str) -> timedelta:
 def run(options: Options, services: Services) -> View:
     """Look, conclude, and show."""
     wanted = chosen(RULES, options.only, options.skip)
-    if options.report is not None and Path(options.report).is_dir():
-        raise UsageError(f"--report: {options.report} is a folder")
+    if options.report is not None:
+        _may_be_written(Path(options.report))
     examination, errors = examine(services, options.sample)
     diagnosis = _called(diagnose(examination, wanted), services)
     warnings = about_containers(services, examination.discovery.error)
     warnings += services.acknowledgements.read().problems
     if options.report is not None:
-        text = report(examination, diagnosis, services.zone)
-        write_text(options.report, services.redact(text))
+        write_text(options.report, _report(options.report, examination, diagnosis, services))
     return View(
         schema="doctor",
         sections=sections(
@@ -131,6 +139,28 @@ def run(options: Options, services: Services) -> View:
         ),
         exit_code=_code(options, examination, diagnosis, errors),
     )
+
+
+def _may_be_written(file: Path) -> None:
+    if file.suffix.lower() not in (MARKDOWN, PAGE):
+        raise UsageError(f"--report: {file} must end in {MARKDOWN} or {PAGE}, which says what is written")
+    if file.is_dir():
+        raise UsageError(f"--report: {file} is a folder")
+
+
+def _report(file: str, examination: Examination, diagnosis: Diagnosis, services: Services) -> str:
+    """The incident report as the name of its file wants it."""
+    if Path(file).suffix.lower() == MARKDOWN:
+        return services.redact(report(examination, diagnosis, services.zone))
+    from kcfix.cli.doctor_page import report_page
+
+    span = span_of(examination, (at for at, _ in moments(examination, diagnosis)))
+    groups = waiting_groups(examination)
+    backlogs: Reading[tuple[Backlog, ...]] = Reading(())
+    if groups:
+        asked = {"log": lambda: read_backlogs(services.kafka, groups, span.moments)}
+        backlogs = reading(services.readings(asked, deadline=deadline(services))["log"])
+    return report_page(examination, diagnosis, backlogs, span, services.zone, services.redact)
 
 
 def _called(diagnosis: Diagnosis, services: Services) -> Diagnosis:

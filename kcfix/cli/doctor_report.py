@@ -25,11 +25,11 @@ def report(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) 
         "",
         "## Timeline",
         "",
-        *_timeline(examination, diagnosis, zone),
+        *(f"- {format_time(at, zone)} {clean(text)}" for at, text in moments(examination, diagnosis)),
         "",
         "## Numbers",
         "",
-        *_numbers(examination, zone),
+        *(f"- {clean(line)}" for line in numbers(examination, zone)),
         "",
         "## Findings",
         "",
@@ -53,13 +53,9 @@ def report(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) 
 
 def _summary(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> Iterator[str]:
     causes = [f for f in diagnosis.findings if f.severity is Severity.ERROR]
-    looks = "one look" if examination.sample is None else f"two looks {format_duration(examination.sample)} apart"
-    if not causes:
-        yield f"Nothing is wrong, as far as {looks} can tell ({len(diagnosis.checked)} checks)."
-        return
-    many = "1 cause" if len(causes) == 1 else f"{len(causes)} causes"
-    yield f"{many}, by {looks} ({len(diagnosis.checked)} checks):"
-    yield ""
+    yield headline(examination, diagnosis)
+    if causes:
+        yield ""
     for finding in causes:
         cost = impact_words(finding.impact, examination.at, zone)
         yield f"1. **{finding.code}** {clean(finding.symptom)}. {clean(finding.cause)}." + (
@@ -67,26 +63,37 @@ def _summary(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None
         )
 
 
-def _timeline(examination: Examination, diagnosis: Diagnosis, zone: tzinfo | None) -> list[str]:
-    moments: dict[tuple[datetime, str], None] = {}
+def headline(examination: Examination, diagnosis: Diagnosis) -> str:
+    """How many causes there are, by which looks."""
+    causes = sum(f.severity is Severity.ERROR for f in diagnosis.findings)
+    looks = "one look" if examination.sample is None else f"two looks {format_duration(examination.sample)} apart"
+    if not causes:
+        return f"Nothing is wrong, as far as {looks} can tell ({len(diagnosis.checked)} checks)."
+    many = "1 cause" if causes == 1 else f"{causes} causes"
+    return f"{many}, by {looks} ({len(diagnosis.checked)} checks):"
+
+
+def moments(examination: Examination, diagnosis: Diagnosis) -> list[tuple[datetime, str]]:
+    """What happened when, in the order of time, as far as somebody recorded it; the last is the look itself, mostly."""
+    found: dict[tuple[datetime, str], None] = {}
     for finding in diagnosis.every:
         if finding.severity is Severity.ADVICE:
             continue
         if finding.impact.since is not None:
-            moments[finding.impact.since, f"{finding.code}: {finding.symptom}"] = None
+            found[finding.impact.since, f"{finding.code}: {finding.symptom}"] = None
         for piece in finding.evidence:
             if piece.at is not None:
-                moments[piece.at, piece.text] = None
+                found[piece.at, piece.text] = None
     looked = examination.payments.value
     owed = [f.payment for f in looked.found] if looked is not None else []
     for payment in (*owed[:1], *owed[-1:]):
         which = "oldest" if payment is owed[0] else "newest"
-        moments[payment.paid_at, f"payment {payment.id} succeeded, the {which} of {len(owed)} that are not well"] = None
-    begin = min((at for at, _ in moments), default=examination.at)
+        found[payment.paid_at, f"payment {payment.id} succeeded, the {which} of {len(owed)} that are not well"] = None
+    begin = min((at for at, _ in found), default=examination.at)
     for at, text in _events(examination, begin - BEFORE):
-        moments.setdefault((at, text), None)
-    moments[examination.at, "looked at by kcfix doctor"] = None
-    return [f"- {format_time(at, zone)} {clean(text)}" for at, text in sorted(moments)]
+        found.setdefault((at, text), None)
+    found[examination.at, "looked at by kcfix doctor"] = None
+    return sorted(found)
 
 
 def _events(examination: Examination, since: datetime) -> Iterator[tuple[datetime, str]]:
@@ -105,23 +112,24 @@ def _events(examination: Examination, since: datetime) -> Iterator[tuple[datetim
                 yield times[-1], f"{words}, {len(times)} times by now"
 
 
-def _numbers(examination: Examination, zone: tzinfo | None) -> Iterator[str]:
+def numbers(examination: Examination, zone: tzinfo | None) -> Iterator[str]:
+    """Payments, their money and the lags, a line each."""
     looked = examination.payments.value
     if looked is not None:
-        yield f"- payments succeeded since {format_time(looked.since, zone)}: {looked.payments}"
+        yield f"payments succeeded since {format_time(looked.since, zone)}: {looked.payments}"
         sums: dict[str, int] = {}
         for found in looked.found:
             sums[found.payment.currency] = sums.get(found.payment.currency, 0) + found.payment.amount_minor
         money = ", ".join(amount(minor, currency) for currency, minor in sorted(sums.items()))
         more = "at least " if looked.cut else ""
         cost = f" ({money})" if money else ""
-        yield f"- of these not well: {more}{len(looked.found)}{cost}; in flight: {looked.in_flight}"
+        yield f"of these not well: {more}{len(looked.found)}{cost}; in flight: {looked.in_flight}"
     else:
-        yield f"- payments: not known ({clean(str(examination.payments.error))})"
+        yield f"payments: not known ({examination.payments.error})"
     kafka = examination.observed.kafka.value
     for lag in kafka.groups if kafka is not None else ():
         unknown = f" + {lag.unknown_partitions} unknown" if lag.unknown_partitions else ""
-        yield f"- {lag.group.group_id}: {lag.group.state}, lag {lag.known_lag_records}{unknown}"
+        yield f"{lag.group.group_id}: {lag.group.state}, lag {lag.known_lag_records}{unknown}"
 
 
 def _finding(finding: Finding, now: datetime, zone: tzinfo | None, depth: int) -> Iterator[str]:

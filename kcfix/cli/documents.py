@@ -12,7 +12,18 @@ from kcfix.cli.documents_look import LOOK
 from kcfix.cli.documents_offsets import OFFSETS
 from kcfix.cli.documents_setup import SETUP
 from kcfix.cli.documents_trace import TRACE
+from kcfix.cli.documents_watch import WATCH
 from kcfix.cli.shapes import Document
 
-DOCUMENTS: Mapping[str, Document] = {**LOOK, **CERTIFICATE, **TRACE, **CHANGE, **OFFSETS, **DLQ, **DOCTOR, **SETUP}
+DOCUMENTS: Mapping[str, Document] = {
+    **LOOK,
+    **CERTIFICATE,
+    **TRACE,
+    **CHANGE,
+    **OFFSETS,
+    **DLQ,
+    **DOCTOR,
+    **SETUP,
+    **WATCH,
+}
 """By the name in the document's `schema`."""

@@ -85,7 +85,7 @@ def run(options: Options, services: Services) -> View:
     if not given.valid:
         return trace_view((), given.malformed, services)
     scanned = scanned_by(given.valid, options.since, options.until, services) if options.scan else None
-    where = _sources(services, scanned.result if scanned else None)
+    where = story_sources(services, scanned.result if scanned else None)
     told = [tell(story, services.flow) for story in read_stories(given.valid, where, overdue=services.settings.overdue)]
     return trace_view(
         told,
@@ -115,7 +115,8 @@ def _about_containers(services: Services) -> list[str]:
     return [f"several Compose projects look alike: {named}; choose one with --project"] if alike else []
 
 
-def _sources(services: Services, scanned: SearchResult | None) -> StorySources:
+def story_sources(services: Services, scanned: SearchResult | None = None) -> StorySources:
+    """Where the story of a payment is read, by the services of a run."""
     return StorySources(
         payments=sources(services),
         docker=lambda: services.docker,

@@ -60,7 +60,12 @@ def replay_of(snapshot: PaymentSnapshot, facts: PaymentFacts, payment: Payment, 
             timestamp_ms=_milliseconds(payload.get("timestamp"), payment),
         )
         return _checked(Origin.RECORDED, message, payment)
-    message = build_message(
+    return _checked(Origin.BUILT, built_message(payment, flow), payment)
+
+
+def built_message(payment: Payment, flow: Flow) -> Message:
+    """The event made of the payment's row, with the same event id whenever it is made."""
+    return build_message(
         flow.purchase_confirmed,
         _body_of(payment),
         event_id=own_event_id(payment.id),
@@ -68,7 +73,6 @@ def replay_of(snapshot: PaymentSnapshot, facts: PaymentFacts, payment: Payment, 
         source=SOURCE,
         timestamp_ms=_milliseconds(None, payment),
     )
-    return _checked(Origin.BUILT, message, payment)
 
 
 def _mapping(payload: object) -> Mapping[str, object]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kcfix.core.journal import Journal
     from kcfix.core.metrics_kinds import Family, Write
     from kcfix.core.pages import Answer
+    from kcfix.render.screen import Screen
     from kcfix.render.stream import Stream
     from kcfix.render.style import Style
 
@@ -194,6 +195,12 @@ class Services(Systems):
 
         host, _, port = self.settings.listen.rpartition(":")
         return serve(host.strip("[]"), int(port), answer)
+
+    def screen(self) -> Screen:
+        """A screen of its own on the terminal of standard output, used in a `with`."""
+        from kcfix.render.screen import Screen
+
+        return Screen(self.stdout, self.style(), self.environ)
 
     def style(self) -> Style:
         """How to write, from the flags and the terminal."""

@@ -181,7 +181,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "probe",
         parse_bool,
-        "A system that is there to be tried on, as a drill is: records made up for a test may be written to it.",
+        "A system that is there to be tried on, as a drill is: `kcfix probe` may write a payment that is made up. Only "
+        "a file of the context says so, beside the addresses; a variable can only take it back.",
         default=False,
     ),
     Setting(

@@ -38,6 +38,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) 
             values[name] = values["state_dir"] / path
             origins[name] = origins["state_dir"]
     values["protected"], origins["protected"] = _protected(environ, chosen)
+    values["probe"], origins["probe"] = _probe(environ, chosen)
     redirected = _redirected(environ, chosen, values, origins)
     values["connect_timeout"] = min(values["connect_timeout"], values["timeout"])
     return Settings(
@@ -50,6 +51,7 @@ def load(flags: Mapping[str, object], environ: Mapping[str, str], folder: Path) 
             *chosen.warnings,
             *_unknown_variables(environ),
             *(f"{variable} goes before what the file of context {chosen.name} says" for variable in redirected),
+            *_vain(environ, values["probe"]),
         ),
         **values,
     )
@@ -96,6 +98,21 @@ def _protected(environ: Mapping[str, str], chosen: Chosen) -> tuple[object, Orig
     return next((one for one in parsed if one[0]), parsed[0] if parsed else (setting.default, Origin(Source.DEFAULT)))
 
 
+def _probe(environ: Mapping[str, str], chosen: Chosen) -> tuple[object, Origin]:
+    """The leave to write records that are made up: given by files alone, taken away by any of them or a variable."""
+    setting = BY_NAME["probe"]
+    said = [
+        _parsed(setting, layer.values[setting.name], environ, Origin(Source.FILE, layer.where))
+        for layer in chosen.layers
+        if setting.name in layer.values
+    ]
+    if text := environ.get(setting.variable):
+        from_variable = _parsed(setting, text, environ, Origin(Source.ENVIRONMENT, setting.variable))
+        said += [from_variable] if not from_variable[0] else []
+    refusing = next((one for one in said if not one[0]), None)
+    return refusing or next(iter(said), (setting.default, Origin(Source.DEFAULT)))
+
+
 def _redirected(
     environ: Mapping[str, str], chosen: Chosen, values: Mapping[str, object], origins: Mapping[str, Origin]
 ) -> tuple[str, ...]:
@@ -132,6 +149,15 @@ def _parsed(setting: Setting, value: object, environ: Mapping[str, str], origin:
         return setting.parse(value, environ), origin
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{setting.name} ({origin}): {error}") from None
+
+
+def _vain(environ: Mapping[str, str], probe: object) -> tuple[str, ...]:
+    """A variable that would allow probes, which it can't."""
+    setting = BY_NAME["probe"]
+    if not environ.get(setting.variable) or probe:
+        return ()
+    wished, _ = _parsed(setting, environ[setting.variable], environ, Origin(Source.ENVIRONMENT, setting.variable))
+    return (f"{setting.variable} is not followed: only a file of the context can say `probe = true`",) if wished else ()
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ test_programs() {
   has_pooler || install_pooler
   have ip || install "what makes a network for a second Docker Engine in the tests" iproute2
   have openssl || install "what makes certificates for the tests" openssl
+  have chromium || install "the browser that shows the tests a report" "$(first_known chromium chromium-browser)"
+  have tmux || install "the terminal at which tests sit" tmux
 }
 
 server_programs() {

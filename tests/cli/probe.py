@@ -20,19 +20,19 @@ from kcfix.services import Services
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Services], Any]], None]:
-    """Let the command `probe` do what a test wants."""
+    """Let the command `trial` do what a test wants."""
 
     def put(act: Callable[[Services], Any]) -> None:
-        def probe(ctx: typer.Context) -> Any:
+        def trial(ctx: typer.Context) -> Any:
             """Nothing but a probe."""
             return act(services_of(ctx))
 
-        module = types.ModuleType("kcfix.cli.probe")
-        module.command = probe  # type: ignore[attr-defined]
-        module.__spec__ = types.SimpleNamespace(name="kcfix.cli.probe")  # type: ignore[assignment]
-        monkeypatch.setitem(sys.modules, "kcfix.cli.probe", module)
-        monkeypatch.setitem(cast("dict[str, Document]", DOCUMENTS), "probe", PROBE)
-        monkeypatch.setattr(app, "COMMANDS", (*app.COMMANDS, app.Entry("probe", "Look", "Probe the door.")))
+        module = types.ModuleType("kcfix.cli.trial")
+        module.command = trial  # type: ignore[attr-defined]
+        module.__spec__ = types.SimpleNamespace(name="kcfix.cli.trial")  # type: ignore[assignment]
+        monkeypatch.setitem(sys.modules, "kcfix.cli.trial", module)
+        monkeypatch.setitem(cast("dict[str, Document]", DOCUMENTS), "trial", PROBE)
+        monkeypatch.setattr(app, "COMMANDS", (*app.COMMANDS, app.Entry("trial", "Look", "Probe the door.")))
 
     return put
 
@@ -40,7 +40,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Services], A
 def a_view(**changes: Any) -> View:
     table = Table((Column("ID"), Column("LAG", right=True)), (("a", 1), ("b", None)))
     fields: dict[str, Any] = {
-        "schema": "probe",
+        "schema": "trial",
         "sections": (table,),
         "data": [{"id": "a", "lag_records": 1}, {"id": "b", "lag_records": None}],
         **changes,

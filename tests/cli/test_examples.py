@@ -14,7 +14,7 @@ from kcfix.cli.app import root
 from tests.conftest import NOW, Run
 from tests.system import System
 
-ENDLESS = ("-f", "--follow", "-w", "--watch")
+ENDLESS = ("-f", "--follow", "-w", "--watch", "watch", "--passive")
 LONG = ("--sample",)
 PROVING = "kcfix restart --all --yes"
 """Waits a minute for workers to work, which fakes never do; restarts have their own tests."""

@@ -35,17 +35,17 @@ KINDS: list[type[KcfixError]] = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_error_has_one_line_a_hint_and_its_code(run: Run, command: Any, kind: type[KcfixError]) -> None:
     command(raiser(kind("it went\nwrong", hint="kcfix status")))
-    ran = run("probe")
+    ran = run("trial")
     assert (ran.code, ran.out, ran.err) == (kind.code, "", "kcfix: it went wrong\n  hint: kcfix status\n")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_error_is_one_json_document(run: Run, command: Any, kind: type[KcfixError]) -> None:
     command(raiser(kind("it went wrong", hint="kcfix status")))
-    ran = run("probe", "-o", "json")
+    ran = run("trial", "-o", "json")
     document = ran.document
     assert ran.code == kind.code
-    assert (document["schema"], document["ok"], document["data"]) == ("kcfix.probe/v1", False, [])
+    assert (document["schema"], document["ok"], document["data"]) == ("kcfix.trial/v1", False, [])
     assert document["errors"] == [
         {"code": kind.code, "kind": kind.kind, "message": "it went wrong", "hint": "kcfix status"}
     ]
@@ -137,10 +137,10 @@ def test_version_is_printed(run: Run) -> None:
 
 def test_shared_options_count_before_and_after_the_command_and_the_later_one_wins(run: Run, command: Any) -> None:
     command(lambda services: a_view(summary={"project": services.settings.project, "utc": services.settings.utc}))
-    before = run("-o", "json", "--project", "one", "--utc", "probe").document
-    after = run("probe", "-o", "json", "--project", "one", "--utc").document
+    before = run("-o", "json", "--project", "one", "--utc", "trial").document
+    after = run("trial", "-o", "json", "--project", "one", "--utc").document
     assert before["summary"] == after["summary"] == {"project": "one", "utc": True}
-    assert run("-o", "csv", "--project", "one", "probe", "--json", "--project", "two").document["summary"] == {
+    assert run("-o", "csv", "--project", "one", "trial", "--json", "--project", "two").document["summary"] == {
         "project": "two",
         "utc": False,
     }
@@ -148,7 +148,7 @@ def test_shared_options_count_before_and_after_the_command_and_the_later_one_win
 
 def test_a_bug_is_one_line_and_70_without_a_traceback(run: Run, command: Any) -> None:
     command(raiser(ValueError(f"postgresql://u:{MADE_UP}@db/kc\n[/boom]")))
-    ran = run("probe")
+    ran = run("trial")
     assert (ran.code, ran.out) == (70, "")
     assert ran.err.startswith("kcfix: a bug in kcfix: ValueError: postgresql://u:***@db/kc [/boom]\n  hint: ")
     assert "Traceback" not in ran.err
@@ -159,7 +159,7 @@ def test_the_traceback_of_a_bug_comes_on_request_and_without_secrets(
     run: Run, command: Any, argv: tuple[str, ...], environ: dict[str, str]
 ) -> None:
     command(raiser(ValueError(f"postgresql://u:{MADE_UP}@db/kc")))
-    ran = run("probe", *argv, environ=environ)
+    ran = run("trial", *argv, environ=environ)
     assert ran.code == 70
     assert "Traceback" in ran.err
     assert MADE_UP not in ran.err
@@ -168,9 +168,9 @@ def test_the_traceback_of_a_bug_comes_on_request_and_without_secrets(
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
 def test_interruption_and_termination_have_their_codes(run: Run, command: Any, error: BaseException, code: int) -> None:
     command(raiser(error))
-    ran = run("probe")
+    ran = run("trial")
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
-    assert [e["code"] for e in run("probe", "--json").document["errors"]] == [code]
+    assert [e["code"] for e in run("trial", "--json").document["errors"]] == [code]
 
 
 def test_sigterm_becomes_an_exception_so_that_things_are_closed(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,14 +186,14 @@ def test_sigterm_becomes_an_exception_so_that_things_are_closed(command: Any, mo
     command(act)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     before = signal.getsignal(signal.SIGTERM)
-    assert main(["probe"]) == 143
+    assert main(["trial"]) == 143
     assert closed == [True]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_asking_without_a_terminal_is_refused(run: Run, command: Any) -> None:
     command(lambda services: int(services.ask("Go ahead?")))
-    ran = run("probe")
+    ran = run("trial")
     assert ran.code == 5
     assert "--yes" in ran.err
 
@@ -201,7 +201,7 @@ def test_asking_without_a_terminal_is_refused(run: Run, command: Any) -> None:
 @pytest.mark.parametrize(("answer", "said"), [("y\n", 1), ("YES\n", 1), ("n\n", 0), ("\n", 0), ("", 0)])
 def test_only_yes_is_yes(run: Run, command: Any, answer: str, said: int) -> None:
     command(lambda services: int(services.ask("Go ahead?")))
-    ran = run("probe", stdin=answer, tty=True)
+    ran = run("trial", stdin=answer, tty=True)
     assert ran.code == said
     assert ran.err.startswith("Go ahead? [y/N] ")
     assert ran.out == ""

@@ -27,10 +27,10 @@ MADE_UP = "made-up-word"
 
 def test_the_document_has_the_envelope(run: Run, command: Any) -> None:
     command(lambda services: a_view(summary={"total": 1}, warnings=("careful",), exit_code=1))
-    ran = run("probe", "--json")
+    ran = run("trial", "--json")
     assert ran.code == 1
     assert ran.document == {
-        "schema": "kcfix.probe/v1",
+        "schema": "kcfix.trial/v1",
         "generated_at": "2026-01-15T12:00:00.000Z",
         "context": None,
         "ok": False,
@@ -52,15 +52,15 @@ def test_values_are_turned_as_the_decisions_say(run: Run, command: Any) -> None:
         "ids": {"b", "a"},
     }
     command(lambda services: a_view(data=[row]))
-    assert run("probe", "--json").document["data"] == [
+    assert run("trial", "--json").document["data"] == [
         {"at": "2026-01-15T17:30:00.000Z", "age_seconds": 60.0, "format": "csv", "gone": None, "ids": ["a", "b"]}
     ]
 
 
 def test_without_a_terminal_output_is_plain_and_on_one_a_table(run: Run, command: Any) -> None:
     command(lambda services: a_view())
-    assert run("probe").out == "ID  LAG\na     1\nb     -\n"
-    assert "\x1b[" in run("probe", tty=True).out
+    assert run("trial").out == "ID  LAG\na     1\nb     -\n"
+    assert "\x1b[" in run("trial", tty=True).out
 
 
 @pytest.mark.parametrize(
@@ -85,22 +85,22 @@ def test_colour_follows_flags_then_environment_then_the_terminal(
     run: Run, command: Any, argv: tuple[str, ...], environ: dict[str, str], tty: bool, coloured: bool
 ) -> None:
     command(lambda services: a_view())
-    assert ("\x1b[" in run("probe", *argv, environ=environ, tty=tty).out) is coloured
+    assert ("\x1b[" in run("trial", *argv, environ=environ, tty=tty).out) is coloured
 
 
 def test_quiet_prints_the_ids_and_nothing_else(run: Run, command: Any) -> None:
     command(lambda services: a_view(next=("kcfix status",)))
-    assert run("probe", "-q").out == "a\nb\n"
+    assert run("trial", "-q").out == "a\nb\n"
     command(lambda services: a_view(ids=("x",)))
-    assert run("-q", "probe").out == "x\n"
+    assert run("-q", "trial").out == "x\n"
 
 
 def test_problems_beside_a_view_are_said_and_in_the_document(run: Run, command: Any) -> None:
     failed = problem(errors.Unreachable("kafka: no answer", system="kafka", hint="look"))
     command(lambda services: a_view(errors=(failed,), exit_code=1))
-    ran = run("probe")
+    ran = run("trial")
     assert (ran.code, ran.err) == (1, "kcfix: kafka: no answer\n  hint: look\n")
-    assert run("probe", "--json").document["errors"][0]["kind"] == "unreachable"
+    assert run("trial", "--json").document["errors"][0]["kind"] == "unreachable"
 
 
 @pytest.mark.parametrize("format_", list(Format))
@@ -115,7 +115,7 @@ def test_no_secret_leaves_by_any_format(run: Run, command: Any, format_: Format)
             )
         )
     )
-    ran = run("probe", "-o", format_, environ={"KCFIX_DSN": dsn})
+    ran = run("trial", "-o", format_, environ={"KCFIX_DSN": dsn})
     assert ran.code == 0
     assert MADE_UP not in ran.out + ran.err
     assert "***" in ran.out
@@ -133,12 +133,12 @@ def test_a_closed_pipe_is_quiet_and_0_unless_something_was_changed(command: Any,
     command(lambda services: view)
     err = io.StringIO()
     services = Services(environ={"HOME": "/nonexistent"}, stdout=ClosedPipe(), stderr=err)
-    assert (main(["probe"], services), err.getvalue()) == (code, "")
+    assert (main(["trial"], services), err.getvalue()) == (code, "")
 
 
 def test_a_pipe_to_some_system_that_broke_is_not_a_closed_output(run: Run, command: Any) -> None:
     command(raiser(BrokenPipeError(errno.EPIPE, "Broken pipe")))
-    ran = run("probe")
+    ran = run("trial")
     assert ran.code == 70
     assert "BrokenPipeError" in ran.err
 
@@ -157,7 +157,7 @@ def test_output_that_can_not_be_written_is_said(command: Any, view: View, code: 
     command(lambda services: view)
     err = io.StringIO()
     services = Services(environ={"HOME": "/nonexistent"}, stdout=FullDisk(), stderr=err)
-    assert main(["probe"], services) == code
+    assert main(["trial"], services) == code
     assert err.getvalue() == "kcfix: can't write to standard output: No space left on device\n"
 
 
@@ -195,43 +195,43 @@ def test_a_real_closed_pipe_leaves_no_complaint_behind() -> None:
 
 def test_jsonl_and_csv_have_the_json_names(run: Run, command: Any) -> None:
     command(lambda services: a_view())
-    assert [json.loads(line) for line in run("probe", "-o", "jsonl").lines] == [
+    assert [json.loads(line) for line in run("trial", "-o", "jsonl").lines] == [
         {"id": "a", "lag_records": 1},
         {"id": "b", "lag_records": None},
     ]
-    assert run("probe", "-o", "csv").out == "id,lag_records\na,1\nb,\n"
+    assert run("trial", "-o", "csv").out == "id,lag_records\na,1\nb,\n"
 
 
 def test_markdown_is_a_table_without_changed_numbers(run: Run, command: Any) -> None:
     table = Table((Column("ID"), Column("N", right=True)), (("1e5|x", 3),), notes=("one <b>note</b>",))
     command(lambda services: a_view(sections=(table,)))
-    out = run("probe", "-o", "markdown").out
+    out = run("trial", "-o", "markdown").out
     assert "| 1e5\\|x |" in out
     assert "one &lt;b>note" in out
 
 
 def test_a_stream_is_text_or_one_object_a_line(run: Run, command: Any) -> None:
     def act(services: Services) -> int:
-        with services.stream("probe") as out:
+        with services.stream("trial") as out:
             out.write("for people only")
             out.write("a line \x1b[31mred", {"n": 1})
         return 0
 
     command(act)
-    assert run("probe").out == "for people only\na line red\n"
-    assert run("probe", "-o", "json").out == '{"schema": "kcfix.probe/v1", "n": 1}\n'
+    assert run("trial").out == "for people only\na line red\n"
+    assert run("trial", "-o", "json").out == '{"schema": "kcfix.trial/v1", "n": 1}\n'
 
 
 def test_a_stream_that_fails_ends_with_a_line_and_not_with_a_document(run: Run, command: Any) -> None:
     def act(services: Services) -> int:
-        with services.stream("probe") as out:
+        with services.stream("trial") as out:
             out.write("a line", {"n": 1})
         raise errors.Unreachable("kafka: gone")
 
     command(act)
-    ran = run("probe", "-o", "json")
+    ran = run("trial", "-o", "json")
     assert ran.code == 4
     assert [json.loads(line) for line in ran.lines] == [
-        {"schema": "kcfix.probe/v1", "n": 1},
+        {"schema": "kcfix.trial/v1", "n": 1},
         {"error": {"code": 4, "kind": "unreachable", "message": "kafka: gone", "hint": None}},
     ]

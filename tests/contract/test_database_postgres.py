@@ -16,6 +16,7 @@ from tests.contract.database_health import HealthContract
 from tests.contract.database_holding import HoldingContract
 from tests.contract.database_inserting import InsertingContract
 from tests.contract.database_passing import PassingContract
+from tests.contract.database_probing import ProbingContract
 from tests.contract.database_reading import ReadingContract
 from tests.contract.database_standing import StandingContract
 from tests.contract.database_world import World
@@ -54,6 +55,7 @@ class TestPostgres(
     HoldingContract,
     StandingContract,
     DeletingContract,
+    ProbingContract,
 ):
     """The real adapter keeps the contract."""
 

@@ -206,6 +206,31 @@ class PaymentPass:
     database falls silent: what was given before is not the whole."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """A payment that is made up to try the pipe, to be written as one that has just succeeded."""
+
+    payment_id: PaymentId
+    student_id: str
+    new_student: bool
+    """Whether the student is made up as well, with a profile that has a place, without which no sessions are made."""
+    course_id: str
+    amount_minor: int
+    """In INR's minor unit."""
+    provider: str
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbesSeen:
+    """What is there of earlier probes, and what a new one could be about."""
+
+    payment_ids: tuple[PaymentId, ...]
+    """Payments that are marked as probes, the newest first; not more than were wanted."""
+    course_id: str | None
+    """The first course of the table; None where there is none."""
+
+
 class DatabasePort(Protocol):
     """PostgreSQL. All reads run in read-only transactions."""
 
@@ -304,7 +329,16 @@ class DatabasePort(Protocol):
     def stuck_payments(self, since: datetime, until: datetime) -> StuckPayments:
         """The payments still `initiated` or `processing` whose `expires_at` lies in [since, until)."""
 
+    def probes(self, limit: int) -> ProbesSeen:
+        """The payments whose id and provider mark them as probes (`kcfix.core.probe`), and a course for a new one."""
+
     # changes
+
+    def probe(self, order: ProbeOrder) -> InsertResult:
+        """Write the payment of a probe, with the student that is made up for it, in one transaction.
+
+        Refused where the course is not there, or the student has an active purchase of it, for that would swallow it.
+        """
 
     def insert(self, orders: Sequence[InsertOrder], recheck: Recheck) -> tuple[InsertResult, ...]:
         """Insert purchases, at most `MOST_AT_ONCE` and one per student and course, in one transaction.
