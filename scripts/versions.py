@@ -78,6 +78,9 @@ def trials() -> Iterator[Trial]:
     engine = ("tests/contract/test_docker_engine.py",)
     pinned = {"KCFIX_TEST_DOCKER_API": "1.41"}
     yield Trial("Docker Engine", _engine(), "contract of the Docker port", (*_REAL, *engine))
+    hosts = ("tests/real/test_docker_hosts.py", "tests/real/test_docker_swarm.py")
+    second = {"KCFIX_SECOND_ENGINE": "1"}
+    yield Trial("Docker Engine", _engine(), "TLS, several hosts, a swarm of one node, none", (*_REAL, *hosts), second)
     yield Trial("Docker Engine", "API 1.41", "contract of the Docker port, held to this API", (*_REAL, *engine), pinned)
 
 

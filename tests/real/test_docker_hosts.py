@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +19,14 @@ from tests.contract.test_docker import DockerContract, World
 from tests.contract.test_docker_engine import IDLE, EngineWorld
 from tests.real.certificates import Authority
 from tests.real.conftest import Kcfix
-from tests.real.docker_daemon import Daemon, daemon
+from tests.real.docker_daemon import WANTED, WHY_NOT, Daemon, daemon
 from tests.settings.test_engines import context
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a second dockerd")
 
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    if not WANTED:
+        pytest.skip(WHY_NOT)
     with daemon(tmp_path_factory.mktemp("dockerd")) as running:
         yield running
 

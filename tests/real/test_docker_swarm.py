@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -21,11 +20,11 @@ from kcfix.errors import NotFound
 from kcfix.flow import Flow
 from tests.contract.test_docker_engine import IDLE
 from tests.real.conftest import eventually
-from tests.real.docker_daemon import Daemon, daemon
+from tests.real.docker_daemon import WANTED, WHY_NOT, Daemon, daemon
 from tests.real.test_docker_hosts import tls_of
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a second dockerd"),
+    pytest.mark.skipif(not WANTED, reason=WHY_NOT),
     pytest.mark.timeout(300),
 ]
 NAME = "kc_session-worker"
