@@ -1,7 +1,8 @@
 """Measure kcfix against its rivals: the same question, on the same broker, in the same run, one after the other.
 
 Pairs alternate (kcfix, rival, kcfix, rival …), the first pair is thrown away, and medians are compared, so that a busy
-machine slows both. Results and machine go to docs/benchmarks.md; `--no-write` only prints them.
+machine slows both. Each result goes to docs/benchmarks.json as it comes, in the place of the one before it, and
+docs/benchmarks.md is made from that, so that the work can be cut into pieces (`--only`); `--no-write` only prints.
 """
 
 from __future__ import annotations
@@ -11,19 +12,17 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from contest import KCFIX, Contest, Outcome, run
+from bench_page import Page
+from contest import KCFIX, Contest, run
 from contest_groups import group_contests
 from contest_missing import missing_contests
-from contest_monitor import Cost, costs
-from contest_monitor import report as monitor_report
-from contest_topics import ABOUT as TOPICS
+from contest_monitor import costs
 from contest_topics import topic_contests
 from contest_write import write_contests
 
@@ -38,7 +37,6 @@ from kcfix.drill.state import DEFAULT_KAFKA, Drill, Options
 from kcfix.drill.up import up
 from kcfix.flow import Flow
 
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 FLOW = Flow()
 GROUPS = 1000
 
@@ -48,24 +46,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-write", action="store_true", help="print the results only")
     parser.add_argument("--pairs", type=int, default=9, help="pairs for each contest (9)")
-    parser.add_argument("--only", default="", help="only contests whose question has this text; nothing is written")
+    parser.add_argument("--only", default="", help="only contests whose question has this text")
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1, help="brokers of the drill (1)")
     options = parser.parse_args()
     with drilled(options.brokers) as drill, TemporaryDirectory() as folder:
         java = rival_java(drill, Path(folder))
         hosts = Path(folder) / "hosts"
-        outcomes = []
+        page = Page(options.brokers)
+        met = True
         for contest in all_contests(drill, java, hosts, options.pairs, options.only):
-            outcomes.append(run(contest))
-            print(row(outcomes[-1]), file=sys.stderr)  # an hour's work, should a later contest break
-        requests = [] if options.only else count_requests(drill)
-        watched = costs(drill) if options.only in "kcfix monitor" else []
-    text = report(outcomes, requests, watched, options.brokers)
-    print(text)
-    if not options.no_write and not options.only:
-        results = RESULTS if options.brokers == 1 else RESULTS.with_name(f"benchmarks-{options.brokers}-brokers.md")
-        results.write_text(text, encoding="utf-8")
-    return 0 if all(o.met for o in outcomes) else 1
+            outcome = run(contest)
+            met = met and outcome.met
+            print(page.add(outcome), file=sys.stderr)
+            if not options.no_write:
+                page.write()  # an hour's work, should a later contest break
+        if options.only in "kcfix lag":
+            page.requests = count_requests(drill)
+        if options.only in "kcfix monitor":
+            page.watched = costs(drill)
+    print(page.text())
+    if not options.no_write:
+        page.write()
+    return 0 if met else 1
 
 
 @contextmanager
@@ -192,91 +194,6 @@ def count_requests(drill: Drill) -> list[tuple[int, int]]:
             read_lag(kafka, FLOW, datetime.now(UTC), named=names[:count], ages=False)
             counted.append((count, kafka.requests))
     return counted
-
-
-def row(outcome: Outcome) -> str:
-    """One line of the table."""
-    o = outcome
-    return (
-        f"| `{o.contest.question}` | {o.contest.rival} | {o.ours:.2f} s | {o.theirs:.2f} s | {o.shown_ratio} |"
-        f" {_wanted(o)} | {o.mebibytes:.0f} MiB |"
-    )
-
-
-def report(
-    outcomes: Sequence[Outcome], requests: Sequence[tuple[int, int]], watched: Sequence[Cost], brokers: int = 1
-) -> str:
-    """The results as Markdown."""
-    rows = "\n".join(map(row, outcomes))
-    counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in requests)
-    return f"""# Benchmarks
-
-`make bench` makes these figures: kcfix and its rival in turn, on the same drill, medians of wall-clock time. Never part
-of the tests. "Ratio" is how many times as fast kcfix is (0.5: half as fast); "wanted" is the least that it must be.
-
-`missing` has three rivals. The first is its own SQL, put by psql: what kcfix adds is its start, the look at each
-suspect and at Kafka. The second is nearly the same question as somebody who knows the tables writes it by hand:
-payments without a purchase that has a trainer and sessions behind it; it does not see a second payment that another
-one's purchase hides, nor tiers and completed courses. The third finds only payments without any purchase. Both are
-there to compare.
-
-{TOPICS}
-
-Of `repair` only the writing is timed, on both sides: from the first lock to the last commit, from the first send to the
-last acknowledgement. kcfix says itself how long that took (`change_seconds`); its canary, its journal and all that it
-checks between two transactions or sends are in it, its plan before and its proof after are not. The rivals write the
-same rows or as many messages of the same kind, and check nothing.
-
-Kafka's own commands run with the broker's jars on this host's Java, without the shell script around them and without
-`docker exec`: that is to their advantage.
-
-| kcfix | rival | kcfix takes | rival takes | ratio | wanted | memory of kcfix |
-|---|---|---:|---:|---:|---|---:|
-{rows}
-
-Requests that `kcfix lag` sends to a cluster of {"one broker" if brokers == 1 else f"{brokers} brokers"}, connecting
-included:
-
-| groups | requests |
-|---:|---:|
-{counts}
-
-{monitor_report(watched) if watched else ""}
-{machine()}
-"""
-
-
-def _wanted(outcome: Outcome) -> str:
-    target, most = outcome.contest.target, outcome.contest.most
-    wanted = [] if target is None else [f"{target:g}"]
-    if most is not None:
-        wanted.append(f"under {most:g} s")
-    return f"{', '.join(wanted)}: {'yes' if outcome.met else '**no**'}" if wanted else ""
-
-
-def machine() -> str:
-    """What this was measured on."""
-    cpu = next(
-        (line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")),
-        platform.processor(),
-    )
-    memory = next((int(line.split()[1]) for line in _lines(Path("/proc/meminfo")) if line.startswith("MemTotal")), 0)
-    java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr.splitlines()
-    facts = (
-        ("measured", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
-        ("processor", f"{cpu}, {os.cpu_count()} cores, {memory / 1024 / 1024:.0f} GiB"),
-        ("load average", " ".join(f"{load:.1f}" for load in os.getloadavg())),
-        ("kernel", f"{platform.system()} {platform.release()}"),
-        ("Python", platform.python_version()),
-        ("Java", java[0] if java else "none"),
-        ("Kafka", DEFAULT_KAFKA),
-        ("libraries", ", ".join(f"{n} {version(n)}" for n in ("typer", "rich", "kafka-python", "docker", "psycopg"))),
-    )
-    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in facts)
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":
