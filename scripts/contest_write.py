@@ -104,7 +104,7 @@ def pay(drill: Drill) -> tuple[datetime, datetime]:
     since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=8, hours=2 * number)
     with psycopg.connect(drill.dsn, autocommit=True) as connection:
         at = since + timedelta(minutes=30)
-        connection.execute(_PAY.encode(), {"count": WRITES, "lot": f"{drill.name} {number}", "at": at})
+        connection.execute(_PAY.encode(), {"count": WRITES, "lot": f"{drill.name} {number}:", "at": at})
         connection.execute("VACUUM ANALYZE payments")
         connection.execute("VACUUM ANALYZE student_course_purchases")
         connection.execute("CHECKPOINT")
