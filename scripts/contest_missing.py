@@ -76,16 +76,16 @@ WHERE p.status = 'succeeded' AND {_WINDOW}
 def missing_contests(drill: Drill) -> Iterator[Contest]:
     """Each size, filled when its turn comes; the larger one is asked about once, for it takes minutes."""
     fill_payments(drill, MILLION)
+    with psycopg.connect(drill.dsn, autocommit=True) as connection:
+        # For both: the shared hashes of a parallel plan find no room in a container's 64 MB of shared memory, and psql
+        # would fail where kcfix asks once more.
+        connection.execute("ALTER ROLE CURRENT_USER SET max_parallel_workers_per_gather = 0")
     found = f" {MILLION // LONELY} |"
     yield _contest(drill, MILLION, own_sql(drill), "psql: the same SQL", 0.77, f"({MILLION // LONELY} rows)")
     yield _contest(drill, MILLION, [BY_HAND], "psql: nearly the same question by hand", None, found)
     yield _contest(drill, MILLION, [ANTI_JOIN], "psql: payments without any purchase", None, found)
     many = 10 * MILLION
     fill_payments(drill, many)
-    with psycopg.connect(drill.dsn, autocommit=True) as connection:
-        # For both: the shared hashes of a parallel plan find no room in a container's 64 MB of shared memory, and psql
-        # would fail where kcfix asks once more.
-        connection.execute("ALTER ROLE CURRENT_USER SET max_parallel_workers_per_gather = 0")
     yield _contest(drill, many, own_sql(drill), "psql: the same SQL", 0.77, f"({many // LONELY} rows)", pairs=0)
     with psycopg.connect(drill.dsn, autocommit=True) as connection:
         connection.execute(
