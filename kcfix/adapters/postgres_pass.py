@@ -147,25 +147,24 @@ def _streamed(
 ) -> Iterator[list[tuple[Any, ...]]]:
     """All rows of a statement as they come, which PostgreSQL may work at in parallel: a cursor it never does.
 
-    In parallel it shares its hashes in /dev/shm, of which a container has 64 MB unless told otherwise; without room
-    there the statement fails, and is put once more for one process alone, in the same snapshot and order.
+    In parallel it shares its hashes in /dev/shm, of which a container has 64 MB unless told otherwise. Without room
+    there the statement fails before its first row, since all is hashed before it is sorted; it is then put once more in
+    the same snapshot, for one process alone.
     """
     with _asking(link, connection):
         connection.execute("SAVEPOINT whole")
-    given = 0
+    begun = False
     try:
         for rows in _stream(link, connection, query, window):
+            begun = True
             yield rows
-            given += len(rows)
+        return
     except Unreachable as error:
-        if not isinstance(error.__cause__, psycopg.errors.DiskFull):
+        if begun or not isinstance(error.__cause__, psycopg.errors.DiskFull):
             raise
-        with _asking(link, connection):
-            connection.execute("ROLLBACK TO SAVEPOINT whole; SET LOCAL max_parallel_workers_per_gather = 0")
-        for rows in _stream(link, connection, query, window):
-            if new := rows[given:]:
-                yield new
-            given = max(0, given - len(rows))
+    with _asking(link, connection):
+        connection.execute("ROLLBACK TO SAVEPOINT whole; SET LOCAL max_parallel_workers_per_gather = 0")
+    yield from _stream(link, connection, query, window)
 
 
 def _stream(
