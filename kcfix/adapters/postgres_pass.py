@@ -158,10 +158,11 @@ def _streamed(
         for rows in _stream(link, connection, query, window):
             begun = True
             yield rows
-        return
     except Unreachable as error:
         if begun or not isinstance(error.__cause__, psycopg.errors.DiskFull):
             raise
+    else:
+        return
     with _asking(link, connection):
         connection.execute("ROLLBACK TO SAVEPOINT whole; SET LOCAL max_parallel_workers_per_gather = 0")
     yield from _stream(link, connection, query, window)

@@ -38,6 +38,15 @@ def test_a_worker_that_stops_committing_is_stalled_and_its_staleness_grows(world
     assert world.history.staleness(GROUP, PURCHASE[1]) == timedelta(0)
 
 
+def test_a_group_whose_members_can_not_be_seen_is_stalled_and_not_said_to_have_none(world: Watched) -> None:
+    world.kafka.hidden_members.add(GROUP)
+    world.put(5)
+    world.looks(10, HALF)
+    found = world.history.evaluation(GROUP, PURCHASE[0])
+    assert found.progress is Progress.STALLED
+    assert "no member" not in found.reason
+
+
 def test_a_commit_that_moves_begins_the_standstill_anew(world: Watched) -> None:
     world.put(5)
     world.looks(4, HALF)
