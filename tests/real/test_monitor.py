@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from kcfix.drill.buy import buy
@@ -130,8 +131,20 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _unpurchased(drill: Drill, payments: list[str]) -> int:
+    with psycopg.connect(drill.dsn) as connection:
+        row = connection.execute(
+            """SELECT count(*) FROM payments AS p WHERE id = ANY(%s) AND NOT EXISTS (
+                   SELECT 1 FROM student_course_purchases AS c WHERE c.student_id = p.student_id)""",
+            [payments],
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_alerts_fire_by_a_break_and_resolve_by_a_mend(whole: Drill, watch: Watch) -> None:
-    buy(whole, 3, partition=0)
+    before = buy(whole, 3, partition=0)
+    eventually(lambda: _unpurchased(whole, before) == 0, seconds=60)
     eventually(lambda: watch.worker()[0] == 200, seconds=60)
     eventually(lambda: watch.metric('kcfix_worker_working{worker="purchase-worker"}') == 1)
     eventually(lambda: not watch.firing() - {"UnprotectedPartition"}, seconds=90)
@@ -143,7 +156,7 @@ def test_alerts_fire_by_a_break_and_resolve_by_a_mend(whole: Drill, watch: Watch
     code, words = watch.worker()
     assert code == 503
     assert "EXITED" in words.upper()
-    assert watch.metric('kcfix_payments_waiting{verdict="PENDING"}') == 2
+    eventually(lambda: watch.metric('kcfix_payments_waiting{verdict="PENDING"}') == 2)
 
     mend(whole)
     eventually(lambda: not watch.firing() & wanted, seconds=120)
