@@ -11,7 +11,7 @@ from kcfix.core.dlq_letter import Place
 from kcfix.core.events import Message, Record, parse_event
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment
-from kcfix.core.ports import SendResult
+from kcfix.core.ports.kafka import SendResult
 from kcfix.flow import Flow
 from tests.conftest import NOW, Ran, Run
 from tests.fakes_database import FakeDatabase, event_id

@@ -21,10 +21,9 @@ from datetime import datetime, timedelta
 from kcfix.core.aftermath import Aftermath, Made
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import (
+from kcfix.core.ports.database import (
     MOST_AT_ONCE,
     Behind,
-    DatabaseHealth,
     DatabaseIdentity,
     DeleteOrder,
     DeleteRecheck,
@@ -41,11 +40,10 @@ from kcfix.core.ports import (
     ProbeOrder,
     ProbesSeen,
     Recheck,
-    RoleFacts,
     SchemaFacts,
-    StuckPayments,
     StudentCourse,
 )
+from kcfix.core.ports.health import DatabaseHealth, RoleFacts, StuckPayments
 from kcfix.core.probe import is_probe
 from kcfix.errors import KcfixError, Unreachable
 from tests.fakes_database_rows import (

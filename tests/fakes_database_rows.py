@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, EventRow, Payment, PaymentId, Purchase
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 """The fake's clock until a test sets another."""

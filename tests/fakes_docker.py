@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from kcfix.core.ports import Engine
+from kcfix.core.ports.docker import Engine
 from kcfix.core.workers import (
     PROJECT_LABEL,
     SERVICE_LABEL,

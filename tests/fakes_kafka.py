@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from kcfix.core.events import Message, Record, murmur2_partition
 from kcfix.core.offsets import Committed, Group, GroupState, LogOffsets, Member, RecordTime, TopicPartition
-from kcfix.core.ports import (
+from kcfix.core.ports.kafka import (
     Broker,
     Cluster,
     OffsetRange,

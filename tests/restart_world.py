@@ -12,7 +12,7 @@ from pathlib import Path
 from kcfix.core.events import Record, parse_event
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.workers import Container, RawLine, Stream
 from kcfix.flow import Flow
 from kcfix.main import main

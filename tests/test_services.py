@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, NotFound, Unreachable
 from kcfix.services import Services

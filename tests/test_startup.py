@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = {"docker", "kafka", "psycopg", "rich", "tabulate", "requests", "urllib3", "prometheus_client"}
+HEAVY = {"docker", "kafka", "psycopg", "rich", "tabulate", "requests", "urllib3", "prometheus_client", "pydantic"}
 
 
 def imported_by(*argv: str) -> set[str]:
@@ -41,7 +41,7 @@ def test_help_and_usage_errors_import_no_library_of_the_outside_world(argv: tupl
 def test_lag_with_brokers_given_imports_neither_docker_nor_psycopg_nor_rich() -> None:
     seen = imported_by("lag", "--brokers", "127.0.0.1:1", "--timeout", "1s")
     assert "kafka" in seen
-    assert not seen & {"docker", "psycopg", "rich", "tabulate"}
+    assert not seen & {"docker", "psycopg", "pydantic", "rich", "tabulate"}
 
 
 def test_config_show_with_all_given_imports_no_adapter() -> None:

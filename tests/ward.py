@@ -14,7 +14,7 @@ from kcfix.core.doctor import diagnose
 from kcfix.core.events import murmur2_partition
 from kcfix.core.examination import Examination
 from kcfix.core.offsets import Member, TopicPartition
-from kcfix.core.ports import DatabaseHealth
+from kcfix.core.ports.health import DatabaseHealth
 from kcfix.core.rules import RULES
 from kcfix.core.workers import Container, ContainerEvent, ContainerState, Stream
 from kcfix.services import Services

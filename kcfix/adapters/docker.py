@@ -31,7 +31,7 @@ from kcfix.adapters.docker_inspect import EVENTS, container_of, docker_time, eve
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
 from kcfix.adapters.docker_ssh import Tunnel
 from kcfix.adapters.docker_swarm import Swarm, is_replica
-from kcfix.core.ports import DockerPort, Engine
+from kcfix.core.ports.docker import DockerPort, Engine
 from kcfix.core.workers import Container, ContainerEvent, RawLine
 from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
 

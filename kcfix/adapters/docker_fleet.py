@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from kcfix.core.ports import DockerPort, Engine
+from kcfix.core.ports.docker import DockerPort, Engine
 from kcfix.core.workers import Container, ContainerEvent, RawLine
 from kcfix.errors import KcfixError, NotFound, Unreachable
 

@@ -23,7 +23,7 @@ from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_link import Link
 from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
-from kcfix.core.ports import Cluster, KafkaPort, OffsetRange, Reach, SearchResult, SendResult, Topic, TopicConfig
+from kcfix.core.ports.kafka import Cluster, KafkaPort, OffsetRange, Reach, SearchResult, SendResult, Topic, TopicConfig
 from kcfix.core.rights import Missing, unnoted
 
 TIMEOUT_SECONDS = 10.0

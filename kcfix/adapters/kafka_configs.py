@@ -9,7 +9,7 @@ from typing import Any
 from kcfix.adapters.kafka_errors import DENIED, LinkError, unreachable
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_protocol import DescribeConfigsRequest
-from kcfix.core.ports import TopicConfig
+from kcfix.core.ports.kafka import TopicConfig
 from kcfix.core.rights import Right
 from kcfix.errors import Unreachable
 

@@ -11,7 +11,7 @@ from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_rights import read_topic
 from kcfix.core.events import Record
 from kcfix.core.offsets import RecordTime, TopicPartition
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.errors import Unreachable
 
 PEEK_ROUNDS = 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import Broker, PartitionInfo, Topic
+from kcfix.core.ports.kafka import Broker, PartitionInfo, Topic
 
 NO_NODE = -1
 

@@ -8,7 +8,7 @@ from kcfix.adapters.kafka_address import Address
 from kcfix.adapters.kafka_errors import OBSTACLES, LinkError, Trouble, unreachable
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_protocol import MetadataRequest
-from kcfix.core.ports import Reach
+from kcfix.core.ports.kafka import Reach
 from kcfix.errors import AccessDenied, Obstacle, Unreachable
 
 _NOT_THERE = (Trouble.NAME, Trouble.REFUSED, Trouble.NO_ROUTE, Trouble.CONNECT_TIMEOUT)

@@ -16,7 +16,7 @@ from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_needles import Needles
 from kcfix.core.events import Record
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import OffsetRange, SearchResult
+from kcfix.core.ports.kafka import OffsetRange, SearchResult
 
 
 def search(

@@ -31,7 +31,7 @@ from kcfix.adapters.kafka_protocol import InitProducerIdRequest, ProduceRequest
 from kcfix.adapters.kafka_rights import Rights
 from kcfix.core.events import Message, murmur2_partition
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import SendResult, SendState
+from kcfix.core.ports.kafka import SendResult, SendState
 from kcfix.core.rights import Right
 
 BATCH_BYTES = 256 * 1024

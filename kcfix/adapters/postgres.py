@@ -23,9 +23,8 @@ from kcfix.adapters.postgres_standby import read_behind
 from kcfix.adapters.postgres_unchanged import standing, unchanged
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
-from kcfix.core.ports import (
+from kcfix.core.ports.database import (
     Behind,
-    DatabaseHealth,
     DatabaseIdentity,
     DatabasePort,
     DeleteOrder,
@@ -40,9 +39,9 @@ from kcfix.core.ports import (
     ProbesSeen,
     Recheck,
     SchemaFacts,
-    StuckPayments,
     StudentCourse,
 )
+from kcfix.core.ports.health import DatabaseHealth, StuckPayments
 from kcfix.core.rights import Missing, unnoted
 from kcfix.flow import Flow
 

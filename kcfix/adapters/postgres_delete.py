@@ -22,7 +22,7 @@ from kcfix.adapters.postgres_link import Connection, Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DeleteOrder, DeleteRecheck, DeleteResult, DeleteState
+from kcfix.core.ports.database import DeleteOrder, DeleteRecheck, DeleteResult, DeleteState
 from kcfix.errors import Unreachable
 
 MOST = 200

@@ -14,7 +14,7 @@ from kcfix.adapters.postgres_link import Cursor
 from kcfix.adapters.postgres_schema import Schema
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Allocation, EventRow, Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import StudentCourse
+from kcfix.core.ports.database import StudentCourse
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for a time that a row should have and has not; the columns are NOT NULL in every known shape."""

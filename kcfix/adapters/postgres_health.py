@@ -10,7 +10,7 @@ from psycopg import sql
 
 from kcfix.adapters.postgres_facts import Place
 from kcfix.adapters.postgres_schema import statement
-from kcfix.core.ports import DatabaseHealth, LockWait, OpenTransaction, RoleFacts, StuckPayments
+from kcfix.core.ports.health import DatabaseHealth, LockWait, OpenTransaction, RoleFacts, StuckPayments
 from kcfix.flow import Tables
 
 RIGHTS = {

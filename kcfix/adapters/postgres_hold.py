@@ -12,7 +12,7 @@ from kcfix.adapters.postgres_errors import statement_error
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, begin_locked, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema
-from kcfix.core.ports import HeldPurchase, Hold
+from kcfix.core.ports.database import HeldPurchase, Hold
 from kcfix.errors import Unreachable
 
 

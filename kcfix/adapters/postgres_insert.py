@@ -34,7 +34,7 @@ from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit
 from kcfix.adapters.postgres_schema import Schema, statement
 from kcfix.adapters.postgres_unchanged import Asked, can_tell, is_simple, parameters
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import MOST_AT_ONCE, InsertOrder, InsertResult, InsertState, Recheck
+from kcfix.core.ports.database import MOST_AT_ONCE, InsertOrder, InsertResult, InsertState, Recheck
 from kcfix.errors import Unreachable
 
 

@@ -10,7 +10,7 @@ from kcfix.adapters.postgres_facts import Place
 from kcfix.adapters.postgres_link import Cursor
 from kcfix.adapters.postgres_schema import Schema, identifier, statement
 from kcfix.adapters.postgres_unchanged import stands
-from kcfix.core.ports import InsertOrder
+from kcfix.core.ports.database import InsertOrder
 
 
 def lock_payments(at: Place, ids: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import psycopg
 
 from kcfix.adapters.postgres_link import Connection, Cursor, Link
-from kcfix.core.ports import MOST_AT_ONCE
+from kcfix.core.ports.database import MOST_AT_ONCE
 
 LOCKED_OUT = ("55P03", "57014")
 """SQLSTATEs of a lock that was not granted in time."""

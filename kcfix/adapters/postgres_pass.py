@@ -22,7 +22,7 @@ from kcfix.adapters.postgres_link import Connection, Link, Watchdog, connect
 from kcfix.adapters.postgres_pass_sql import fine_of_page, leads_index, page, paid, sole_of_page, totals, whole
 from kcfix.adapters.postgres_schema import Schema
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import PaidPayment, PaymentPass
+from kcfix.core.ports.database import PaidPayment, PaymentPass
 from kcfix.errors import Unreachable
 
 PASS_SECONDS = 1800.0

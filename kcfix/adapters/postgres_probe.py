@@ -14,7 +14,7 @@ from kcfix.adapters.postgres_link import Cursor, Link
 from kcfix.adapters.postgres_locks import LOCKED_OUT, Fate, begin_locked, commit, locked_out, patience, roll_back
 from kcfix.adapters.postgres_schema import Schema, identifier
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import InsertResult, InsertState, ProbeOrder, ProbesSeen
+from kcfix.core.ports.database import InsertResult, InsertState, ProbeOrder, ProbesSeen
 from kcfix.core.probe import FIRST, LAST, PROVIDER
 from kcfix.errors import Unreachable
 

@@ -13,7 +13,7 @@ from kcfix.adapters.postgres_address import Address
 from kcfix.adapters.postgres_errors import SYSTEM, access_denied
 from kcfix.adapters.postgres_link import Cursor
 from kcfix.core.payments import parse_uuid
-from kcfix.core.ports import IndexState, SchemaFacts
+from kcfix.core.ports.database import IndexState, SchemaFacts
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow, Tables
 

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from kcfix.adapters.postgres_link import Link
-from kcfix.core.ports import Behind
+from kcfix.core.ports.database import Behind
 
 AGAIN_SECONDS = 0.2
 """What comes in while it is looked at is replayed within this time, unless it is held back."""

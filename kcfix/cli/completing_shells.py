@@ -6,34 +6,16 @@ import os
 from importlib import import_module
 from typing import Any
 
-from typer.core import TyperArgument, TyperOption
-
 MACHINERY: Any = import_module("typer.completion")
 """Typer's own. Any, for it says of little in it that it is for others; tests/cli/test_completion.py would miss it."""
 shell_completion = MACHINERY.shell_completion
 
 
 def adapt() -> None:
-    """Put ours in the place of Typer's three shells, and let options and arguments take words as they are written.
-
-    Converting them would load pydantic, which takes longer than all the rest.
-    """
-    for kind in (TyperOption, TyperArgument):
-        kind.get_runtime_param = lambda param: RAW  # type: ignore[method-assign,assignment,return-value]
+    """Put ours in the place of Typer's three shells."""
     for name, ours in (("bash", _bash), ("zsh", _zsh), ("fish", _fish)):
         theirs: Any = shell_completion.get_completion_class(name)
         shell_completion.add_completion_class(ours(theirs), name)
-
-
-class Raw:
-    """Takes every value as it was written."""
-
-    def coerce(self, value: Any, **_: Any) -> Any:
-        """The value itself."""
-        return value
-
-
-RAW = Raw()
 
 
 def _bash(theirs: Any) -> Any:

@@ -19,7 +19,10 @@ class Shell(enum.StrEnum):
     FISH = "fish"
 
 
-def command(ctx: typer.Context, shell: Annotated[Shell, typer.Argument(help="The shell that is to complete.")]) -> int:
+def command(
+    ctx: typer.Context,
+    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="The shell that is to complete.")],
+) -> int:
     """Completes commands, options, and names: groups, topics, workers, contexts, drills, faults, runs, codes.
 
     Names are asked of the live system and kept for 5 seconds, in the user's cache folder. A system that does not answer

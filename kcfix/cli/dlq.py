@@ -98,7 +98,7 @@ def list_(
 @app.command()
 def show(
     ctx: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help=ID)],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help=ID)],
 ) -> View:
     """Show all about a message.
 
@@ -119,7 +119,7 @@ def show(
 @app.command()
 def replay(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help=ID)] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help=ID)] = None,
     cause: Annotated[
         str | None, typer.Option("--cause", metavar="CAUSE", help="All unsettled messages of this cause.")
     ] = None,
@@ -183,7 +183,7 @@ def replay(
 @app.command()
 def park(
     ctx: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help=ID)],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help=ID)],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; needed.")] = "",
     unpark: Annotated[bool, typer.Option("--unpark", help="Take that back.")] = False,
 ) -> View:

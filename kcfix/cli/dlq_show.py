@@ -12,7 +12,7 @@ from kcfix.core.dlq_letter import DlqState, Original, Place, letter_of
 from kcfix.core.dlq_message import REPLAYS, Source, sources
 from kcfix.core.events import Event, parse_dead_letter
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.times import format_time
 from kcfix.errors import NOT_WELL, OK, Unreachable
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone, View

@@ -9,7 +9,7 @@ from kcfix.cli.shapes import Const, Document, MapOf, Maybe
 from kcfix.core.logentry import Dialect, Level
 from kcfix.core.milestones import Milestone
 from kcfix.core.offsets import GroupState, LagState
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from kcfix.core.remedy import Remedy
 from kcfix.core.status import Health
 from kcfix.core.topics import TopicState

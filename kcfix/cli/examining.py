@@ -15,7 +15,7 @@ from kcfix.core.doctor_read import by_worker, read_broker, read_engine, read_log
 from kcfix.core.dsn import database_address
 from kcfix.core.examination import Examination, Host, PaymentsLooked, skew
 from kcfix.core.logentry import LogEntry
-from kcfix.core.ports import DatabaseHealth
+from kcfix.core.ports.health import DatabaseHealth
 from kcfix.core.same_system import Apart, apart
 from kcfix.core.snapshot import Reading
 from kcfix.core.status import DAY, DatabaseFacts, KafkaFacts, PaymentsFacts, Unpurchased

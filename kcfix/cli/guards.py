@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from kcfix.core.repair_plan import Action, Step
 from kcfix.core.same_system import differences
 from kcfix.errors import KcfixError, Refused, Unreachable

@@ -51,7 +51,7 @@ def command(
     worker: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="WORKER",
+            metavar="[WORKER]...",
             help="purchase-worker or purchase, a service, a container; default: all.",
             autocompletion=complete_worker,
         ),

@@ -12,7 +12,7 @@ from kcfix.core import standby
 from kcfix.core.certificate import Certificate, certificate
 from kcfix.core.messages import PurchaseOffsets, purchase_offsets
 from kcfix.core.missing import Span
-from kcfix.core.ports import DatabaseIdentity
+from kcfix.core.ports.database import DatabaseIdentity
 from kcfix.core.times import format_duration, format_time
 from kcfix.errors import NOT_WELL, OK, Refused, Unreachable, UsageError
 from kcfix.render.view import Cell, Column, Line, Problem, Table, Text, Tone, View

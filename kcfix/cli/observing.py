@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from kcfix.core.discovery import Discovery, discover
 from kcfix.core.gather import Sources, WorkerContainers
 from kcfix.core.logentry import LogEntry
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.snapshot import Reading
 from kcfix.core.status import DatabaseFacts, KafkaFacts, Observed, PaymentsFacts
 from kcfix.core.status_read import Glance, read_kafka, worker_facts

@@ -11,7 +11,8 @@ from kcfix.cli.preview import show_plan
 from kcfix.cli.probe_plan import Plan
 from kcfix.cli.probe_view import followed_view, plan_view
 from kcfix.core.journal import Run
-from kcfix.core.ports import InsertState, SendResult, SendState
+from kcfix.core.ports.database import InsertState
+from kcfix.core.ports.kafka import SendResult, SendState
 from kcfix.core.replay import built_message
 from kcfix.errors import OK, KcfixError, OutcomeUnknown, PartlyApplied, Refused
 from kcfix.render.view import View

@@ -9,7 +9,7 @@ from kcfix.cli.sources import sources
 from kcfix.core.gather import payment_snapshots
 from kcfix.core.judge import judge
 from kcfix.core.payments import Payment
-from kcfix.core.ports import ProbeOrder
+from kcfix.core.ports.database import ProbeOrder
 from kcfix.core.probe import AMOUNT_MINOR, PROVIDER, metadata_of, probe_id, student_of
 from kcfix.core.verdict import Verdict, VerdictKind
 from kcfix.errors import Refused

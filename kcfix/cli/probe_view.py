@@ -9,7 +9,7 @@ from kcfix.cli.probe_follow import follow
 from kcfix.cli.probe_plan import Earlier, Plan
 from kcfix.cli.trace import story_sources
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import SendResult, SendState
+from kcfix.core.ports.kafka import SendResult, SendState
 from kcfix.core.probe import arrived, is_probe, left_behind
 from kcfix.core.stages import Stage, StageState, stages
 from kcfix.core.story import Story

@@ -28,7 +28,8 @@ SLOWEST = 0.001
 def command(
     ctx: typer.Context,
     payment_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="PAYMENT_ID", help="Payments to look at; `-` reads standard input.")
+        list[str] | None,
+        typer.Argument(metavar="[PAYMENT_ID]...", help="Payments to look at; `-` reads standard input."),
     ] = None,
     from_file: Annotated[
         str | None, typer.Option("--from-file", metavar="FILE", help="Take the payments from this file.")

@@ -45,7 +45,7 @@ def command(
     workers: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="WORKER",
+            metavar="[WORKER]...",
             help="Compose service, container name or short name (`purchase`).",
             autocompletion=complete_worker,
         ),

@@ -16,7 +16,7 @@ from kcfix.cli.observing import Seen, about_containers, deadline, observed, see,
 from kcfix.cli.status_rows import rows, summary
 from kcfix.cli.status_view import ROOMY, SHOWN, sections
 from kcfix.core.logentry import LogEntry
-from kcfix.core.ports import DatabasePort
+from kcfix.core.ports.database import DatabasePort
 from kcfix.core.status import DAY, DatabaseFacts, Observed, PaymentsFacts
 from kcfix.core.status_findings import all_well
 from kcfix.core.status_next import next_steps

@@ -9,7 +9,7 @@ import typer
 
 from kcfix.cli.context import services_of
 from kcfix.core.offsets import Group
-from kcfix.core.ports import TopicConfig
+from kcfix.core.ports.kafka import TopicConfig
 from kcfix.core.times import format_duration
 from kcfix.core.topics import PartitionReport, TopicReport, TopicsReport, TopicState, read_topics
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone, Value, View

@@ -16,7 +16,7 @@ from kcfix.cli.trace_told import tell
 from kcfix.cli.trace_view import trace_view
 from kcfix.core.discovery import of_system, service_of
 from kcfix.core.ids import GivenIds, parse_ids
-from kcfix.core.ports import SearchResult
+from kcfix.core.ports.kafka import SearchResult
 from kcfix.core.story_read import StorySources, read_stories
 from kcfix.core.times import parse_time
 from kcfix.core.workers import Container
@@ -39,7 +39,8 @@ class Options:
 def command(
     ctx: typer.Context,
     payment_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="PAYMENT_ID...", help="Payments; `-` reads them from standard input.")
+        list[str] | None,
+        typer.Argument(metavar="[PAYMENT_ID]...", help="Payments; `-` reads them from standard input."),
     ] = None,
     scan: Annotated[
         bool, typer.Option("--scan", help="Search all of purchase-confirmed and of the dead letters for the ids.")

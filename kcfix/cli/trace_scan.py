@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import SearchResult
+from kcfix.core.ports.kafka import SearchResult
 from kcfix.core.scan import scan, scan_ranges
 from kcfix.errors import KcfixError
 from kcfix.services import Services

@@ -11,7 +11,7 @@ from kcfix.core.matching import TOLERANCE, match_facts
 from kcfix.core.messages import PurchaseOffsets
 from kcfix.core.offsets import NOTHING_COMMITTED, TopicPartition, partition_lag
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.snapshot import AnnouncementEvidence, Reading
 from kcfix.core.windows import kept_since, since
 from kcfix.errors import Unreachable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kcfix.core.offsets import GroupLag, PartitionLag, TopicPartition
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 
 
 @dataclass(frozen=True, slots=True)

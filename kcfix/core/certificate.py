@@ -18,7 +18,7 @@ from kcfix.core.judge import judge_by_tables
 from kcfix.core.matching import match_facts
 from kcfix.core.missing import BATCH, CHUNK, FINE, Finding, Span, Tally, judged
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort
+from kcfix.core.ports.database import DatabasePort
 from kcfix.core.verdict import VerdictKind
 
 

@@ -10,7 +10,9 @@ from kcfix.core import standby
 from kcfix.core.discovery import Discovery
 from kcfix.core.offsets import GroupState, TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, DockerPort, IndexState, KafkaPort, OffsetRange
+from kcfix.core.ports.database import DatabasePort, IndexState
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.core.workers import NO_DOCKER
 from kcfix.errors import NOT_WELL, OK, KcfixError, Obstacle, Unreachable, UsageError, worst_code
 from kcfix.flow import Flow

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from kcfix.core.journal import Recorder
 from kcfix.core.offsets import Committed, TopicPartition
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.errors import KcfixError, Refused, Unreachable
 
 NO_WORDS: Mapping[str, object] = MappingProxyType({})

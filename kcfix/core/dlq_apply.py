@@ -21,7 +21,7 @@ from kcfix.core.dlq_result import DlqOutcome, DlqResult, Results
 from kcfix.core.events import Event, Message
 from kcfix.core.journal import Recorder
 from kcfix.core.parking import Parked
-from kcfix.core.ports import KafkaPort, SendResult, SendState
+from kcfix.core.ports.kafka import KafkaPort, SendResult, SendState
 from kcfix.core.settlement import Known, is_checked
 from kcfix.errors import KcfixError, OutcomeUnknown, Refused, Unreachable
 from kcfix.flow import Stage

@@ -17,7 +17,7 @@ from kcfix.core.events import Event, Record, parse_value
 from kcfix.core.matching import match_facts
 from kcfix.core.parking import Parked
 from kcfix.core.payments import parse_uuid
-from kcfix.core.ports import DatabasePort, SchemaFacts
+from kcfix.core.ports.database import DatabasePort, SchemaFacts
 from kcfix.core.settlement import Effect, Known, Settlement, is_checked, known_about, payment_of, settlement
 from kcfix.errors import Refused, Unreachable
 from kcfix.flow import Flow, Stage

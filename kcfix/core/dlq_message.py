@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from kcfix.core.dlq_letter import Original, Place
 from kcfix.core.events import DeadLetter, Event, Message, Record, murmur2_partition, parse_dead_letter, parse_event
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import KafkaPort, OffsetRange
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 
 REPLAYS = "kcfix-replays"
 """Header with the number of replays that led to a record."""

@@ -15,7 +15,7 @@ from kcfix.core.dlq_store import LetterStore
 from kcfix.core.dlq_subject import own_subjects, rival, subjects
 from kcfix.core.events import Event, Message
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.settlement import is_checked
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow, Stage

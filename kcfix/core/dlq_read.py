@@ -11,7 +11,7 @@ from kcfix.core.dlq_store import LetterStore, Waiting
 from kcfix.core.dlq_subject import subjects
 from kcfix.core.events import parse_dead_letter, parse_event
 from kcfix.core.offsets import PartitionLag, TopicPartition
-from kcfix.core.ports import KafkaPort, OffsetRange
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.core.restart import GroupView
 from kcfix.core.restart_read import group_view
 from kcfix.errors import NotFound, Unreachable

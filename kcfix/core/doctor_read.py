@@ -19,7 +19,9 @@ from kcfix.core.logparse import parse_all
 from kcfix.core.missing import AHEAD, Finding, Span, Tally, findings
 from kcfix.core.offsets import PartitionLag, TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort, OffsetRange, TopicConfig
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, TopicConfig
 from kcfix.core.snapshot import Head
 from kcfix.core.status import DAY, KafkaFacts
 from kcfix.core.windows import offsets_at

@@ -13,7 +13,8 @@ from kcfix.core.events import DeadLetter
 from kcfix.core.logentry import LogEntry
 from kcfix.core.missing import Finding as PaymentFinding
 from kcfix.core.offsets import Group, PartitionLag, TopicPartition
-from kcfix.core.ports import DatabaseHealth, StuckPayments, TopicConfig
+from kcfix.core.ports.health import DatabaseHealth, StuckPayments
+from kcfix.core.ports.kafka import TopicConfig
 from kcfix.core.same_system import Apart
 from kcfix.core.snapshot import Head, Reading
 from kcfix.core.status import Observed, WorkerFacts

@@ -16,7 +16,8 @@ from kcfix.core.matching import match_facts
 from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offsets
 from kcfix.core.milestones import Milestone, is_milestone
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import Behind, DatabasePort, KafkaPort, SearchResult
+from kcfix.core.ports.database import Behind, DatabasePort
+from kcfix.core.ports.kafka import KafkaPort, SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, PurchaseWorkers, Reading, Snapshots
 from kcfix.core.workers import Container
 from kcfix.core.working import Look, client_started_at, work

@@ -23,7 +23,7 @@ from kcfix.core.offsets import (
     partition_lag,
 )
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import KafkaPort, OffsetRange, SearchResult, Topic, TopicConfig
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, SearchResult, Topic, TopicConfig
 from kcfix.core.story import Hop, Letters, Marks, Reach, Reader
 from kcfix.core.windows import merged, windows
 from kcfix.core.workers import Container

@@ -23,7 +23,7 @@ from kcfix.core.offsets import (
     TopicPartition,
     group_lag,
 )
-from kcfix.core.ports import KafkaPort, TopicConfig
+from kcfix.core.ports.kafka import KafkaPort, TopicConfig
 from kcfix.core.unread import NOT_READ, Unread, read_unread
 from kcfix.errors import KcfixError
 from kcfix.flow import Flow

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import parse
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.workers import Container
 
 KEPT = 1000

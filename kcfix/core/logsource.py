@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import parse_all
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.workers import Container, RawLine
 from kcfix.errors import NotFound
 

@@ -21,7 +21,7 @@ from kcfix.core.offsets import (
     partition_lag,
 )
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import KafkaPort, OffsetRange, SearchResult, Topic
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, SearchResult, Topic
 from kcfix.core.snapshot import FoundMessage, Head, MessageEvidence, Reading
 from kcfix.core.windows import BEFORE, kept_since, message_ranges, since
 from kcfix.errors import Unreachable

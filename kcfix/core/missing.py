@@ -17,7 +17,7 @@ from kcfix.core.capture import capture_unproven
 from kcfix.core.gather import Sources, read_surroundings, snapshots_of
 from kcfix.core.judge import judge, judge_by_tables
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
-from kcfix.core.ports import Behind, DatabasePort
+from kcfix.core.ports.database import Behind, DatabasePort
 from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.snapshot import Reading
 from kcfix.core.verdict import Verdict, VerdictKind

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from kcfix.core.committing import OffsetCommit, offset_text
 from kcfix.core.offsets import Group, LagState, PartitionLag, TopicPartition
 from kcfix.core.passage import Passage
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.restart import No
 from kcfix.core.settlement import Effect, Settlement
 from kcfix.core.target import Target, TargetKind

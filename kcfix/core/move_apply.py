@@ -13,7 +13,7 @@ from kcfix.core.committing import changed_since, commit_offsets
 from kcfix.core.journal import Recorder
 from kcfix.core.move import Move, in_the_way, move_text
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.errors import KcfixError, Unreachable
 
 

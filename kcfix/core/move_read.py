@@ -22,7 +22,8 @@ from kcfix.core.offsets import (
 )
 from kcfix.core.passage import Named, passages
 from kcfix.core.pin import first_to_settle
-from kcfix.core.ports import DatabasePort, KafkaPort, OffsetRange, Topic
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, Topic
 from kcfix.core.restart import No
 from kcfix.core.settlement import is_checked, settlements
 from kcfix.core.target import Target, TargetKind

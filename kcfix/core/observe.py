@@ -24,7 +24,9 @@ from kcfix.core.logparse import is_error
 from kcfix.core.missing import AHEAD, Finding, Span, Tally, findings
 from kcfix.core.observation import ErrorLine, Observation, PaymentsSeen, Waiting, WorkerLog
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.snapshot import Reading
 from kcfix.core.status import DAY
 from kcfix.core.status_read import Glance, worker_facts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId, parse_uuid
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.settlement import Effect, Settlement
 from kcfix.errors import UsageError
 

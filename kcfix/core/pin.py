@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from kcfix.core.committing import OffsetCommit
 from kcfix.core.offsets import PartitionLag, TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, KafkaPort, OffsetRange
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.core.settlement import Effect, Settlement, settlements
 from kcfix.flow import Stage
 

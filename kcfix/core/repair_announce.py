@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from kcfix.core.announce import announcement
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.payments import Purchase
-from kcfix.core.ports import HeldPurchase, Hold, SendState
+from kcfix.core.ports.database import HeldPurchase, Hold
+from kcfix.core.ports.kafka import SendState
 from kcfix.core.repair_back import read_back
 from kcfix.core.repair_means import Made, Means
 from kcfix.core.repair_plan import Action, Step

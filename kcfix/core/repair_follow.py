@@ -13,7 +13,8 @@ from datetime import timedelta
 from kcfix.core.gather import read_facts
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.repair_result import Outcome, Result
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow

@@ -9,7 +9,7 @@ from functools import partial
 from kcfix.core.events import own_purchase_id
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import PaymentFacts, Purchase
-from kcfix.core.ports import InsertResult, InsertState
+from kcfix.core.ports.database import InsertResult, InsertState
 from kcfix.core.repair_again import MADE_MEANWHILE
 from kcfix.core.repair_back import read_back
 from kcfix.core.repair_journal import insert_entry

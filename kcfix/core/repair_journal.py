@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kcfix.core.events import Message
-from kcfix.core.ports import InsertOrder
+from kcfix.core.ports.database import InsertOrder
 from kcfix.core.repair_plan import Step
 
 

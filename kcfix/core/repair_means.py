@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from kcfix.core.journal import Recorder
 from kcfix.core.payments import PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.repair_plan import Step
 from kcfix.core.repair_result import Outcome, Result, Results
 from kcfix.errors import KcfixError

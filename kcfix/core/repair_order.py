@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kcfix.core.events import advisory_lock_key, own_purchase_id
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import Payment, PaymentFacts, Purchase, metadata_mapping
-from kcfix.core.ports import InsertOrder
+from kcfix.core.ports.database import InsertOrder
 from kcfix.core.snapshot import PaymentSnapshot
 from kcfix.flow import PURCHASE_CONFIRMED
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from kcfix.core.judge import judge
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import InsertOrder
+from kcfix.core.ports.database import InsertOrder
 from kcfix.core.remedy import PERSON_ADVICE, REMEDIES, Remedy
 from kcfix.core.repair_order import insert_order
 from kcfix.core.replay import Origin, Replay, replay_of

@@ -12,7 +12,7 @@ from itertools import islice
 
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import SendState
+from kcfix.core.ports.kafka import SendState
 from kcfix.core.repair_back import unverified, wrong
 from kcfix.core.repair_means import Means
 from kcfix.core.repair_plan import Step

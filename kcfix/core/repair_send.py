@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kcfix.core.events import Message
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import SendResult, SendState
+from kcfix.core.ports.kafka import SendResult, SendState
 from kcfix.core.repair_again import sent_no_more
 from kcfix.core.repair_journal import send_entry
 from kcfix.core.repair_means import Means

@@ -14,7 +14,9 @@ from kcfix.core.committing import commit_offsets
 from kcfix.core.journal import Recorder
 from kcfix.core.offsets import Group, PartitionLag
 from kcfix.core.pin import Pin
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.restart import Plan, Way, plan_restart
 from kcfix.core.restart_proof import Watching, gap_ranges, lost_in_gap, prove
 from kcfix.core.restart_read import group_view, situation

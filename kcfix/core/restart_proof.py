@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from kcfix.core.logentry import Level, LogEntry
 from kcfix.core.offsets import PartitionLag, TopicPartition
 from kcfix.core.pin import Pin
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort, OffsetRange
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.core.restart_read import entries_since_start, look
 from kcfix.core.settlement import Settlement, settlements
 from kcfix.core.workers import Container

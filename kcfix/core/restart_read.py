@@ -9,7 +9,9 @@ from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import parse
 from kcfix.core.offsets import NOTHING_COMMITTED, TopicPartition, partition_lag
 from kcfix.core.pin import read_pins
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.restart import GroupView, Situation
 from kcfix.core.snapshot import Reading
 from kcfix.core.workers import Container

@@ -12,7 +12,7 @@ from datetime import datetime
 from kcfix.core.events import Record
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import KafkaPort, OffsetRange, SearchResult
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, SearchResult
 from kcfix.core.windows import merged
 from kcfix.flow import Flow
 

@@ -17,7 +17,8 @@ from kcfix.core.events import Event, Record, parse_event, undecodable
 from kcfix.core.matching import match_facts
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import TIERS, Allocation, PaymentFacts, PaymentId, parse_uuid, worker_tier
-from kcfix.core.ports import DatabasePort, KafkaPort, OffsetRange, SchemaFacts, StudentCourse
+from kcfix.core.ports.database import DatabasePort, SchemaFacts, StudentCourse
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.flow import Stage
 
 BATCH = 2000

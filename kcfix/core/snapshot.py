@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 from kcfix.core.events import DeadLetter, Event, Record
 from kcfix.core.offsets import Group, PartitionLag, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import Behind, OffsetRange
+from kcfix.core.ports.database import Behind
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.working import Work
 
 T = TypeVar("T")

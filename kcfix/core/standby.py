@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from kcfix.core.ports import Behind
+from kcfix.core.ports.database import Behind
 from kcfix.core.times import format_duration
 from kcfix.core.verdict import Verdict, VerdictKind
 

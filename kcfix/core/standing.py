@@ -12,7 +12,7 @@ from kcfix.core.logentry import LogEntry
 from kcfix.core.move_read import MoveSources, TopicChoice, next_record, read_lags
 from kcfix.core.offsets import Group, LagState, PartitionLag, TopicPartition
 from kcfix.core.passage import Named, Passage, passages
-from kcfix.core.ports import KafkaPort, OffsetRange
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.core.settlement import Settlement, judged, settlements
 from kcfix.core.windows import since
 from kcfix.errors import KcfixError, Refused, Unreachable

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from kcfix.core.capture import capture_unproven
 from kcfix.core.offsets import GroupLag
 from kcfix.core.payments import Payment, PaymentId
-from kcfix.core.ports import Behind, Cluster, DatabaseIdentity, SchemaFacts, Topic
+from kcfix.core.ports.database import Behind, DatabaseIdentity, SchemaFacts
+from kcfix.core.ports.kafka import Cluster, Topic
 from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.snapshot import Reading
 from kcfix.core.verdict import Verdict, VerdictKind

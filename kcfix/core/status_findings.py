@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kcfix.core import standby
 from kcfix.core.offsets import GroupLag, GroupState, LagState
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from kcfix.core.status import Health, Observed, WorkerFacts, worst
 from kcfix.core.workers import Container, ContainerState
 from kcfix.core.working import Sure, WorkState

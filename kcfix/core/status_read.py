@@ -13,7 +13,8 @@ from kcfix.core.logentry import LogEntry
 from kcfix.core.matching import match_facts
 from kcfix.core.offsets import GroupLag, TopicPartition, group_lag
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.status import DatabaseFacts, KafkaFacts, PaymentsFacts, Unpurchased, WorkerFacts
 from kcfix.core.workers import Container
 from kcfix.core.working import Look, work

@@ -16,7 +16,7 @@ from kcfix.core.events import Event, Record
 from kcfix.core.logentry import LogEntry
 from kcfix.core.matching import match_facts
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.snapshot import PaymentSnapshot, Reading
 from kcfix.core.verdict import Verdict
 

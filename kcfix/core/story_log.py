@@ -16,7 +16,7 @@ from kcfix.core.logentry import Level, LogEntry
 from kcfix.core.logparse import offset_of, parse_all
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.story import Looked, Marks, StoryLine
 from kcfix.core.workers import Container, RawLine
 from kcfix.errors import KcfixError

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from kcfix.core.aftermath import Aftermath
 from kcfix.core.events import Record
 from kcfix.core.hops import Positions, later_topics
-from kcfix.core.ports import SearchResult
+from kcfix.core.ports.kafka import SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, Reading
 from kcfix.core.story import SCANNED, Looked, Marks
 from kcfix.flow import Flow

@@ -18,7 +18,8 @@ from kcfix.core.journal import RunRecord
 from kcfix.core.judge import judge
 from kcfix.core.offsets import GroupState, TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DockerPort, SearchResult
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import SearchResult
 from kcfix.core.snapshot import PaymentSnapshot, Reading, Snapshots
 from kcfix.core.story import Looked, Marks, OwnStep, Retention, Story, StoryLine
 from kcfix.core.story_log import Wanted, read_lines

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kcfix.core.offsets import Group, LogOffsets, RecordTime, TopicPartition
-from kcfix.core.ports import KafkaPort, OffsetRange, PartitionInfo, Topic, TopicConfig
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, PartitionInfo, Topic, TopicConfig
 from kcfix.errors import AccessDenied, NotFound, Unreachable
 from kcfix.flow import Flow
 

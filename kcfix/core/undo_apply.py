@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from kcfix.core.committing import OffsetCommit, changed_since, commit_offsets
 from kcfix.core.journal import Recorder
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, DeleteRecheck, DeleteResult, DeleteState, KafkaPort
+from kcfix.core.ports.database import DatabasePort, DeleteRecheck, DeleteResult, DeleteState
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.undo_step import UndoAction, UndoStep
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 

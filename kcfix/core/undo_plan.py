@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.journal import JournalStep, RunRecord
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DeleteOrder
+from kcfix.core.ports.database import DeleteOrder
 from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, Reading
 from kcfix.core.undo_journal import inserted_payment, moved_offset, step_kind, step_payment, step_state
 from kcfix.core.undo_offsets import UNREAD, GroupNow, offset_back

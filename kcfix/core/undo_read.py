@@ -12,7 +12,8 @@ from kcfix.core.journal import RunRecord
 from kcfix.core.messages import PurchaseOffsets, message_evidence, purchase_offsets
 from kcfix.core.offsets import LogOffsets, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteRecheck, KafkaPort, OffsetRange
+from kcfix.core.ports.database import DatabasePort, DeleteOrder, DeleteRecheck
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.core.settlement import Effect, settlements
 from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, Reading
 from kcfix.core.undo_journal import MovedOffset, inserted_payment, moved_offset

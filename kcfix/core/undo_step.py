@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DeleteOrder
+from kcfix.core.ports.database import DeleteOrder
 
 
 class UndoAction(enum.StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kcfix.core.offsets import GroupLag, LagState, PartitionLag, RecordTime, TopicPartition
-from kcfix.core.ports import KafkaPort, OffsetRange
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.errors import KcfixError
 
 COUNTED_OFFSETS = 20

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from kcfix.core.offsets import LogOffsets, PartitionLag, TopicPartition
-from kcfix.core.ports import KafkaPort, OffsetRange
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange
 from kcfix.errors import KcfixError
 
 BEFORE = timedelta(minutes=10)

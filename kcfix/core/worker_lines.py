@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kcfix.core.logentry import LogEntry
 from kcfix.core.logparse import parse
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.workers import Container
 
 NEWEST = 2000

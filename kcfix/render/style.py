@@ -64,13 +64,12 @@ def style_of(
     given: Mapping[str, object], environ: Mapping[str, str], *, tty: bool, scrub: Callable[[str], str] = str
 ) -> Style:
     """The style from what was given of the shared options (`json`, `output`, `color`, `no_color`, `quiet`)."""
-    chosen = Format.JSON if given.get("json") else given.get("output")
-    if not isinstance(chosen, Format):
-        chosen = Format.TABLE if tty else Format.PLAIN
-    when = When.NEVER if given.get("no_color") else given.get("color")
+    usual = Format.TABLE if tty else Format.PLAIN
+    chosen = Format.JSON if given.get("json") else Format(str(given.get("output") or usual))
+    when = When.NEVER if given.get("no_color") else When(str(given.get("color") or When.AUTO))
     return Style(
         format=chosen,
-        color=wants_color(when if isinstance(when, When) else When.AUTO, environ, tty=tty),
+        color=wants_color(when, environ, tty=tty),
         width=terminal_width(environ) if tty else None,
         quiet=bool(given.get("quiet")),
         scrub=scrub,

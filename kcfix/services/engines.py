@@ -8,8 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from kcfix.core.ports import DockerPort
-from kcfix.core.workers import NO_DOCKER
 from kcfix.errors import Obstacle, Unreachable
 from kcfix.settings import Settings, Source
 from kcfix.settings.files import home_folder
@@ -17,6 +15,7 @@ from kcfix.settings.parse import NONE
 
 if TYPE_CHECKING:
     from kcfix.adapters.docker_context import Endpoint
+    from kcfix.core.ports.docker import DockerPort
 
 _STRENGTH = (Source.FLAG, Source.ENVIRONMENT, Source.FILE, Source.DISCOVERED, Source.DEFAULT)
 _FROM_ENVIRONMENT = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION")
@@ -45,6 +44,8 @@ def open_engines(settings: Settings, environ: Mapping[str, str]) -> DockerPort:
         Unreachable: it does not answer, or it is said that there is none. NotFound: there is no such Docker context.
     """
     if is_none(settings):
+        from kcfix.core.workers import NO_DOCKER
+
         raise Unreachable(
             f'{NO_DOCKER} (docker_host = "none"), and workers are judged by their groups alone',
             system="docker",

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import redact
 from kcfix.errors import KcfixError, Refused
 from kcfix.services.bar import Lines, ProgressBar
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
     from kcfix.core.journal import Journal
     from kcfix.core.metrics_kinds import Family, Write
     from kcfix.core.pages import Answer
+    from kcfix.core.ports.database import DatabasePort
+    from kcfix.core.ports.docker import DockerPort
+    from kcfix.core.ports.kafka import KafkaPort
     from kcfix.render.screen import Screen
     from kcfix.render.stream import Stream
     from kcfix.render.style import Style

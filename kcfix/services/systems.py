@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kcfix import __version__
 from kcfix.core.dsn import database_address, with_password
-from kcfix.core.ports import DatabasePort, DockerPort, KafkaPort
 from kcfix.core.redact import is_secret, secrets_of
 from kcfix.core.rights import MissingRights
-from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
 from kcfix.services import engines
@@ -34,6 +32,10 @@ if TYPE_CHECKING:
     from kcfix.core.dlq_store import LetterStore
     from kcfix.core.journal import Journal
     from kcfix.core.parking import ParkFile
+    from kcfix.core.ports.database import DatabasePort
+    from kcfix.core.ports.docker import DockerPort
+    from kcfix.core.ports.kafka import KafkaPort
+    from kcfix.core.workers import Container
 
 T = TypeVar("T")
 

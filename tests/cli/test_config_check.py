@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from kcfix.errors import AccessDenied, Obstacle, Unreachable, UsageError
 from tests.conftest import Absent, Ran, Run
 from tests.fakes_docker import container

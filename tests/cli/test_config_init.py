@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kcfix.core.ports import Broker, Reach
+from kcfix.core.ports.kafka import Broker, Reach
 from kcfix.errors import Unreachable
 from tests.conftest import NOW, Run
 from tests.fakes_docker import FakeDocker, container

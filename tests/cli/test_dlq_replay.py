@@ -11,7 +11,7 @@ import pytest
 from kcfix.core.dlq_message import REPLAYS
 from kcfix.core.events import parse_event
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import SendState
+from kcfix.core.ports.kafka import SendState
 from kcfix.errors import Unreachable
 from tests.conftest import NOW, Ran, Run, Terminal
 from tests.dlq_world import APPLY, FLOW, GROUP, LETTERS, TOPIC, DlqWorld, body_of, place_of

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from kcfix.core.events import Message, own_event_id, parse_value
-from kcfix.core.ports import InsertResult, ProbeOrder, SendResult, SendState
+from kcfix.core.ports.database import InsertResult, ProbeOrder
+from kcfix.core.ports.kafka import SendResult, SendState
 from kcfix.core.probe import MARK, PROVIDER
 from kcfix.errors import Unreachable
 from tests.conftest import NOW, Ran, Run

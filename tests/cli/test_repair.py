@@ -12,7 +12,8 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import IndexState, SendState
+from kcfix.core.ports.database import IndexState
+from kcfix.core.ports.kafka import SendState
 from kcfix.core.workers import ContainerState
 from kcfix.errors import Refused, Unreachable
 from tests.cli.night import APPLY, GROUP, Night, outcomes

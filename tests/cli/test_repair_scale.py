@@ -12,7 +12,7 @@ import pytest
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import SendState
+from kcfix.core.ports.kafka import SendState
 from kcfix.errors import KcfixError, OutcomeUnknown, Unreachable
 from tests.cli.night import APPLY, GROUP, Night, outcomes
 from tests.conftest import NOW, Ran, Terminal

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.ports import Behind
+from kcfix.core.ports.database import Behind
 from tests.conftest import NOW, Run
 from tests.fakes_database import FakeDatabase
 from tests.fakes_kafka import FakeKafka

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from kcfix.core.offsets import Group, TopicPartition
-from kcfix.core.ports import TopicConfig
+from kcfix.core.ports.kafka import TopicConfig
 from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
 from tests.conftest import NOW, Run

@@ -11,7 +11,7 @@ import pytest
 
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from tests.cli.night import GROUP, Night
 from tests.conftest import NOW, Run
 from tests.core.stories import put_confirmed, put_created

@@ -15,7 +15,7 @@ from kcfix.adapters.journal_file import open_journal
 from kcfix.core.events import advisory_lock_key, own_purchase_id
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import SendState
+from kcfix.core.ports.kafka import SendState
 from kcfix.core.workers import ContainerState
 from kcfix.errors import Unreachable
 from tests.cli.night import APPLY, GROUP, Night

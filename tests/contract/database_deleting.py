@@ -9,7 +9,7 @@ import pytest
 
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteResult, DeleteState
+from kcfix.core.ports.database import DatabasePort, DeleteOrder, DeleteResult, DeleteState
 from kcfix.errors import Unreachable
 from tests.contract.database_world import World, go_on, order
 from tests.fakes_database import FakeDatabase

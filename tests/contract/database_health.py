@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.ports import IndexState, StuckPayments
+from kcfix.core.ports.database import IndexState
+from kcfix.core.ports.health import StuckPayments
 from tests.contract.database_world import World
 from tests.fakes_database import NOW, FakeDatabase
 

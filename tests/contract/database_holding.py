@@ -8,7 +8,7 @@ import pytest
 
 from kcfix.core.events import advisory_lock_key
 from kcfix.core.payments import Purchase
-from kcfix.core.ports import DatabasePort, HeldPurchase
+from kcfix.core.ports.database import DatabasePort, HeldPurchase
 from kcfix.errors import Unreachable
 from tests.contract.database_world import World, order, refuse_purchased
 from tests.fakes_database import FakeDatabase

@@ -10,7 +10,7 @@ import pytest
 
 from kcfix.core.events import advisory_lock_key, own_purchase_id
 from kcfix.core.payments import PaymentFacts, Purchase
-from kcfix.core.ports import DatabasePort, IndexState, InsertOrder, InsertResult, InsertState
+from kcfix.core.ports.database import DatabasePort, IndexState, InsertOrder, InsertResult, InsertState
 from tests.contract.database_world import World, go_on, order, refuse_purchased
 from tests.fakes_database import NOW, FakeDatabase, course_id, purchase_id
 

@@ -10,7 +10,7 @@ import pytest
 
 from kcfix.core.judge import judge_by_tables
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, IndexState
+from kcfix.core.ports.database import DatabasePort, IndexState
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
 from tests.contract.database_world import World

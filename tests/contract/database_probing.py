@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kcfix.core.ports import InsertState, ProbeOrder
+from kcfix.core.ports.database import InsertState, ProbeOrder
 from kcfix.core.probe import AMOUNT_MINOR, PROVIDER, metadata_of, probe_id, student_of
 from tests.contract.database_world import World
 from tests.fakes_database import FakeDatabase

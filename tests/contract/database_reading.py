@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 import pytest
 
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.ports import DatabasePort, IndexState
+from kcfix.core.ports.database import DatabasePort, IndexState
 from kcfix.errors import Unreachable
 from tests.contract.database_world import World
 from tests.fakes_database import (

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kcfix.core.events import advisory_lock_key, own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, InsertOrder
+from kcfix.core.ports.database import DatabasePort, InsertOrder
 from tests.fakes_database import FakeDatabase, course_id
 
 

@@ -12,7 +12,7 @@ from kcfix.adapters.kafka_batches import UnreadableBatchError, walk
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_metadata import Metadata
 from kcfix.adapters.kafka_under_way import UnderWay
-from kcfix.core.ports import Broker, PartitionInfo, Topic
+from kcfix.core.ports.kafka import Broker, PartitionInfo, Topic
 
 NOT_LEADER, OUT_OF_RANGE = 6, 1
 

@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from kcfix.core.payments import PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, InsertState
+from kcfix.core.ports.database import DatabasePort, InsertState
 from kcfix.errors import Unreachable
 from tests.contract.database_aftermath import AftermathContract
 from tests.contract.database_deleting import DeletingContract

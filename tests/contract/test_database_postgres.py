@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from tests.contract.database_aftermath import AftermathContract
 from tests.contract.database_deleting import DeletingContract
 from tests.contract.database_health import HealthContract

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.workers import Container, ContainerState, Stream
 from kcfix.errors import NotFound
 from tests.fakes_docker import NOON, FakeDocker, container, line

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from kcfix.adapters.docker_fleet import Fleet
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.errors import NotFound, Unreachable
 from tests.contract.test_docker import DockerContract, FakeWorld, World
 from tests.fakes_docker import NOON, FakeDocker, container, line

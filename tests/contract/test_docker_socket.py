@@ -18,7 +18,7 @@ import pytest
 from kcfix.adapters.docker import open_docker
 from kcfix.adapters.docker_inspect import container_of, docker_time
 from kcfix.adapters.docker_log import exactly, framed_lines, frames, terminal_lines
-from kcfix.core.ports import DockerPort
+from kcfix.core.ports.docker import DockerPort
 from kcfix.core.workers import Stream
 from kcfix.errors import AccessDenied, NotFound, OutcomeUnknown, Refused, Unreachable, UsageError
 

@@ -19,7 +19,7 @@ from kcfix.core.offsets import (
     TopicPartition,
     partition_lag,
 )
-from kcfix.core.ports import KafkaPort, OffsetRange, SendState
+from kcfix.core.ports.kafka import KafkaPort, OffsetRange, SendState
 from kcfix.errors import NotFound, Refused
 from tests.fakes_kafka import FakeKafka
 

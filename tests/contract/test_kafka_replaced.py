@@ -8,7 +8,7 @@ from kcfix.adapters.kafka_address import Deadline
 from kcfix.adapters.kafka_errors import LinkError, Trouble
 from kcfix.adapters.kafka_link import Link
 from kcfix.adapters.kafka_metadata import Metadata
-from kcfix.core.ports import Broker
+from kcfix.core.ports.kafka import Broker
 
 
 class Known(Link):

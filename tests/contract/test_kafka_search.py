@@ -15,7 +15,7 @@ from kcfix.adapters.kafka_batches import decode, skim, walk
 from kcfix.adapters.kafka_fetch import PIECE_BYTES
 from kcfix.adapters.kafka_search import search
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import OffsetRange, SearchResult
+from kcfix.core.ports.kafka import OffsetRange, SearchResult
 from tests.contract.log_link import NOT_LEADER, LogLink
 from tests.contract.test_kafka_batches import Part, packed, with_attributes
 

@@ -18,7 +18,7 @@ import pytest
 from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka import open_kafka
 from kcfix.adapters.kafka_address import AddressMap, parse_address, parse_addresses
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.errors import KcfixError, Obstacle, Unreachable, UsageError
 
 Serve = Callable[[Callable[[socket.socket], None]], str]

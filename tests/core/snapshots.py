@@ -9,7 +9,7 @@ from typing import Any
 from kcfix.core.events import DeadLetter, Record, build_message, murmur2_partition, parse_event
 from kcfix.core.offsets import Committed, Group, GroupState, LogOffsets, Member, TopicPartition, partition_lag
 from kcfix.core.payments import Allocation, EventRow, Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.snapshot import (
     AnnouncementEvidence,
     FoundMessage,

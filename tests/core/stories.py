@@ -11,7 +11,7 @@ from kcfix.core.events import Record, build_message
 from kcfix.core.gather import Sources, WorkerContainers
 from kcfix.core.journal import RunRecord
 from kcfix.core.payments import Payment, PaymentId, Purchase
-from kcfix.core.ports import SearchResult
+from kcfix.core.ports.kafka import SearchResult
 from kcfix.core.story import Story
 from kcfix.core.story_read import StorySources, read_stories
 from kcfix.core.verdict import OVERDUE

@@ -12,7 +12,8 @@ from kcfix.cli.examining import examine
 from kcfix.core.diagnosis import Confidence, Severity
 from kcfix.core.doctor import diagnose
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import IndexState, LockWait, OpenTransaction, RoleFacts
+from kcfix.core.ports.database import IndexState
+from kcfix.core.ports.health import LockWait, OpenTransaction, RoleFacts
 from kcfix.core.rules import RULES
 from kcfix.core.status_findings import all_well
 from kcfix.core.workers import ContainerState

@@ -14,7 +14,7 @@ from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
 from kcfix.core.judge import judge
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
-from kcfix.core.ports import OffsetRange, SearchResult, TopicConfig
+from kcfix.core.ports.kafka import OffsetRange, SearchResult, TopicConfig
 from kcfix.core.verdict import VerdictKind
 from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow

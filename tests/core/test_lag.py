@@ -9,7 +9,7 @@ import pytest
 
 from kcfix.core.lag import GroupReport, LagReport, over, read_lag
 from kcfix.core.offsets import GroupState, LagState, LogOffsets, TopicPartition
-from kcfix.core.ports import TopicConfig
+from kcfix.core.ports.kafka import TopicConfig
 from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
 from tests.conftest import NOW

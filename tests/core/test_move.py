@@ -19,7 +19,7 @@ from kcfix.core.offsets import (
 )
 from kcfix.core.passage import LISTED, Named, Passage, parse_named, passages
 from kcfix.core.pin import pins
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.settlement import Effect, Settlement
 from kcfix.core.target import Target, TargetKind
 from kcfix.errors import UsageError

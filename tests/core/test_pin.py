@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kcfix.core.offsets import Committed, LogOffsets, PartitionLag, TopicPartition, partition_lag
 from kcfix.core.payments import PaymentId
 from kcfix.core.pin import LISTED, Pin, beyond_stops, pins, ranges, unchecked, unprotected, unreadable
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.settlement import Effect, Settlement
 
 TP = TopicPartition("purchase-confirmed", 0)

@@ -19,7 +19,7 @@ from kcfix.core.offsets import (
 )
 from kcfix.core.payments import PaymentId
 from kcfix.core.pin import Pin, pins
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.core.restart import GroupView, Plan, Situation, Way, plan_restart, up_line
 from kcfix.core.restart_proof import gap_ranges
 from kcfix.core.restart_report import Outcome, Report, exit_code

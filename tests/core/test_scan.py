@@ -10,7 +10,7 @@ import pytest
 from kcfix.core.events import murmur2_partition
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment, PaymentId
-from kcfix.core.ports import OffsetRange, SearchResult
+from kcfix.core.ports.kafka import OffsetRange, SearchResult
 from kcfix.core.scan import PIECE, SMALLEST_PIECE, scan, scan_ranges
 from kcfix.core.story import Story
 from kcfix.core.verdict import VerdictKind

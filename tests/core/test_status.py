@@ -20,7 +20,8 @@ from kcfix.core.offsets import (
     partition_lag,
 )
 from kcfix.core.payments import Payment, PaymentId
-from kcfix.core.ports import Broker, Cluster, DatabaseIdentity, IndexState, PartitionInfo, SchemaFacts, Topic
+from kcfix.core.ports.database import DatabaseIdentity, IndexState, SchemaFacts
+from kcfix.core.ports.kafka import Broker, Cluster, PartitionInfo, Topic
 from kcfix.core.remedy import REMEDIES, Remedy
 from kcfix.core.snapshot import Reading
 from kcfix.core.status import DatabaseFacts, Health, KafkaFacts, Observed, PaymentsFacts, Unpurchased

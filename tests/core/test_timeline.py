@@ -10,7 +10,7 @@ from kcfix.cli.trace_told import tell
 from kcfix.core.journal import JournalStep, RunRecord
 from kcfix.core.maker import Maker
 from kcfix.core.offsets import Committed, TopicPartition
-from kcfix.core.ports import OffsetRange, SearchResult
+from kcfix.core.ports.kafka import OffsetRange, SearchResult
 from kcfix.core.stages import StageState
 from kcfix.core.timeline import timeline
 from kcfix.core.verdict import VerdictKind

@@ -6,7 +6,7 @@ import pytest
 
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts
-from kcfix.core.ports import DeleteOrder, DeleteRecheck
+from kcfix.core.ports.database import DeleteOrder, DeleteRecheck
 from kcfix.core.undo_apply import Undoing, UndoOutcome
 from kcfix.core.undo_step import UndoAction, UndoStep
 from kcfix.errors import Unreachable

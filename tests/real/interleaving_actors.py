@@ -22,7 +22,8 @@ from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
 from kcfix.core.logentry import Dialect, Level, LogEntry
 from kcfix.core.offsets import Group, GroupState, Member, TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, HeldPurchase, Hold, InsertOrder, InsertResult, KafkaPort, Recheck
+from kcfix.core.ports.database import DatabasePort, HeldPurchase, Hold, InsertOrder, InsertResult, Recheck
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.repair_apply import Applying
 from kcfix.core.repair_plan import Wishes, plan_repair
 from kcfix.core.repair_result import Outcome, Result, Results

@@ -13,7 +13,8 @@ import psycopg
 
 from kcfix.adapters.kafka import open_kafka
 from kcfix.adapters.postgres import open_database
-from kcfix.core.ports import DatabasePort, KafkaPort
+from kcfix.core.ports.database import DatabasePort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.repair_plan import Strategy
 from kcfix.flow import Flow
 

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from kcfix.core.events import Record, advisory_lock_key, build_message
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import OffsetRange
+from kcfix.core.ports.kafka import OffsetRange
 from kcfix.flow import PURCHASE_CREATED
 from tests.real.interleaving_stage import PARTITIONS, Job, Stop, Systems, stop
 

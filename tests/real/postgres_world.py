@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from kcfix.adapters.postgres import open_database
 from kcfix.core.payments import Payment, PaymentId, Purchase
-from kcfix.core.ports import DatabasePort, IndexState
+from kcfix.core.ports.database import DatabasePort, IndexState
 from kcfix.flow import Flow, Tables
 from tests.fakes_database import ALL_TABLES, FakeDatabase
 from tests.real.postgres_server import Server, server, tables

@@ -19,7 +19,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 
 from kcfix.adapters.kafka import open_kafka
-from kcfix.core.ports import KafkaPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.drill.cache import broker_jars
 from kcfix.drill.network import free_ports
 from kcfix.flow import Flow

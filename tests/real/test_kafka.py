@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from kcfix.core.offsets import GroupState, LogOffsets, TopicPartition
-from kcfix.core.ports import OffsetRange, SendState
+from kcfix.core.ports.kafka import OffsetRange, SendState
 from kcfix.drill.state import Drill
 from kcfix.errors import OutcomeUnknown, Refused, Unreachable
 from tests.contract.test_kafka import KafkaContract, World, fill, message

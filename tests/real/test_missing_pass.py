@@ -19,7 +19,7 @@ from kcfix.adapters.postgres_address import parse_address
 from kcfix.adapters.postgres_link import Link
 from kcfix.adapters.postgres_pass import Way, payment_pass
 from kcfix.adapters.postgres_schema import read_schema
-from kcfix.core.ports import DatabasePort, PaidPayment
+from kcfix.core.ports.database import DatabasePort, PaidPayment
 from kcfix.flow import Flow
 from tests.contract.database_passing import random_world
 from tests.fakes_database import NOW, FakeDatabase

@@ -12,7 +12,7 @@ import pytest
 
 from kcfix.adapters.postgres import open_database
 from kcfix.core.payments import PaymentId
-from kcfix.core.ports import DatabasePort, IndexState
+from kcfix.core.ports.database import DatabasePort, IndexState
 from kcfix.errors import AccessDenied, KcfixError, Unreachable, UsageError
 from kcfix.flow import Flow
 from tests.fakes_database import NOW, FakeDatabase, course_id, payment_id

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kcfix.core.ports import DatabasePort, DeleteOrder, DeleteState, HeldPurchase
+from kcfix.core.ports.database import DatabasePort, DeleteOrder, DeleteState, HeldPurchase
 from kcfix.errors import Unreachable
 from tests.contract.database_deleting import go_on_deleting, made
 from tests.real import postgres_world

@@ -10,7 +10,7 @@ from contextlib import suppress
 import psycopg
 import pytest
 
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from tests.fakes_database import FakeDatabase
 from tests.real.postgres_server import Server
 from tests.real.postgres_world import PostgresWorld, server_with_shapes

@@ -11,7 +11,7 @@ import pytest
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from kcfix.core.events import Message
-from kcfix.core.ports import KafkaPort, SendState
+from kcfix.core.ports.kafka import KafkaPort, SendState
 from kcfix.errors import AccessDenied, KcfixError, Unreachable, UsageError
 from kcfix.flow import Flow
 from tests.real.certificates import KEY_PASSWORD, Authority, Pair

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kcfix.adapters.postgres import open_database
-from kcfix.core.ports import Behind, DatabasePort
+from kcfix.core.ports.database import Behind, DatabasePort
 from kcfix.errors import KcfixError
 from kcfix.flow import Flow
 from tests.fakes_database import FakeDatabase

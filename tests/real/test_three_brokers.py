@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.ports import OffsetRange, SendState
+from kcfix.core.ports.kafka import OffsetRange, SendState
 from kcfix.drill.buy import buy
 from kcfix.drill.down import down
 from kcfix.drill.engine import Engine

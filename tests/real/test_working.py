@@ -13,7 +13,8 @@ from kcfix.adapters.kafka import open_kafka
 from kcfix.core.discovery import workers_of
 from kcfix.core.logsource import read
 from kcfix.core.offsets import Group, GroupState, TopicPartition, group_lag
-from kcfix.core.ports import DockerPort, KafkaPort
+from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.working import Look, Work, WorkState, work
 from kcfix.drill.buy import buy
 from kcfix.drill.engine import Engine

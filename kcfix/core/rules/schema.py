@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from kcfix.core.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
-from kcfix.core.ports import IndexState
+from kcfix.core.ports.database import IndexState
 from kcfix.core.rule import Rule, because, same_trouble_told
 from kcfix.core.rules.database import DATABASE, LONG
 from kcfix.core.rules.proof import anew_after, counted, lately, log_line, psql, required, things_of, told, trouble_thing

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from kcfix.core.diagnosis import Confidence, Found, Need, Severity, Thing
 from kcfix.core.examination import Examination
-from kcfix.core.ports import OpenTransaction
+from kcfix.core.ports.health import OpenTransaction
 from kcfix.core.rule import Rule
 from kcfix.core.rules.database import DATABASE, FULL, NEARLY_FULL, WAITING, fact, told_of
 from kcfix.core.rules.proof import counted, log_line, psql, trouble_thing
