@@ -6,6 +6,7 @@ they announce. A line torn by a crash is closed off by the next writer and passe
 
 from __future__ import annotations
 
+import mmap
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -73,21 +74,43 @@ class JournalFiles:
     def runs(self, about: Collection[str] | None = None) -> tuple[RunRecord, ...]:
         """All runs on record, the newest first; with `about` only their steps about these payments."""
         try:
-            return read_runs(self._lines() if about is None else lines_about(self._lines(), about))
+            if about is None:
+                return read_runs(self._lines(self._files()))
+            naming = (file for file in self._files() if _names_one(file, about))
+            return read_runs(lines_about(self._lines(naming), about))
         except OSError as error:
             raise Unreachable(
                 f"can't read the journal in {self._folder}: {error.strerror}", system="journal"
             ) from error
 
-    def _lines(self) -> Iterator[str]:
+    def _files(self) -> list[Path]:
         # Not glob: it takes a folder that may not be read, or is none, for an empty one.
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:
-            return
-        for name in sorted(n for n in names if n.endswith(".jsonl")):
-            with (self._folder / name).open(encoding="utf-8", errors="replace") as file:
+            return []
+        return [self._folder / name for name in sorted(names) if name.endswith(".jsonl")]
+
+    @staticmethod
+    def _lines(files: Iterable[Path]) -> Iterator[str]:
+        for path in files:
+            with path.open(encoding="utf-8", errors="replace") as file:
                 yield from file
+
+
+SEARCHED_AT_MOST = 20
+"""Payments for which a file is searched as a whole. Each costs 0.02 s for 100 MB, the reading of all lines 0.4 s."""
+
+
+def _names_one(path: Path, payments: Collection[str]) -> bool:
+    """Whether a file of the journal may name one of these payments (lower-case ids), anywhere. A run is in one file."""
+    if len(payments) > SEARCHED_AT_MOST:
+        return True
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:  # nothing can't be mapped
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return any(text.find(one.encode()) >= 0 for p in payments for one in (p, p.upper()))
 
 
 def _refused(path: Path, error: OSError) -> Refused:

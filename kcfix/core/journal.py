@@ -108,10 +108,11 @@ class Journal(Protocol):
         """What the runs of this process could not record, to be shown as warnings."""
 
     def runs(self, about: Collection[str] | None = None) -> tuple[RunRecord, ...]:
-        """All runs on record, the newest first; with `about` only those of their steps that are about these payments.
+        """All runs on record, the newest first.
 
-        A journal has two lines for each payment that was ever repaired: to read the few that are asked about saves
-        most of a second for each hundred thousand.
+        With `about` (lower-case ids) of their steps only those about these payments; runs that have none may be left
+        out. A journal has two lines for each payment that was ever repaired: to read the few that are asked about
+        saves most of a second for each hundred thousand.
 
         Raises:
             Unreachable: the journal is there and can't be read.

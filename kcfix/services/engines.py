@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kcfix.errors import Obstacle, Unreachable
+from kcfix.services.loading import ONE_LOADS
 from kcfix.settings import Settings, Source
 from kcfix.settings.files import home_folder
 from kcfix.settings.parse import NONE
@@ -52,8 +53,9 @@ def open_engines(settings: Settings, environ: Mapping[str, str]) -> DockerPort:
             obstacle=Obstacle.ABSENT,
             hint="look and act where the workers run: docker compose logs --tail 50 WORKER",
         )
-    from kcfix.adapters.docker import open_docker
-    from kcfix.adapters.docker_fleet import Fleet
+    with ONE_LOADS:
+        from kcfix.adapters.docker import open_docker
+        from kcfix.adapters.docker_fleet import Fleet
 
     timeout = settings.timeout.total_seconds()
     told = {name: environ[name] for name in _FROM_ENVIRONMENT if name in environ}

@@ -22,6 +22,7 @@ from kcfix.core.rights import MissingRights
 from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
 from kcfix.services import engines
+from kcfix.services.loading import ONE_LOADS
 from kcfix.settings import Origin, Settings, Source, load
 from kcfix.settings.passwords import Secret, pointer, withheld
 
@@ -291,7 +292,8 @@ class Systems:
         logs_in = str(security.get("security_protocol", "")).startswith("SASL")
         if logs_in and (password := self._password(Secret.KAFKA)) is not None:
             security["sasl_plain_password"] = password
-        from kcfix.adapters.kafka import open_kafka
+        with ONE_LOADS:
+            from kcfix.adapters.kafka import open_kafka
 
         return self._opening(
             open_kafka(
@@ -330,8 +332,9 @@ class Systems:
         payments_dsn = self.settings.payments_dsn
         dsn = self._with_password(dsn, Secret.DATABASE)
         payments_dsn = self._with_password(payments_dsn, Secret.PAYMENTS) if payments_dsn else None
-        from kcfix.adapters.postgres import open_database
-        from kcfix.adapters.postgres_environment import ignore_stray_variables
+        with ONE_LOADS:
+            from kcfix.adapters.postgres import open_database
+            from kcfix.adapters.postgres_environment import ignore_stray_variables
 
         ignore_stray_variables((dsn, payments_dsn), named=self.settings.named)
         return self._opening(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,12 @@ from kcfix.errors import Refused
 from tests.conftest import NOW, Run
 
 
-def journal_in(folder: Path, **environ: str) -> Journal:
+def journal_in(folder: Path, start: datetime = NOW, **environ: str) -> Journal:
     ticks = iter(range(1000))
     return open_journal(
         folder,
         environ={"KCFIX_USER": "operator", **environ},
-        now=lambda: NOW + timedelta(seconds=next(ticks)),
+        now=lambda: start + timedelta(seconds=next(ticks)),
         secrets=lambda: frozenset({"hunter2hunter2"}),
     )
 
@@ -159,3 +159,20 @@ def test_two_writers_share_a_file_without_tearing_each_other(folder: Path) -> No
     two.end(0)
     runs = {record.id: record for record in journal_in(folder).runs()}
     assert [len(runs[r.id].steps) for r in (one, two)] == [20, 20]
+
+
+def test_steps_about_a_payment_are_found_in_whatever_file_names_it(folder: Path) -> None:
+    asked, other = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
+    for month, text in ((1, asked), (2, other), (3, asked.upper()), (4, "")):
+        record = begin(journal_in(folder, NOW.replace(month=month)))
+        record.done(record.intend({"step": "insert", "payment_id": text}), {})
+        record.end(0)
+    (folder / "2025-12.jsonl").write_text("")  # as left by a machine that went down before its first line
+    journal = journal_in(folder)
+
+    found = [run for run in journal.runs({asked}) if run.steps]
+    assert [run.started_at.month for run in found if run.started_at] == [3, 1]
+    assert [len(run.steps) for run in found] == [1, 1]
+    many = {asked, *(f"00000000-0000-4000-8000-{i:012d}" for i in range(100))}
+    assert [run for run in journal.runs(many) if run.steps] == found
+    assert len(journal.runs()) == 4
