@@ -94,7 +94,7 @@ def _settings(services: Services) -> list[Check]:
     found += [
         Check(
             "settings",
-            "secrets",
+            "file mode",  # not "secrets": before a colon that would have the hint masked
             Status.CAUTION,
             f"{path} holds a password and can be read by others",
             hint=f"chmod 600 {path}",

@@ -123,7 +123,7 @@ def _container(e: Evidence) -> Sign:
     name = "container"
     containers = e.look.containers
     if containers is None:
-        return Sign(name, Sure.UNKNOWN, "Docker did not answer: its container is unknown")
+        return Sign(name, Sure.UNKNOWN, "without Docker its container is unknown")
     if not containers:
         return Sign(name, Sure.UNCLEAR, f"no container of {e.stage.worker} on this Docker engine")
     if e.running:
@@ -161,7 +161,7 @@ def _stopped(container: Container) -> str:
 def _steady(e: Evidence) -> Sign:
     name = "steady"
     if e.look.containers is None:
-        return Sign(name, Sure.UNKNOWN, "Docker did not answer: restarts are unknown")
+        return Sign(name, Sure.UNKNOWN, "without Docker restarts are unknown")
     before = {c.name: c for c in e.looks[0].containers or ()}
     for container in e.running:
         earlier = before.get(container.name)

@@ -142,7 +142,7 @@ CASES: list[Case] = [
         finished_at=NOW - MINUTE),), group=group(member(NOW - SECOND, host="10.0.0.9"))),
      WorkState.UNPROVEN, "unknown origin"),
     ("no container here", replace(WORKING, containers=()), WorkState.UNPROVEN, "no container of purchase-worker"),
-    ("Docker silent", replace(WORKING, containers=None), WorkState.UNPROVEN, "Docker did not answer"),
+    ("Docker silent", replace(WORKING, containers=None), WorkState.UNPROVEN, "without Docker"),
     ("restarted by Docker within the sample", replace(WORKING, containers=(replace(RESTARTED, restart_count=3),),
         group=group(member(NOW - SECOND)), before=earlier(WORKING)), WorkState.NOT_WORKING, "restarted 3x"),
     ("started by hand within the sample", replace(WORKING, containers=(RESTARTED,), group=group(member(NOW - SECOND)),

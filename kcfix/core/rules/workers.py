@@ -12,7 +12,7 @@ from kcfix.core.rule import Rule, always, because, same, same_trouble, same_trou
 from kcfix.core.rules.pace import catch_up
 from kcfix.core.rules.proof import backlog, container_line, deadline, event_lines, required, things_of
 from kcfix.core.status import WorkerFacts
-from kcfix.core.workers import Container, ContainerState
+from kcfix.core.workers import NO_DOCKER, Container, ContainerState
 
 ENDED = (ContainerState.EXITED, ContainerState.CREATED, ContainerState.DEAD)
 
@@ -183,12 +183,12 @@ def worker_unhealthy(examination: Examination) -> Iterator[Found]:
 def docker_silent(examination: Examination) -> Iterator[Found]:
     """Docker does not answer, or kcfix may not use it, so that no container could be looked at.
 
-    Where the workers run on this host, that is worth mending first: a Docker that hangs starts no worker again.
-    Where they run elsewhere, name that engine (`--docker-host`), or go without: groups, payments and the database are
-    looked at all the same.
+    Where the settings say that there is none (`docker_host = "none"`) this is no finding. Where the workers run on this
+    host, that is worth mending first: a Docker that hangs starts no worker again. Where they run elsewhere, name that
+    engine (`--docker-host`), or go without: groups, payments and the database are looked at all the same.
     """
     error = examination.discovery.error
-    if error is not None:
+    if error is not None and not error.startswith(NO_DOCKER):
         yield Found(
             symptom="no container could be looked at",
             cause=error,
