@@ -39,6 +39,8 @@ from kcfix.flow import Flow
 
 FLOW = Flow()
 GROUPS = 1000
+DOCTOR_SECONDS = 2.0
+"""Longer no look of `kcfix doctor` may take."""
 
 
 def main() -> int:
@@ -181,6 +183,17 @@ def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, 
             pairs,
             FLOW.purchase_worker,
             FLOW.purchase_confirmed,
+        ),
+        Contest(
+            "kcfix doctor",
+            (*kcfix, "doctor"),
+            document,
+            "the same four commands, which name no cause",
+            None,
+            pairs,
+            "well (",
+            FLOW.purchase_confirmed,
+            most=DOCTOR_SECONDS,
         ),
     )
 
