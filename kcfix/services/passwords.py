@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from kcfix.core.dsn import with_password
 from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.setup.dsn import with_password
 from kcfix.settings import Settings, Source
 from kcfix.settings.passwords import Secret, pointer, withheld
 
@@ -80,6 +80,6 @@ class Passwords:
 
 
 def kafka_security(settings: Settings) -> Mapping[str, object]:
-    """The options of `kcfix.core.security` as set, with the password of the key. That of the login is had apart."""
+    """The options of `core/setup/security.py` as set, with the password of the key. That of the login is had apart."""
     key_password = settings.kafka_key_password
     return {**settings.kafka, **({"ssl_password": key_password} if key_password else {})}

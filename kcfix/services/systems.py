@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kcfix import __version__
-from kcfix.core.dsn import database_address
 from kcfix.core.redact import secrets_of
 from kcfix.core.rights import MissingRights
+from kcfix.core.setup.dsn import database_address
 from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
 from kcfix.services import engines
@@ -29,13 +29,13 @@ from kcfix.settings.passwords import Secret
 if TYPE_CHECKING:
     from kcfix.adapters.addresses import Told
     from kcfix.core.acknowledgement import AcknowledgementFile
-    from kcfix.core.discovery import Discovery
-    from kcfix.core.dlq_store import LetterStore
+    from kcfix.core.dlq.parking import ParkFile
+    from kcfix.core.dlq.store import LetterStore
     from kcfix.core.journal import Journal
-    from kcfix.core.parking import ParkFile
     from kcfix.core.ports.database import DatabasePort
     from kcfix.core.ports.docker import DockerPort
     from kcfix.core.ports.kafka import KafkaPort
+    from kcfix.core.setup.discovery import Discovery
     from kcfix.core.workers import Container
 
 T = TypeVar("T")
@@ -316,7 +316,7 @@ class Systems:
         return ParkedOnDisk(self.settings.parked, self.environ)
 
     def _discover(self) -> Discovery:
-        from kcfix.core.discovery import discover
+        from kcfix.core.setup.discovery import discover
 
         containers = self.containers
         found = discover(

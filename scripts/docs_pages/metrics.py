@@ -11,12 +11,12 @@ def metrics() -> str:
     """docs/monitoring/metrics.md, from a look at a system in which there is nothing."""
     from datetime import UTC, datetime
 
-    from kcfix.core.history import History
+    from kcfix.core.judging.snapshot import Reading
     from kcfix.core.lag import LagReport
-    from kcfix.core.metrics import Counters, families, look_age
     from kcfix.core.missing import Span
-    from kcfix.core.observation import Observation, PaymentsSeen
-    from kcfix.core.snapshot import Reading
+    from kcfix.core.watching.history import History
+    from kcfix.core.watching.metrics import Counters, families, look_age
+    from kcfix.core.watching.observation import Observation, PaymentsSeen
     from kcfix.flow import Flow
 
     now, nothing = datetime(2026, 1, 1, tzinfo=UTC), timedelta(0)

@@ -7,9 +7,9 @@ from docs_pages import NOTE
 
 def rules() -> str:
     """docs/rules.md."""
-    from kcfix.core.modes import MODES, NOT_SEEN, rules_of
-    from kcfix.core.rule import FAMILIES
-    from kcfix.core.rules import RULES
+    from kcfix.core.doctor.modes import MODES, NOT_SEEN, rules_of
+    from kcfix.core.doctor.rule import FAMILIES
+    from kcfix.core.doctor.rules import RULES
 
     lines = [NOTE, RULES_INTRO, "| Code | Severity | What | Needs |", "|---|---|---|---|"]
     for rule in RULES:

@@ -33,7 +33,7 @@ def _default(value: object) -> str:
 
 
 def _kafka_security() -> str:
-    from kcfix.core.security import OPTIONS
+    from kcfix.core.setup.security import OPTIONS
 
     rows = [f"| `{name}` | {what} |" for name, what in OPTIONS.items()]
     return "\n".join([KAFKA_SECURITY, "| Option of `kafka` | What |", "|---|---|", *rows, POSTGRES_SECURITY])

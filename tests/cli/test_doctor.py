@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kcfix.core.rules import RULES
+from kcfix.core.doctor.rules import RULES
 from kcfix.core.workers import NO_DOCKER
 from kcfix.errors import Unreachable
 from tests.conftest import Run

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kcfix.core.logentry import LogEntry
-from kcfix.core.logparse import parse
+from kcfix.core.logs.entry import LogEntry
+from kcfix.core.logs.parse import parse
 from kcfix.core.offsets import (
     Committed,
     Group,
@@ -20,7 +20,7 @@ from kcfix.core.offsets import (
     partition_lag,
 )
 from kcfix.core.workers import Container, ContainerState, RawLine, Stream
-from kcfix.core.working import Look, Sure, Work, WorkState, client_started_at, corroborating, work
+from kcfix.core.working.worker import Look, Sure, Work, WorkState, client_started_at, corroborating, work
 from kcfix.flow import Flow
 from tests.fakes_docker import container
 
