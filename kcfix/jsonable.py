@@ -22,11 +22,16 @@ def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
     Raises:
         TypeError: a value that has no JSON form; a defect of the caller.
     """
+    kind = type(value)
+    if kind is str:
+        return scrub(_whole(value))
+    if value is None or kind is int or kind is bool:
+        return value
     if isinstance(value, enum.Enum):
         return plain(value.value, scrub)
     if isinstance(value, str):
         return scrub(_whole(value))
-    if value is None or isinstance(value, bool | int):
+    if isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -49,6 +54,7 @@ def plain(value: Any, scrub: Callable[[str], str] = str) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _QUICK = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, default=plain)
 
 
@@ -67,7 +73,7 @@ def plain_dumps(value: object) -> str:
 
 def _whole(text: str) -> str:
     """The text without halves of surrogate pairs: the outside world may send them, and no UTF-8 stream takes them."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def dumps(value: object, indent: int | None = None) -> str:
@@ -76,6 +82,8 @@ def dumps(value: object, indent: int | None = None) -> str:
     >>> dumps("\u20b9 \x1b \x9b \u202e")
     '"\u20b9 \\u001b \\u009b \\u202e"'
     """
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    text = (
+        _LINE.encode(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    )
     # JSON escapes by itself only what lies below the space. All that is found here stands within a string.
     return text if text.isascii() and "\x7f" not in text else _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

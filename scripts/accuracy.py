@@ -40,7 +40,10 @@ PAGE = ROOT / "docs" / "accuracy.md"
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 ONE, SAMPLE = "one look", "60 s sample"
 SAMPLE_SECONDS = 60
-BENEATH = ("doctor", "doctor_read", "rule", "troubles", "heads", "milestones", "container_log", "working", "worksigns")
+BENEATH = (
+    *("doctor/diagnose", "doctor/read", "doctor/rule", "doctor/troubles", "doctor/heads"),
+    *("logs/milestones", "logs/container_log", "working/worker", "working/signs"),
+)
 """Modules of core on which the doctor's rules stand."""
 SETTLING_LOOKS = 3
 """Five seconds apart: an alarm that is still there after them is none that ends by itself."""
@@ -159,7 +162,7 @@ def code() -> str:
     """What tells one state of the doctor from another: its rules, and what they stand on."""
     digest = hashlib.sha256()
     core = ROOT / "kcfix" / "core"
-    for file in [*sorted((core / "rules").glob("*.py")), *(core / f"{name}.py" for name in BENEATH)]:
+    for file in [*sorted((core / "doctor" / "rules").glob("*.py")), *(core / f"{name}.py" for name in BENEATH)]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 from bench_page import Page
 from contest import KCFIX, Contest, run
+from contest_completion import completion_contests
 from contest_groups import group_contests
 from contest_missing import missing_contests
 from contest_monitor import costs
@@ -39,6 +40,8 @@ from kcfix.flow import Flow
 
 FLOW = Flow()
 GROUPS = 1000
+DOCTOR_SECONDS = 2.0
+"""Longer no look of `kcfix doctor` may take."""
 
 
 def main() -> int:
@@ -122,6 +125,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, o
     if first:
         fill(drill)
         yield from first
+    yield from completion_contests(pairs, only)
     yield from topic_contests(drill, java, hosts, max(3, pairs // 2), only)
     if only in "kcfix missing --summary":
         yield from missing_contests(drill)
@@ -181,6 +185,17 @@ def contests(drill: Drill, java: tuple[str, ...], pairs: int) -> tuple[Contest, 
             pairs,
             FLOW.purchase_worker,
             FLOW.purchase_confirmed,
+        ),
+        Contest(
+            "kcfix doctor",
+            (*kcfix, "doctor"),
+            document,
+            "the same four commands, which name no cause",
+            None,
+            pairs,
+            "well (",
+            FLOW.purchase_confirmed,
+            most=DOCTOR_SECONDS,
         ),
     )
 

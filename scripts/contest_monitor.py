@@ -78,7 +78,7 @@ def main(context: str, looks: int) -> int:
     from kcfix.cli.monitor import measured
     from kcfix.cli.observer import look, observer_of
     from kcfix.cli.observing import deadline
-    from kcfix.core.monitor import Monitor
+    from kcfix.core.watching.monitor import Monitor
     from kcfix.services import Services
 
     services = Services()

@@ -20,7 +20,7 @@ from contest_fill import Filler
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from kcfix.core.windows import AFTER, BEFORE
+from kcfix.core.judging.windows import AFTER, BEFORE
 from kcfix.drill import broker, groups, wire
 from kcfix.drill.buy import buy
 from kcfix.drill.checkout import PARTITIONS

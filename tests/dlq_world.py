@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from kcfix.core.dlq_letter import Place
+from kcfix.core.dlq.letter import Place
 from kcfix.core.events import Message, Record, parse_event
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment

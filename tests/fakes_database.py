@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from kcfix.core.aftermath import Aftermath, Made
 from kcfix.core.events import own_purchase_id
+from kcfix.core.judging.aftermath import Aftermath, Made
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports.database import (
     MOST_AT_ONCE,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from kcfix.cli.app import COMMANDS
-from kcfix.core.metrics import FINDINGS, Counters, families
-from kcfix.core.progress import Progress
-from kcfix.core.status import Health
+from kcfix.core.status.system import Health
+from kcfix.core.watching.metrics import FINDINGS, Counters, families
+from kcfix.core.watching.progress import Progress
 from tests.watching import Watched
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "monitoring"

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kcfix.cli.examining import examine
-from kcfix.core.diagnosis import Diagnosis, Severity
-from kcfix.core.doctor import diagnose
+from kcfix.core.doctor.diagnose import diagnose
+from kcfix.core.doctor.diagnosis import Diagnosis, Severity
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.doctor.rules import RULES
 from kcfix.core.events import murmur2_partition
-from kcfix.core.examination import Examination
 from kcfix.core.offsets import Member, TopicPartition
 from kcfix.core.ports.health import DatabaseHealth
-from kcfix.core.rules import RULES
 from kcfix.core.workers import Container, ContainerEvent, ContainerState, Stream
 from kcfix.services import Services
 from tests.conftest import NOW

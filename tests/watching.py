@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from kcfix.core.discovery import discover
-from kcfix.core.history import History
-from kcfix.core.observation import Observation
-from kcfix.core.observe import Observer, Places
 from kcfix.core.offsets import TopicPartition
+from kcfix.core.setup.discovery import discover
+from kcfix.core.watching.history import History
+from kcfix.core.watching.observation import Observation
+from kcfix.core.watching.observe import Observer, Places
 from kcfix.core.workers import Stream
 from tests.conftest import NOW
 from tests.fakes_docker import line

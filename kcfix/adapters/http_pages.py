@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
-from kcfix.core.pages import Answer
+from kcfix.core.watching.pages import Answer
 from kcfix.errors import UsageError
 
 PATIENCE_SECONDS = 10.0

@@ -114,7 +114,7 @@ def open_kafka(
 
     `address_map` leads advertised addresses to reachable ones. It is asked by `get("name:port")` for those that are
     needed; None means that an address is reachable as it is. `timeout` is the deadline of each call in seconds,
-    `search_timeout` that of a search of the log. `security` has the options of `kcfix.core.security`. Topics that are
+    `search_timeout` that of a search of the log. `security`: see `core/setup/security.py`. Topics that are
     `expected` and can't be seen for want of a right are an AccessDenied, where others would pass for gone, and such
     `expected_groups` are in every list, with their error. `missing` is told of every right that was missing.
 

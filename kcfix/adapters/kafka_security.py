@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcfix.adapters import kafka_protocol
 from kcfix.adapters.kafka_errors import LinkError, Trouble
-from kcfix.core.security import problem_in
+from kcfix.core.setup.security import problem_in
 from kcfix.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from kcfix.core.dlq_letter import DlqState, Judged, Letter, Original, Place
-from kcfix.core.dlq_store import Cause, Counts, LetterStore, Waiting
+from kcfix.core.dlq.letter import DlqState, Judged, Letter, Original, Place
+from kcfix.core.dlq.store import Cause, Counts, LetterStore, Waiting
 from kcfix.core.payments import PaymentId
 from kcfix.errors import Unreachable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kcfix.adapters.operator import who
 from kcfix.adapters.shared_lines import SharedLines
-from kcfix.core.parking import Parked, ParkEntry, as_line, read_lines
+from kcfix.core.dlq.parking import Parked, ParkEntry, as_line, read_lines
 from kcfix.errors import Refused
 
 

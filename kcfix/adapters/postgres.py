@@ -21,7 +21,7 @@ from kcfix.adapters.postgres_probe import make_probe, read_probes
 from kcfix.adapters.postgres_schema import Schema, read_schema, schema_facts, statement
 from kcfix.adapters.postgres_standby import read_behind
 from kcfix.adapters.postgres_unchanged import standing, unchanged
-from kcfix.core.aftermath import Aftermath
+from kcfix.core.judging.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId
 from kcfix.core.ports.database import (
     Behind,

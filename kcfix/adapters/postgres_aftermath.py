@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from kcfix.adapters.postgres_facts import Place, read_events
-from kcfix.core.aftermath import Aftermath, Made
+from kcfix.core.judging.aftermath import Aftermath, Made
 
 
 def read_aftermath(

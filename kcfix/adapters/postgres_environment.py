@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from kcfix.core.dsn import database_address
+from kcfix.core.setup.dsn import database_address
 
 _AGAINST_A_HOST = ("PGHOSTADDR", "PGSERVICE")
 _LEADING = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from kcfix.core.metrics_kinds import Family, Kind, Write
+from kcfix.core.watching.metrics_kinds import Family, Kind, Write
 from kcfix.errors import UsageError
 
 if TYPE_CHECKING:

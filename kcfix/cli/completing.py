@@ -92,7 +92,7 @@ def _faults(services: Services, ctx: typer.Context) -> Sequence[str]:
 
 
 def _codes(services: Services, ctx: typer.Context) -> Sequence[str]:
-    from kcfix.core.rules import RULES
+    from kcfix.core.doctor.rules import RULES
 
     return [rule.code for rule in RULES]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from kcfix.cli.config_show import discovered, shown_text
 from kcfix.cli.guards import same_system
-from kcfix.core.checkup import (
+from kcfix.core.redact import is_secret, redact_value, secrets_of
+from kcfix.core.setup.checkup import (
     Check,
     Status,
     code_of,
@@ -16,7 +17,6 @@ from kcfix.core.checkup import (
     kafka_checks,
     tried,
 )
-from kcfix.core.redact import is_secret, redact_value, secrets_of
 from kcfix.errors import NOT_WELL, KcfixError, Refused, Unreachable
 from kcfix.jsonable import plain
 from kcfix.render.view import Cell, Column, Problem, Table, Text, Tone, View
@@ -94,7 +94,7 @@ def _settings(services: Services) -> list[Check]:
     found += [
         Check(
             "settings",
-            "secrets",
+            "file mode",  # not "secrets": before a colon that would have the hint masked
             Status.CAUTION,
             f"{path} holds a password and can be read by others",
             hint=f"chmod 600 {path}",

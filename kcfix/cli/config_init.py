@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kcfix.cli.context import problem
-from kcfix.core.first_file import FoundSystem, first_file
 from kcfix.core.redact import redact, secrets_of
+from kcfix.core.setup.first_file import FoundSystem, first_file
 from kcfix.core.times import format_time
 from kcfix.errors import NOT_WELL, OK, KcfixError, UsageError
 from kcfix.render.style import Format

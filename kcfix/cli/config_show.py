@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kcfix.core.dsn import database_address
 from kcfix.core.redact import redact_value
+from kcfix.core.setup.dsn import database_address
 from kcfix.errors import KcfixError
 from kcfix.jsonable import dumps, plain
 from kcfix.render.view import Column, Table, View

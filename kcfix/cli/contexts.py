@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import typer
 
 from kcfix.cli.context import problem, services_of
-from kcfix.core.dsn import database_address
 from kcfix.core.redact import redact
+from kcfix.core.setup.dsn import database_address
 from kcfix.errors import OK, KcfixError
 from kcfix.render.view import Cell, Column, Problem, Table, Tone, View
 from kcfix.services import Services

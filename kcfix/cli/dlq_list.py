@@ -9,8 +9,8 @@ from itertools import islice
 
 from kcfix.cli.dlq_reading import Looked, Window, looked
 from kcfix.cli.dlq_rows import cause_row, message_row, summary
-from kcfix.core.dlq_letter import DlqState, Original
-from kcfix.core.dlq_store import Cause, Counts
+from kcfix.core.dlq.letter import DlqState, Original
+from kcfix.core.dlq.store import Cause, Counts
 from kcfix.core.times import format_time
 from kcfix.errors import NOT_WELL, OK, NotFound, Unreachable
 from kcfix.render.style import Format

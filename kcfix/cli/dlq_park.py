@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kcfix.cli.dlq_reading import Window, looked, named, required
 from kcfix.cli.dlq_rows import park_row
-from kcfix.core.dlq_letter import DlqState
-from kcfix.core.parking import ParkEntry
+from kcfix.core.dlq.letter import DlqState
+from kcfix.core.dlq.parking import ParkEntry
 from kcfix.core.times import format_time
 from kcfix.errors import NotFound, Refused, Unreachable, UsageError
 from kcfix.render.view import Column, Table, View

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kcfix.cli.context import problem
-from kcfix.core.dlq_judge import Judge
-from kcfix.core.dlq_letter import Original, Place, letter_of, parse_place
-from kcfix.core.dlq_message import read_places
-from kcfix.core.dlq_read import Backlog, Mailbox
-from kcfix.core.dlq_store import LetterStore
+from kcfix.core.dlq.judge import Judge
+from kcfix.core.dlq.letter import Original, Place, letter_of, parse_place
+from kcfix.core.dlq.message import read_places
+from kcfix.core.dlq.parking import Parked
+from kcfix.core.dlq.read import Backlog, Mailbox
+from kcfix.core.dlq.store import LetterStore
 from kcfix.core.events import parse_dead_letter
-from kcfix.core.parking import Parked
 from kcfix.core.payments import PaymentId, parse_uuid
 from kcfix.core.times import parse_time
 from kcfix.errors import NotFound, Unreachable, UsageError

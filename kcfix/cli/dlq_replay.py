@@ -14,13 +14,13 @@ from kcfix.cli.dlq_reading import Looked, Window, looked, named
 from kcfix.cli.dlq_replay_view import Replay, replay_view
 from kcfix.cli.guards import confirmed, may_change, same_system
 from kcfix.cli.preview import show_plan
-from kcfix.core.dlq_apply import Replaying
-from kcfix.core.dlq_letter import DlqState
-from kcfix.core.dlq_plan import MAX_REPLAYS, DlqPlan, DlqStep, Planner, not_found
-from kcfix.core.dlq_read import stage_of
-from kcfix.core.dlq_result import DlqOutcome, DlqResult, Results, applied_code, dry_run_code
-from kcfix.core.dlq_unfinished import COMMAND, cut_short, what_became
-from kcfix.core.settlement import is_checked
+from kcfix.core.dlq.apply import Replaying
+from kcfix.core.dlq.letter import DlqState
+from kcfix.core.dlq.plan import MAX_REPLAYS, DlqPlan, DlqStep, Planner, not_found
+from kcfix.core.dlq.read import stage_of
+from kcfix.core.dlq.result import DlqOutcome, DlqResult, Results, applied_code, dry_run_code
+from kcfix.core.dlq.unfinished import COMMAND, cut_short, what_became
+from kcfix.core.move.settlement import is_checked
 from kcfix.errors import KcfixError, PartlyApplied, Refused, UsageError
 from kcfix.render.view import View
 from kcfix.services import Services

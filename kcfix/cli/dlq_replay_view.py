@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kcfix.cli.dlq_rows import replay_summary, step_row
-from kcfix.core.dlq_plan import DlqAction, DlqPlan, DlqStep
-from kcfix.core.dlq_result import DlqOutcome, DlqResult
+from kcfix.core.dlq.plan import DlqAction, DlqPlan, DlqStep
+from kcfix.core.dlq.result import DlqOutcome, DlqResult
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, Value, View
 
 TOLD = 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.dlq_reading import Looked, Window
-from kcfix.core.dlq_letter import DlqState, Original
-from kcfix.core.dlq_plan import DlqPlan, DlqStep
-from kcfix.core.dlq_read import stage_of
-from kcfix.core.dlq_result import DlqResult
-from kcfix.core.dlq_store import Cause, Counts
-from kcfix.core.parking import ParkEntry
+from kcfix.core.dlq.letter import DlqState, Original
+from kcfix.core.dlq.parking import ParkEntry
+from kcfix.core.dlq.plan import DlqPlan, DlqStep
+from kcfix.core.dlq.read import stage_of
+from kcfix.core.dlq.result import DlqResult
+from kcfix.core.dlq.store import Cause, Counts
 from kcfix.flow import Flow
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from kcfix.cli.dlq_reading import Looked, Window, looked, named, required
 from kcfix.cli.dlq_rows import message_row
-from kcfix.core.dlq_letter import DlqState, Original, Place, letter_of
-from kcfix.core.dlq_message import REPLAYS, Source, sources
+from kcfix.core.dlq.letter import DlqState, Original, Place, letter_of
+from kcfix.core.dlq.message import REPLAYS, Source, sources
 from kcfix.core.events import Event, parse_dead_letter
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports.kafka import OffsetRange

@@ -17,12 +17,12 @@ from kcfix.cli.doctor_view import rules_table, sections
 from kcfix.cli.examining import examine
 from kcfix.cli.invocation import as_called
 from kcfix.cli.observing import about_containers, deadline, reading
-from kcfix.core.backlog import Backlog, read_backlogs
-from kcfix.core.diagnosis import Diagnosis, Severity
-from kcfix.core.doctor import chosen, diagnose, rewritten
-from kcfix.core.examination import Examination
-from kcfix.core.rules import RULES
-from kcfix.core.snapshot import Reading
+from kcfix.core.doctor.backlog import Backlog, read_backlogs
+from kcfix.core.doctor.diagnose import chosen, diagnose, rewritten
+from kcfix.core.doctor.diagnosis import Diagnosis, Severity
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.doctor.rules import RULES
+from kcfix.core.judging.snapshot import Reading
 from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format

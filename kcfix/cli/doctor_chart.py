@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from kcfix.core.backlog import Backlog, interesting
-from kcfix.core.examination import Examination
+from kcfix.core.doctor.backlog import Backlog, interesting
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.judging.snapshot import Reading
 from kcfix.core.offsets import GroupLag, GroupState
-from kcfix.core.snapshot import Reading
 from kcfix.core.times import format_duration, format_time
 from kcfix.render.chart import Panel
 

@@ -8,10 +8,10 @@ from datetime import datetime, tzinfo
 from kcfix.cli.doctor_chart import Span, panels
 from kcfix.cli.doctor_report import headline, moments, numbers
 from kcfix.cli.doctor_view import evidence_words, impact_words
-from kcfix.core.backlog import Backlog
-from kcfix.core.diagnosis import Diagnosis, Finding, Severity
-from kcfix.core.examination import Examination
-from kcfix.core.snapshot import Reading
+from kcfix.core.doctor.backlog import Backlog
+from kcfix.core.doctor.diagnosis import Diagnosis, Finding, Severity
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.judging.snapshot import Reading
 from kcfix.core.times import format_time
 from kcfix.render.chart import figure, marks
 from kcfix.render.markup import Html, Markup

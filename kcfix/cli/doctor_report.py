@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, tzinfo
 from kcfix.clean import clean
 from kcfix.cli.doctor_view import evidence_words, impact_words
 from kcfix.cli.money import amount
-from kcfix.core.diagnosis import Diagnosis, Finding, Severity
-from kcfix.core.examination import Examination
+from kcfix.core.doctor.diagnosis import Diagnosis, Finding, Severity
+from kcfix.core.doctor.examination import Examination
 from kcfix.core.times import format_duration, format_time
 
 BEFORE = timedelta(minutes=10)

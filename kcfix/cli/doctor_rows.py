@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from kcfix.core.diagnosis import Diagnosis, Finding
-from kcfix.core.examination import Examination
-from kcfix.core.rule import FAMILIES, Rule
+from kcfix.core.doctor.diagnosis import Diagnosis, Finding
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.doctor.rule import FAMILIES, Rule
 
 
 def rows(examination: Examination, diagnosis: Diagnosis) -> Iterator[Mapping[str, object]]:

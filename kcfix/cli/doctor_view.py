@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 
 from kcfix.cli.money import amount
-from kcfix.core.diagnosis import Confidence, Diagnosis, Evidence, Finding, Impact, Severity
-from kcfix.core.examination import Examination
-from kcfix.core.rule import FAMILIES, Rule
+from kcfix.core.doctor.diagnosis import Confidence, Diagnosis, Evidence, Finding, Impact, Severity
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.doctor.rule import FAMILIES, Rule
 from kcfix.core.times import format_duration, format_time
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone
 

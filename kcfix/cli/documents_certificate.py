@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.shapes import Document, MapOf, Maybe
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.verdict import VerdictKind
 
 CERTIFICATE: Mapping[str, Document] = {
     "missing-certificate": Document(

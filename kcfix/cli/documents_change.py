@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from kcfix.cli.payment_columns import MAYBE_PAYMENT
 from kcfix.cli.shapes import Document, MapOf, Maybe
-from kcfix.core.milestones import Milestone
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.milestones import Milestone
 from kcfix.core.offsets import GroupState
-from kcfix.core.repair_plan import Action
-from kcfix.core.repair_result import Outcome as RepairOutcome
-from kcfix.core.restart import Way
-from kcfix.core.restart_report import Outcome as RestartOutcome
-from kcfix.core.undo_apply import UndoOutcome
-from kcfix.core.undo_step import UndoAction
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.repair.plan import Action
+from kcfix.core.repair.result import Outcome as RepairOutcome
+from kcfix.core.restart.plan import Way
+from kcfix.core.restart.report import Outcome as RestartOutcome
+from kcfix.core.undo.apply import UndoOutcome
+from kcfix.core.undo.step import UndoAction
 from kcfix.core.workers import ContainerState
-from kcfix.core.working import WorkState
+from kcfix.core.working.worker import WorkState
 
 _MESSAGE: Mapping[str, object] = {
     "topic": "string",

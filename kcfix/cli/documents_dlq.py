@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.shapes import Document, MapOf, Maybe
-from kcfix.core.dlq_letter import DlqState
-from kcfix.core.dlq_plan import DlqAction
-from kcfix.core.dlq_result import DlqOutcome
+from kcfix.core.dlq.letter import DlqState
+from kcfix.core.dlq.plan import DlqAction
+from kcfix.core.dlq.result import DlqOutcome
 
 _STATES: Mapping[str, object] = {state.value: "integer" for state in DlqState}
 _SUMMARY: Mapping[str, object] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.shapes import Const, Document, MapOf
-from kcfix.core.diagnosis import Confidence, EvidenceKind, Severity
+from kcfix.core.doctor.diagnosis import Confidence, EvidenceKind, Severity
 
 _RULE: Mapping[str, object] = {
     "code": "string",

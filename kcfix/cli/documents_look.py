@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from kcfix.cli.payment_columns import PAYMENT
 from kcfix.cli.shapes import Const, Document, MapOf, Maybe
-from kcfix.core.logentry import Dialect, Level
-from kcfix.core.milestones import Milestone
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.entry import Dialect, Level
+from kcfix.core.logs.milestones import Milestone
 from kcfix.core.offsets import GroupState, LagState
 from kcfix.core.ports.database import IndexState
-from kcfix.core.remedy import Remedy
-from kcfix.core.status import Health
+from kcfix.core.repair.remedy import Remedy
+from kcfix.core.status.system import Health
 from kcfix.core.topics import TopicState
-from kcfix.core.verdict import VerdictKind
 from kcfix.core.workers import ContainerState, Stream
-from kcfix.core.working import WorkState
-from kcfix.core.worksigns import Sure
+from kcfix.core.working.signs import Sure
+from kcfix.core.working.worker import WorkState
 from kcfix.settings import Source
 
 _OFFSETS: Mapping[str, object] = {

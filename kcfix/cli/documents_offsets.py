@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.shapes import Document, MapOf, Maybe
-from kcfix.core.move_apply import MoveOutcome
+from kcfix.core.move.apply import MoveOutcome
+from kcfix.core.move.settlement import Effect
 from kcfix.core.offsets import GroupState, LagState
-from kcfix.core.settlement import Effect
 
 _MESSAGE: Mapping[str, object] = {
     "topic": "string",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.shapes import Document, Maybe
-from kcfix.core.checkup import Status
+from kcfix.core.setup.checkup import Status
 from kcfix.errors import Obstacle
 
 SETUP: Mapping[str, Document] = {

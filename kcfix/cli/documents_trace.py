@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from kcfix.cli.payment_columns import MAYBE_PAYMENT
 from kcfix.cli.shapes import Document, MapOf, Maybe
-from kcfix.core.logentry import Level
-from kcfix.core.maker import Maker
-from kcfix.core.prognosis import Heals
-from kcfix.core.stages import StageName, StageState
-from kcfix.core.story import Reach
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.entry import Level
+from kcfix.core.story.maker import Maker
+from kcfix.core.story.payment_story import Reach
+from kcfix.core.story.prognosis import Heals
+from kcfix.core.story.stages import StageName, StageState
 
 _ROW: Mapping[str, object] = {
     "payment_id": "string",

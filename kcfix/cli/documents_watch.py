@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcfix.cli.shapes import Document, MapOf, Maybe
-from kcfix.core.observation import System
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.offsets import GroupState
-from kcfix.core.stages import StageName, StageState
-from kcfix.core.verdict import VerdictKind
-from kcfix.core.working import WorkState
+from kcfix.core.story.stages import StageName, StageState
+from kcfix.core.watching.observation import System
+from kcfix.core.working.worker import WorkState
 
 _WORKER: Mapping[str, object] = {
     "worker": "string",

@@ -9,18 +9,18 @@ from functools import partial
 from typing import Any, cast
 
 from kcfix.cli.observing import Seen, deadline, observed, reading, see, seen_sources
-from kcfix.core.container_log import ContainerLog
-from kcfix.core.discovery import Discovery
-from kcfix.core.doctor_read import by_worker, read_broker, read_engine, read_logs, read_payments, users_of
-from kcfix.core.dsn import database_address
-from kcfix.core.examination import Examination, Host, PaymentsLooked, skew
-from kcfix.core.logentry import LogEntry
+from kcfix.core.doctor.examination import Examination, Host, PaymentsLooked, skew
+from kcfix.core.doctor.read import by_worker, read_broker, read_engine, read_logs, read_payments, users_of
+from kcfix.core.judging.snapshot import Reading
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.container_log import ContainerLog
+from kcfix.core.logs.entry import LogEntry
 from kcfix.core.ports.health import DatabaseHealth
-from kcfix.core.same_system import Apart, apart
-from kcfix.core.snapshot import Reading
-from kcfix.core.status import DAY, DatabaseFacts, KafkaFacts, PaymentsFacts, Unpurchased
-from kcfix.core.status_read import read_database
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.setup.discovery import Discovery
+from kcfix.core.setup.dsn import database_address
+from kcfix.core.setup.same_system import Apart, apart
+from kcfix.core.status.read import read_database
+from kcfix.core.status.system import DAY, DatabaseFacts, KafkaFacts, PaymentsFacts, Unpurchased
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.services import Services

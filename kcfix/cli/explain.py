@@ -9,8 +9,8 @@ import typer
 
 from kcfix.cli.completing import complete_code
 from kcfix.cli.doctor_rows import rule_row
-from kcfix.core.rule import FAMILIES, Rule
-from kcfix.core.rules import RULES
+from kcfix.core.doctor.rule import FAMILIES, Rule
+from kcfix.core.doctor.rules import RULES
 from kcfix.errors import NotFound
 from kcfix.render.view import Cell, Line, Text, Tone, View
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kcfix.core.ports.database import IndexState
-from kcfix.core.repair_plan import Action, Step
-from kcfix.core.same_system import differences
+from kcfix.core.repair.plan import Action, Step
+from kcfix.core.setup.same_system import differences
 from kcfix.errors import KcfixError, Refused, Unreachable
 from kcfix.services import Services
 

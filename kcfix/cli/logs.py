@@ -13,9 +13,9 @@ from kcfix.cli.context import services_of
 from kcfix.cli.logs_milestones import milestones_view
 from kcfix.cli.logs_reading import Reading, tell
 from kcfix.cli.logs_view import raw_line, row, text_line
-from kcfix.core.logmerge import Folded, folded
-from kcfix.core.logquery import Filter, sources
-from kcfix.core.milestones import reached
+from kcfix.core.logs.merge import Folded, folded
+from kcfix.core.logs.milestones import reached
+from kcfix.core.logs.query import Filter, sources
 from kcfix.core.payments import PaymentId, parse_uuid
 from kcfix.core.times import format_time, parse_time
 from kcfix.errors import OK, NotFound, Unreachable, UsageError

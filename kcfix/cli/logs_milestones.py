@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 
-from kcfix.core.logquery import Source
-from kcfix.core.milestones import Looked, Milestone, Reached, Seen
+from kcfix.core.logs.milestones import Looked, Milestone, Reached, Seen
+from kcfix.core.logs.query import Source
 from kcfix.core.payments import PaymentId
 from kcfix.core.times import format_time
 from kcfix.render.view import Cell, Column, Section, Table, Tone, View

@@ -9,10 +9,10 @@ from functools import partial
 
 from kcfix.clean import clean
 from kcfix.cli.context import problem
-from kcfix.core.logentry import LogEntry
-from kcfix.core.logmerge import Failed, Folded, finished, followed, merged
-from kcfix.core.logquery import Filter, Source
-from kcfix.core.logsource import follow, read
+from kcfix.core.logs.entry import LogEntry
+from kcfix.core.logs.merge import Failed, Folded, finished, followed, merged
+from kcfix.core.logs.query import Filter, Source
+from kcfix.core.logs.source import follow, read
 from kcfix.errors import OK, KcfixError
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
-from kcfix.core.logentry import Dialect, Level, LogEntry
-from kcfix.core.logmerge import Folded
-from kcfix.core.logparse import error_of, offset_of, payment_of
+from kcfix.core.logs.entry import Dialect, Level, LogEntry
+from kcfix.core.logs.merge import Folded
+from kcfix.core.logs.parse import error_of, offset_of, payment_of
 from kcfix.core.times import format_time
 from kcfix.render.view import Cell, Line, Tone
 

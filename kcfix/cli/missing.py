@@ -16,7 +16,7 @@ from kcfix.cli.missing_rows import finding_row, summary
 from kcfix.cli.missing_view import SHOWN, findings_table, headline, next_commands, summary_table, window_told
 from kcfix.cli.sources import sources
 from kcfix.cli.window import SINCE, pasted, window
-from kcfix.core import standby
+from kcfix.core.judging import standby
 from kcfix.core.missing import Finding, Span, Tally, findings
 from kcfix.core.times import parse_duration
 from kcfix.errors import NOT_WELL, OK, Unreachable, UsageError

@@ -8,11 +8,11 @@ from kcfix.cli.missing_rows import word_row
 from kcfix.cli.missing_view import words_table
 from kcfix.cli.sources import sources
 from kcfix.core.acknowledgement import Acknowledgement
-from kcfix.core.gather import payment_snapshots
 from kcfix.core.ids import parse_ids
-from kcfix.core.judge import judge
+from kcfix.core.judging.gather import payment_snapshots
+from kcfix.core.judging.judge import judge
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.payments import PaymentId
-from kcfix.core.verdict import VerdictKind
 from kcfix.errors import NotFound, Refused, Unreachable, UsageError
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -8,9 +8,9 @@ from kcfix import __version__
 from kcfix.cli.money import amount
 from kcfix.cli.sources import sources
 from kcfix.cli.window import pasted, window_words
-from kcfix.core import standby
 from kcfix.core.certificate import Certificate, certificate
-from kcfix.core.messages import PurchaseOffsets, purchase_offsets
+from kcfix.core.judging import standby
+from kcfix.core.judging.messages import PurchaseOffsets, purchase_offsets
 from kcfix.core.missing import Span
 from kcfix.core.ports.database import DatabaseIdentity
 from kcfix.core.times import format_duration, format_time

@@ -8,10 +8,10 @@ from datetime import tzinfo
 
 from kcfix.cli.money import amount
 from kcfix.core.acknowledgement import Acknowledgement
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.missing import ACTIVE, Finding, Span, Tally, repairable_ids
-from kcfix.core.remedy import REMEDIES, Remedy
+from kcfix.core.repair.remedy import REMEDIES, Remedy
 from kcfix.core.times import format_duration, format_time
-from kcfix.core.verdict import VerdictKind
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone
 
 SHOWN = 200

@@ -12,11 +12,11 @@ from kcfix import __version__
 from kcfix.cli.context import services_of
 from kcfix.cli.observer import look, observer_of
 from kcfix.cli.observing import deadline
-from kcfix.core.metrics import look_age
-from kcfix.core.metrics_kinds import Family, Write
-from kcfix.core.monitor import Health, Monitor
-from kcfix.core.pages import Answer, Page
 from kcfix.core.times import format_duration
+from kcfix.core.watching.metrics import look_age
+from kcfix.core.watching.metrics_kinds import Family, Write
+from kcfix.core.watching.monitor import Health, Monitor
+from kcfix.core.watching.pages import Answer, Page
 from kcfix.errors import UsageError
 from kcfix.services import Services
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kcfix.cli.observing import deadline
-from kcfix.core.observation import Observation
-from kcfix.core.observe import Observer, Places
+from kcfix.core.watching.observation import Observation
+from kcfix.core.watching.observe import Observer, Places
 from kcfix.services import Services
 
 

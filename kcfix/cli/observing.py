@@ -8,13 +8,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from kcfix.core.discovery import Discovery, discover
-from kcfix.core.gather import Sources, WorkerContainers
-from kcfix.core.logentry import LogEntry
+from kcfix.core.judging.gather import Sources, WorkerContainers
+from kcfix.core.judging.snapshot import Reading
+from kcfix.core.logs.entry import LogEntry
 from kcfix.core.ports.kafka import KafkaPort
-from kcfix.core.snapshot import Reading
-from kcfix.core.status import DatabaseFacts, KafkaFacts, Observed, PaymentsFacts
-from kcfix.core.status_read import Glance, read_kafka, worker_facts
+from kcfix.core.setup.discovery import Discovery, discover
+from kcfix.core.status.read import Glance, read_kafka, worker_facts
+from kcfix.core.status.system import DatabaseFacts, KafkaFacts, Observed, PaymentsFacts
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.services import Services

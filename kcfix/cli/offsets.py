@@ -11,9 +11,9 @@ from kcfix.cli.completing import complete_group, complete_topic
 from kcfix.cli.context import services_of
 from kcfix.cli.offsets_file import export_file, import_target
 from kcfix.cli.offsets_move import Options, change_or_show, choices
-from kcfix.core.move_read import Wish
-from kcfix.core.passage import parse_named
-from kcfix.core.target import WORDS, Target, TargetKind, parse_target
+from kcfix.core.move.passage import parse_named
+from kcfix.core.move.read import Wish
+from kcfix.core.move.target import WORDS, Target, TargetKind, parse_target
 from kcfix.errors import UsageError
 from kcfix.render.view import View
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from kcfix import __version__
 from kcfix.cli.offsets_move import move_sources
-from kcfix.core.move_read import TopicChoice, read_lags
+from kcfix.core.move.offsets_file import offsets_text, read_offsets
+from kcfix.core.move.read import TopicChoice, read_lags
+from kcfix.core.move.target import Target, TargetKind
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.offsets_file import offsets_text, read_offsets
-from kcfix.core.target import Target, TargetKind
 from kcfix.errors import Refused, Unreachable, UsageError
 from kcfix.render.view import Cell, Text, View
 from kcfix.services import Services

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from kcfix.cli.guards import confirmed, may_change, same_system
 from kcfix.cli.offsets_view import MoveResults, move_view
 from kcfix.cli.preview import show_plan
-from kcfix.core.committing import offset_text
 from kcfix.core.journal import RunRecord
-from kcfix.core.move import Move, MovePlan
-from kcfix.core.move_apply import MoveOutcome, MoveResult, Moving
-from kcfix.core.move_journal import COMMAND
-from kcfix.core.move_read import MoveSources, TopicChoice, Wish, names_of_running, read_moves
+from kcfix.core.move.apply import MoveOutcome, MoveResult, Moving
+from kcfix.core.move.committing import offset_text
+from kcfix.core.move.journal import COMMAND
+from kcfix.core.move.plan import Move, MovePlan
+from kcfix.core.move.read import MoveSources, TopicChoice, Wish, names_of_running, read_moves
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, NotFound, PartlyApplied, Refused, Unreachable, UsageError, worst_code

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kcfix.core.move import Move, MovePlan
-from kcfix.core.move_apply import MoveResult
-from kcfix.core.passage import Passage, is_unsettled
-from kcfix.core.settlement import Settlement
-from kcfix.core.standing import Standing
+from kcfix.core.move.apply import MoveResult
+from kcfix.core.move.passage import Passage, is_unsettled
+from kcfix.core.move.plan import Move, MovePlan
+from kcfix.core.move.settlement import Settlement
+from kcfix.core.move.standing import Standing
 
 
 def move_row(plan: MovePlan, move: Move, result: MoveResult | None) -> dict[str, object]:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from kcfix.cli.offsets_move import containers, move_sources
 from kcfix.cli.offsets_rows import standing_row
 from kcfix.cli.offsets_view import group_line, passages_table
-from kcfix.core.logentry import LogEntry
-from kcfix.core.move_read import TopicChoice, names_of_running
+from kcfix.core.logs.entry import LogEntry
+from kcfix.core.logs.worker_lines import newest_lines
+from kcfix.core.move.passage import is_unsettled
+from kcfix.core.move.read import TopicChoice, names_of_running
+from kcfix.core.move.standing import GroupStanding, Standing, read_standing
 from kcfix.core.offsets import GroupState
-from kcfix.core.passage import is_unsettled
-from kcfix.core.standing import GroupStanding, Standing, read_standing
 from kcfix.core.times import format_time
-from kcfix.core.worker_lines import newest_lines
 from kcfix.errors import KcfixError, Unreachable
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View
 from kcfix.services import Services

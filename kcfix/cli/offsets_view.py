@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from kcfix.cli.offsets_rows import move_row
-from kcfix.core.committing import offset_text
-from kcfix.core.move import Move, MovePlan
-from kcfix.core.move_apply import MoveOutcome, MoveResult
+from kcfix.core.move.apply import MoveOutcome, MoveResult
+from kcfix.core.move.committing import offset_text
+from kcfix.core.move.passage import Passage, is_unsettled
+from kcfix.core.move.plan import Move, MovePlan
+from kcfix.core.move.settlement import Settlement
 from kcfix.core.offsets import Group, TopicPartition
-from kcfix.core.passage import Passage, is_unsettled
-from kcfix.core.restart import No
-from kcfix.core.settlement import Settlement
+from kcfix.core.restart.plan import No
 from kcfix.core.times import format_duration, format_time
 from kcfix.errors import Refused, Unreachable
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View

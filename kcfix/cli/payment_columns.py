@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kcfix.core.capture import capture_unproven
+from kcfix.core.judging.capture import capture_unproven
 from kcfix.core.payments import Payment
 
 PAYMENT: Mapping[str, object] = {

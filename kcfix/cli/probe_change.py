@@ -13,7 +13,7 @@ from kcfix.cli.probe_view import followed_view, plan_view
 from kcfix.core.journal import Run
 from kcfix.core.ports.database import InsertState
 from kcfix.core.ports.kafka import SendResult, SendState
-from kcfix.core.replay import built_message
+from kcfix.core.repair.confirmed_message import built_message
 from kcfix.errors import OK, KcfixError, OutcomeUnknown, PartlyApplied, Refused
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -6,12 +6,12 @@ import uuid
 from dataclasses import dataclass
 
 from kcfix.cli.sources import sources
-from kcfix.core.gather import payment_snapshots
-from kcfix.core.judge import judge
+from kcfix.core.judging.gather import payment_snapshots
+from kcfix.core.judging.judge import judge
+from kcfix.core.judging.verdict import Verdict, VerdictKind
 from kcfix.core.payments import Payment
 from kcfix.core.ports.database import ProbeOrder
 from kcfix.core.probe import AMOUNT_MINOR, PROVIDER, metadata_of, probe_id, student_of
-from kcfix.core.verdict import Verdict, VerdictKind
 from kcfix.errors import Refused
 from kcfix.services import Services
 

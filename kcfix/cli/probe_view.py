@@ -11,9 +11,9 @@ from kcfix.cli.trace import story_sources
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports.kafka import SendResult, SendState
 from kcfix.core.probe import arrived, is_probe, left_behind
-from kcfix.core.stages import Stage, StageState, stages
-from kcfix.core.story import Story
-from kcfix.core.story_read import read_stories
+from kcfix.core.story.payment_story import Story
+from kcfix.core.story.read import read_stories
+from kcfix.core.story.stages import Stage, StageState, stages
 from kcfix.core.times import format_duration, format_time
 from kcfix.errors import NOT_WELL, OK, PartlyApplied, Unreachable
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone, View

@@ -14,8 +14,8 @@ from kcfix.cli.repair_options import MOST, WAIT, Options, check, checked_course,
 from kcfix.cli.repair_planning import given_ids, plan_for
 from kcfix.cli.repair_view import plan_view
 from kcfix.cli.window import SINCE, window
-from kcfix.core.repair_codes import dry_run_code
-from kcfix.core.repair_plan import RepairPlan, Strategy, Wishes
+from kcfix.core.repair.codes import dry_run_code
+from kcfix.core.repair.plan import RepairPlan, Strategy, Wishes
 from kcfix.core.times import parse_duration
 from kcfix.errors import UsageError
 from kcfix.render.view import View

@@ -12,14 +12,14 @@ from kcfix.cli.guards import confirmed, same_system, unguarded
 from kcfix.cli.preview import show_plan
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_view import money_of, plan_view, result_view
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_apply import Applying
-from kcfix.core.repair_codes import applied_code
-from kcfix.core.repair_follow import Following, follow
-from kcfix.core.repair_plan import Action, RepairPlan, Step
-from kcfix.core.repair_result import Outcome, Result, Results
-from kcfix.core.repair_run import RepairRun
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.repair.apply import Applying
+from kcfix.core.repair.codes import applied_code
+from kcfix.core.repair.follow import Following, follow
+from kcfix.core.repair.plan import Action, RepairPlan, Step
+from kcfix.core.repair.result import Outcome, Result, Results
+from kcfix.core.repair.run import RepairRun
 from kcfix.errors import KcfixError, PartlyApplied, Refused
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from kcfix.cli.repair_options import Options
 from kcfix.cli.window import pasted
+from kcfix.core.judging.verdict import OVERDUE, VerdictKind
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_plan import Action, RepairPlan, Step, Strategy
-from kcfix.core.repair_result import Outcome, Result
-from kcfix.core.verdict import OVERDUE, VerdictKind
+from kcfix.core.repair.plan import Action, RepairPlan, Step, Strategy
+from kcfix.core.repair.result import Outcome, Result
 from kcfix.services import Services
 
 TOLD = 20

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from kcfix.core.judging.verdict import OVERDUE
 from kcfix.core.missing import Span
 from kcfix.core.payments import TIERS, PaymentId, parse_uuid
-from kcfix.core.repair_plan import Strategy, Wishes
-from kcfix.core.ruling import Ruling
-from kcfix.core.verdict import OVERDUE
+from kcfix.core.repair.plan import Strategy, Wishes
+from kcfix.core.repair.ruling import Ruling
 from kcfix.errors import UsageError
 
 MOST = 100

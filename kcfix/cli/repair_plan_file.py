@@ -11,7 +11,10 @@ from kcfix.cli.repair_change import change
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_planning import plan_for
 from kcfix.cli.repair_view import plan_view
-from kcfix.core.plan_file import (
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.repair.codes import dry_run_code
+from kcfix.core.repair.plan import Action, RepairPlan, Step
+from kcfix.core.repair.plan_file import (
     PlannedFor,
     PlannedStep,
     differences,
@@ -20,10 +23,7 @@ from kcfix.core.plan_file import (
     system_differences,
     write_plan,
 )
-from kcfix.core.repair_codes import dry_run_code
-from kcfix.core.repair_plan import Action, RepairPlan, Step
-from kcfix.core.ruling import Ruling
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.repair.ruling import Ruling
 from kcfix.errors import Refused, Unreachable, UsageError
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 
 from kcfix.cli.repair_options import Options
 from kcfix.cli.sources import sources
-from kcfix.core.gather import payment_snapshots
 from kcfix.core.ids import GivenIds, parse_ids
+from kcfix.core.judging.gather import payment_snapshots
+from kcfix.core.judging.snapshot import Snapshots
 from kcfix.core.missing import Tally, findings
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_plan import RepairPlan, Wishes, plan_repair
-from kcfix.core.ruled_plan import plan_ruled
-from kcfix.core.ruling import Ruling
-from kcfix.core.snapshot import Snapshots
+from kcfix.core.repair.plan import RepairPlan, Wishes, plan_repair
+from kcfix.core.repair.ruled_plan import plan_ruled
+from kcfix.core.repair.ruling import Ruling
 from kcfix.errors import Refused, UsageError
 from kcfix.services import Services
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from kcfix.cli.payment_columns import payment_columns
-from kcfix.core.repair_follow import Followed
-from kcfix.core.repair_plan import Action, Step
-from kcfix.core.repair_result import Result
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.repair.follow import Followed
+from kcfix.core.repair.plan import Action, Step
+from kcfix.core.repair.result import Result
 
 
 def repair_row(step: Step, result: Result | None, followed: Followed | None = None) -> dict[str, object]:

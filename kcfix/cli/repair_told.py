@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from kcfix.cli.money import amount
-from kcfix.core.capture import capture_unproven
+from kcfix.core.judging.capture import capture_unproven
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_follow import Followed
-from kcfix.core.repair_plan import Action, RepairPlan, Step
-from kcfix.core.repair_result import Outcome, Result
+from kcfix.core.repair.follow import Followed
+from kcfix.core.repair.plan import Action, RepairPlan, Step
+from kcfix.core.repair.result import Outcome, Result
 from kcfix.core.times import format_time
 from kcfix.render.view import Cell, Line, Tone
 from kcfix.services import Services

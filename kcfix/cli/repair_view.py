@@ -11,12 +11,12 @@ from kcfix.cli.repair_next import TOLD, next_commands
 from kcfix.cli.repair_options import Options
 from kcfix.cli.repair_rows import malformed_row, repair_row
 from kcfix.cli.repair_told import told, word
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_follow import Followed
-from kcfix.core.repair_plan import Action, RepairPlan, Step
-from kcfix.core.repair_result import Outcome, Result
+from kcfix.core.repair.follow import Followed
+from kcfix.core.repair.plan import Action, RepairPlan, Step
+from kcfix.core.repair.result import Outcome, Result
 from kcfix.core.times import format_time
-from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
 from kcfix.render.view import Cell, Column, Line, Problem, Table, Text, Tone, View
 from kcfix.services import Services

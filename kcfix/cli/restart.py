@@ -14,10 +14,10 @@ import typer
 from kcfix.cli.completing import complete_worker
 from kcfix.cli.context import services_of
 from kcfix.cli.restart_view import plan_view
-from kcfix.core.restart import Plan, Way, plan_restart
-from kcfix.core.restart_read import situation
-from kcfix.core.restart_report import Report, exit_code
-from kcfix.core.snapshot import Reading
+from kcfix.core.judging.snapshot import Reading
+from kcfix.core.restart.plan import Plan, Way, plan_restart
+from kcfix.core.restart.read import situation
+from kcfix.core.restart.report import Report, exit_code
 from kcfix.core.times import parse_duration
 from kcfix.core.workers import Container
 from kcfix.errors import NotFound, Refused, Unreachable, UsageError

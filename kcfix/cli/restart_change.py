@@ -11,9 +11,9 @@ from kcfix.cli.preview import show_plan
 from kcfix.cli.restart_result import result_view
 from kcfix.cli.restart_view import plan_view
 from kcfix.core.journal import Run
-from kcfix.core.restart import Plan, Way
-from kcfix.core.restart_apply import Applying
-from kcfix.core.restart_report import Report, exit_code
+from kcfix.core.restart.apply import Applying
+from kcfix.core.restart.plan import Plan, Way
+from kcfix.core.restart.report import Report, exit_code
 from kcfix.errors import Conflict, PartlyApplied, Refused
 from kcfix.render.view import View
 from kcfix.services import Services

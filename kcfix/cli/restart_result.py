@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kcfix.cli.restart_rows import datum, milestones
 from kcfix.cli.restart_view import TOLD, commands_in, messages_table, problems
-from kcfix.core.milestones import Seen
-from kcfix.core.restart_report import SETTLED, Outcome, Report
+from kcfix.core.logs.milestones import Seen
+from kcfix.core.restart.report import SETTLED, Outcome, Report
 from kcfix.core.times import format_time
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone, View
 from kcfix.services import Services

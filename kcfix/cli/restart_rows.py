@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kcfix.core.milestones import Seen, reached
-from kcfix.core.pin import Pin
-from kcfix.core.restart_report import Report
-from kcfix.core.settlement import Settlement
+from kcfix.core.logs.milestones import Seen, reached
+from kcfix.core.move.pin import Pin
+from kcfix.core.move.settlement import Settlement
+from kcfix.core.restart.report import Report
 
 
 def datum(report: Report) -> dict[str, object]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from kcfix.cli.restart_rows import datum
-from kcfix.core.pin import Pin
-from kcfix.core.restart import Plan, Way
-from kcfix.core.restart_report import Report
-from kcfix.core.settlement import Settlement
+from kcfix.core.move.pin import Pin
+from kcfix.core.move.settlement import Settlement
+from kcfix.core.restart.plan import Plan, Way
+from kcfix.core.restart.report import Report
 from kcfix.core.times import format_time
 from kcfix.core.workers import Container
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kcfix.core.gather import Sources, WorkerContainers
-from kcfix.core.worker_lines import newest_lines
+from kcfix.core.judging.gather import Sources, WorkerContainers
+from kcfix.core.logs.worker_lines import newest_lines
 from kcfix.services import Services
 
 

@@ -15,20 +15,20 @@ from kcfix.cli.invocation import invocation
 from kcfix.cli.observing import Seen, about_containers, deadline, observed, see, seen_sources
 from kcfix.cli.status_rows import rows, summary
 from kcfix.cli.status_view import ROOMY, SHOWN, sections
-from kcfix.core.logentry import LogEntry
+from kcfix.core.logs.entry import LogEntry
+from kcfix.core.logs.worker_lines import newest_lines
 from kcfix.core.ports.database import DatabasePort
-from kcfix.core.status import DAY, DatabaseFacts, Observed, PaymentsFacts
-from kcfix.core.status_findings import all_well
-from kcfix.core.status_next import next_steps
-from kcfix.core.status_read import (
+from kcfix.core.status.findings import all_well
+from kcfix.core.status.next import next_steps
+from kcfix.core.status.read import (
     WithoutPurchase,
     judged,
     read_database,
     read_without_purchase,
     without_acknowledged,
 )
+from kcfix.core.status.system import DAY, DatabaseFacts, Observed, PaymentsFacts
 from kcfix.core.times import parse_duration
-from kcfix.core.worker_lines import newest_lines
 from kcfix.errors import NOT_WELL, OK, KcfixError, Unreachable, UsageError
 from kcfix.render.style import Format
 from kcfix.render.view import View

@@ -8,9 +8,8 @@ from datetime import datetime
 from kcfix.cli.payment_columns import payment_columns
 from kcfix.cli.status_view import money, since_of
 from kcfix.core.offsets import GroupLag
-from kcfix.core.remedy import Remedy
-from kcfix.core.status import Observed, Unpurchased, WorkerFacts
-from kcfix.core.status_findings import (
+from kcfix.core.repair.remedy import Remedy
+from kcfix.core.status.findings import (
     all_well,
     container_health,
     findings,
@@ -19,6 +18,7 @@ from kcfix.core.status_findings import (
     shown_groups,
     worker_health,
 )
+from kcfix.core.status.system import Observed, Unpurchased, WorkerFacts
 from kcfix.core.workers import Container
 
 

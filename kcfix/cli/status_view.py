@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 
 from kcfix.cli.money import amount
-from kcfix.core.capture import capture_unproven
+from kcfix.core.judging.capture import capture_unproven
 from kcfix.core.offsets import GroupLag
-from kcfix.core.remedy import Remedy
-from kcfix.core.status import Health, Observed, Unpurchased, WorkerFacts, worst
-from kcfix.core.status_findings import (
+from kcfix.core.repair.remedy import Remedy
+from kcfix.core.status.findings import (
     Finding,
     all_well,
     container_health,
@@ -22,6 +21,7 @@ from kcfix.core.status_findings import (
     shown_groups,
     worker_health,
 )
+from kcfix.core.status.system import Health, Observed, Unpurchased, WorkerFacts, worst
 from kcfix.core.times import format_duration, format_time
 from kcfix.core.workers import NO_DOCKER, Container
 from kcfix.render.view import Cell, Column, Section, Table, Text, Tone, Value

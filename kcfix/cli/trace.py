@@ -14,10 +14,10 @@ from kcfix.cli.sources import sources
 from kcfix.cli.trace_scan import scanned_by
 from kcfix.cli.trace_told import tell
 from kcfix.cli.trace_view import trace_view
-from kcfix.core.discovery import of_system, service_of
 from kcfix.core.ids import GivenIds, parse_ids
 from kcfix.core.ports.kafka import SearchResult
-from kcfix.core.story_read import StorySources, read_stories
+from kcfix.core.setup.discovery import of_system, service_of
+from kcfix.core.story.read import StorySources, read_stories
 from kcfix.core.times import parse_time
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, UsageError

@@ -6,11 +6,11 @@ from datetime import tzinfo
 
 from kcfix.cli.trace_rows import headers_of
 from kcfix.cli.trace_told import Told
-from kcfix.core.logentry import Level
-from kcfix.core.logparse import error_of
-from kcfix.core.stages import placed
-from kcfix.core.story import Looked, StoryLine
-from kcfix.core.timeline import described
+from kcfix.core.logs.entry import Level
+from kcfix.core.logs.parse import error_of
+from kcfix.core.story.payment_story import Looked, StoryLine
+from kcfix.core.story.stages import placed
+from kcfix.core.story.timeline import described
 from kcfix.core.times import format_time
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone
 

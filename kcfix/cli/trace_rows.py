@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from kcfix.cli.payment_columns import payment_columns
 from kcfix.cli.trace_told import Told
 from kcfix.core.events import Record
-from kcfix.core.judge_log import latest_message
-from kcfix.core.logparse import error_of
-from kcfix.core.prognosis import Heals
-from kcfix.core.story import Hop, Looked, OwnStep, StoryLine
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.judge_log import latest_message
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.parse import error_of
+from kcfix.core.story.payment_story import Hop, Looked, OwnStep, StoryLine
+from kcfix.core.story.prognosis import Heals
 
 HEADERS = ("eventId", "correlationId", "eventType", "source", "version")
 """Headers of the event bus, the only ones that are shown (docs/system.md 2.2)."""

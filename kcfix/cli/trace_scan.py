@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from kcfix.core.judging.scan import scan, scan_ranges
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports.kafka import SearchResult
-from kcfix.core.scan import scan, scan_ranges
 from kcfix.errors import KcfixError
 from kcfix.services import Services
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from kcfix.core.maker import MadeBy, made_by
-from kcfix.core.prognosis import Prognosis, prognosis
-from kcfix.core.stages import Stage, stages
-from kcfix.core.story import Story
-from kcfix.core.timeline import Timeline, timeline
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.story.maker import MadeBy, made_by
+from kcfix.core.story.payment_story import Story
+from kcfix.core.story.prognosis import Prognosis, prognosis
+from kcfix.core.story.stages import Stage, stages
+from kcfix.core.story.timeline import Timeline, timeline
 from kcfix.errors import NOT_WELL, OK, NotFound, Unreachable
 from kcfix.flow import Flow
 

@@ -11,12 +11,12 @@ from kcfix.cli.money import amount
 from kcfix.cli.trace_detail import details
 from kcfix.cli.trace_rows import malformed_row, story_row
 from kcfix.cli.trace_told import Told
-from kcfix.core.capture import capture_unproven
-from kcfix.core.maker import Maker
-from kcfix.core.prognosis import Heals
-from kcfix.core.stages import StageState
+from kcfix.core.judging.capture import capture_unproven
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.story.maker import Maker
+from kcfix.core.story.prognosis import Heals
+from kcfix.core.story.stages import StageState
 from kcfix.core.times import format_duration, format_time
-from kcfix.core.verdict import VerdictKind
 from kcfix.errors import KcfixError, NotFound, Unreachable, worst_code
 from kcfix.render.view import Cell, Column, Line, Problem, Section, Table, Text, Tone, View
 from kcfix.services import Services

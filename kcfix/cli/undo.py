@@ -12,9 +12,9 @@ from kcfix.cli.context import services_of
 from kcfix.cli.guards import may_change
 from kcfix.cli.undo_view import Undo, undo_view
 from kcfix.core.journal import RunRecord, find_run
-from kcfix.core.undo_codes import dry_run_code
-from kcfix.core.undo_plan import plan_undo
-from kcfix.core.undo_read import UndoSources, read_undo
+from kcfix.core.undo.codes import dry_run_code
+from kcfix.core.undo.plan import plan_undo
+from kcfix.core.undo.read import UndoSources, read_undo
 from kcfix.errors import Refused, UsageError
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -11,10 +11,10 @@ from kcfix.cli.guards import confirmed, same_system
 from kcfix.cli.preview import show_plan
 from kcfix.cli.undo_view import Undo, undo_view
 from kcfix.core.journal import find_run
-from kcfix.core.undo_apply import Undoing, UndoOutcome, UndoResult
-from kcfix.core.undo_codes import applied_code
-from kcfix.core.undo_read import unannounced
-from kcfix.core.undo_step import UndoAction, UndoStep
+from kcfix.core.undo.apply import Undoing, UndoOutcome, UndoResult
+from kcfix.core.undo.codes import applied_code
+from kcfix.core.undo.read import unannounced
+from kcfix.core.undo.step import UndoAction, UndoStep
 from kcfix.errors import KcfixError, PartlyApplied, Refused
 from kcfix.render.view import View
 from kcfix.services import Services

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kcfix.core.undo_apply import UndoResult
-from kcfix.core.undo_step import UndoStep
+from kcfix.core.undo.apply import UndoResult
+from kcfix.core.undo.step import UndoStep
 
 
 def undo_row(step: UndoStep, result: UndoResult | None) -> dict[str, object]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from kcfix.cli.undo_rows import about, undo_row
 from kcfix.core.journal import RunRecord
 from kcfix.core.times import format_time
-from kcfix.core.undo_apply import UndoOutcome, UndoResult
-from kcfix.core.undo_step import UndoAction, UndoStep
+from kcfix.core.undo.apply import UndoOutcome, UndoResult
+from kcfix.core.undo.step import UndoAction, UndoStep
 from kcfix.errors import Unreachable
 from kcfix.render.view import Cell, Column, Line, Problem, Table, Text, Tone, View
 from kcfix.services import Services

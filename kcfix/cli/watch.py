@@ -12,10 +12,10 @@ from kcfix.cli.context import services_of
 from kcfix.cli.observer import look, observer_of
 from kcfix.cli.watch_rows import watch_row
 from kcfix.cli.watch_view import parting, sections, watch_line
-from kcfix.core.history import History
-from kcfix.core.observation import Observation
 from kcfix.core.times import parse_duration
-from kcfix.core.watched import Watched
+from kcfix.core.watching.history import History
+from kcfix.core.watching.observation import Observation
+from kcfix.core.watching.watched import Watched
 from kcfix.errors import UsageError
 from kcfix.render.style import Format
 from kcfix.services import Services

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kcfix.core.history import History
 from kcfix.core.lag import GroupReport
-from kcfix.core.observation import Observation, PaymentsSeen, restarts
-from kcfix.core.progress import Rates
-from kcfix.core.status import WorkerFacts
-from kcfix.core.watched import Watched
+from kcfix.core.status.system import WorkerFacts
+from kcfix.core.watching.history import History
+from kcfix.core.watching.observation import Observation, PaymentsSeen, restarts
+from kcfix.core.watching.progress import Rates
+from kcfix.core.watching.watched import Watched
 
 
 def watch_row(seen: Observation, history: History, watched: Watched, changes: Sequence[str]) -> dict[str, object]:

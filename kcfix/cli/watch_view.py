@@ -8,13 +8,13 @@ from datetime import timedelta, tzinfo
 from kcfix.clean import clean
 from kcfix.cli.money import amount
 from kcfix.cli.status_view import TONES, since_of
-from kcfix.core.history import History
 from kcfix.core.lag import GroupReport
-from kcfix.core.observation import Observation, PaymentsSeen, health, restarts
-from kcfix.core.progress import Rates
-from kcfix.core.status import Health, WorkerFacts
+from kcfix.core.status.system import Health, WorkerFacts
 from kcfix.core.times import format_duration, format_time
-from kcfix.core.watched import Change, Watched
+from kcfix.core.watching.history import History
+from kcfix.core.watching.observation import Observation, PaymentsSeen, health, restarts
+from kcfix.core.watching.progress import Rates
+from kcfix.core.watching.watched import Change, Watched
 from kcfix.render.spark import sparkline
 from kcfix.render.view import Cell, Column, Line, Section, Table, Text, Tone, Value
 

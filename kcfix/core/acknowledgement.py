@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.payments import PaymentId, parse_uuid
 from kcfix.core.times import SHOWN_YEARS
-from kcfix.core.verdict import VerdictKind
 
 
 @dataclass(frozen=True, slots=True)

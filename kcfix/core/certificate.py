@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from kcfix.core.acknowledgement import Acknowledgement
-from kcfix.core.gather import Sources
-from kcfix.core.judge import judge_by_tables
-from kcfix.core.matching import match_facts
+from kcfix.core.judging.gather import Sources
+from kcfix.core.judging.judge import judge_by_tables
+from kcfix.core.judging.matching import match_facts
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.missing import BATCH, CHUNK, FINE, Finding, Span, Tally, judged
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.core.ports.database import DatabasePort
-from kcfix.core.verdict import VerdictKind
 
 
 @dataclass(frozen=True, slots=True)

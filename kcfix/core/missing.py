@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from kcfix.core.acknowledgement import Acknowledgement
-from kcfix.core.capture import capture_unproven
-from kcfix.core.gather import Sources, read_surroundings, snapshots_of
-from kcfix.core.judge import judge, judge_by_tables
+from kcfix.core.judging.capture import capture_unproven
+from kcfix.core.judging.gather import Sources, read_surroundings, snapshots_of
+from kcfix.core.judging.judge import judge, judge_by_tables
+from kcfix.core.judging.snapshot import Reading
+from kcfix.core.judging.verdict import Verdict, VerdictKind
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
 from kcfix.core.ports.database import Behind, DatabasePort
-from kcfix.core.remedy import REMEDIES, Remedy
-from kcfix.core.snapshot import Reading
-from kcfix.core.verdict import Verdict, VerdictKind
+from kcfix.core.repair.remedy import REMEDIES, Remedy
 
 CHUNK = 1000
 """Payments whose facts are read at once."""
@@ -81,7 +81,7 @@ class Finding:
 
     @property
     def capture_unproven(self) -> str | None:
-        """See `kcfix.core.capture`."""
+        """See `kcfix.core.judging.capture`."""
         return capture_unproven(self.payment)
 
 

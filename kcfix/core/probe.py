@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.story import Story, allocations_of, purchase_of
+from kcfix.core.story.payment_story import Story, allocations_of, purchase_of
 
 MARK = "6b636669-78"
 """Every probe's payment id begins so: `kcfix` in hexadecimal digits."""

@@ -94,24 +94,35 @@ def _kafka_names(services: Services, up: Callable[[], None]) -> Names:
 
 
 def _knock(services: Services) -> bool:
-    """Whether a broker is there. Only where its address is known without asking Docker.
+    """Whether a broker answers. Only where its address is known without asking Docker.
 
     Raises:
-        OSError: it is known, and nobody is there.
+        OSError: it is known, and nobody is there, or says nothing: Docker takes connections for a dead one.
     """
     mapped = services.settings.address_map
+    tls = "SSL" in str(services.settings.kafka.get("security_protocol", ""))
     for broker in services.settings.brokers:
         host, _, port = mapped.get(broker, broker).rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+            with socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS) as connection:
+                if tls or _speaks(connection, _API_VERSIONS):
+                    return True
         except socket.gaierror:
             return False  # Docker may know the name.
         except OSError:
             if broker == services.settings.brokers[-1]:
                 raise
-        else:
-            return True
     return False
+
+
+_API_VERSIONS = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
+"""The one request that every broker answers to anybody: what it can do (Kafka protocol, ApiVersions version 0)."""
+_PING = b"GET /_ping HTTP/1.0\r\n\r\n"
+
+
+def _speaks(connection: socket.socket, request: bytes) -> bool:
+    connection.sendall(request)
+    return connection.recv(1) != b""
 
 
 def _docker_names(services: Services, up: Callable[[], None]) -> Names:
@@ -122,7 +133,8 @@ def _docker_names(services: Services, up: Callable[[], None]) -> Names:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(KNOCK_SECONDS)
                 probe.connect(path)
-            up()
+                if _speaks(probe, _PING):
+                    up()
     except OSError:
         if host is not None:
             raise

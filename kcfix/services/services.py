@@ -17,11 +17,11 @@ from kcfix.services.systems import Systems, host_now
 if TYPE_CHECKING:
     from kcfix.adapters.http_pages import Server
     from kcfix.core.journal import Journal
-    from kcfix.core.metrics_kinds import Family, Write
-    from kcfix.core.pages import Answer
     from kcfix.core.ports.database import DatabasePort
     from kcfix.core.ports.docker import DockerPort
     from kcfix.core.ports.kafka import KafkaPort
+    from kcfix.core.watching.metrics_kinds import Family, Write
+    from kcfix.core.watching.pages import Answer
     from kcfix.render.screen import Screen
     from kcfix.render.stream import Stream
     from kcfix.render.style import Style

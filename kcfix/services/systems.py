@@ -6,9 +6,7 @@ Nothing else in kcfix opens an adapter (but the drill).
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,26 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kcfix import __version__
-from kcfix.core.dsn import database_address, with_password
-from kcfix.core.redact import is_secret, secrets_of
+from kcfix.core.redact import secrets_of
 from kcfix.core.rights import MissingRights
+from kcfix.core.setup.dsn import database_address
 from kcfix.errors import KcfixError, Obstacle, Unreachable
 from kcfix.flow import Flow
 from kcfix.services import engines
+from kcfix.services.keep import Keep
 from kcfix.services.loading import ONE_LOADS
+from kcfix.services.passwords import Passwords, kafka_security
 from kcfix.settings import Origin, Settings, Source, load
-from kcfix.settings.passwords import Secret, pointer, withheld
+from kcfix.settings.passwords import Secret
 
 if TYPE_CHECKING:
     from kcfix.adapters.addresses import Told
     from kcfix.core.acknowledgement import AcknowledgementFile
-    from kcfix.core.discovery import Discovery
-    from kcfix.core.dlq_store import LetterStore
+    from kcfix.core.dlq.parking import ParkFile
+    from kcfix.core.dlq.store import LetterStore
     from kcfix.core.journal import Journal
-    from kcfix.core.parking import ParkFile
     from kcfix.core.ports.database import DatabasePort
     from kcfix.core.ports.docker import DockerPort
     from kcfix.core.ports.kafka import KafkaPort
+    from kcfix.core.setup.discovery import Discovery
     from kcfix.core.workers import Container
 
 T = TypeVar("T")
@@ -73,12 +73,9 @@ class Systems:
         self._given_docker = docker
         self._given_database = database
         self._given_journal = journal
-        self._lock = threading.RLock()
-        self._opened: list[KafkaPort | DockerPort | DatabasePort] = []
-        self._secrets: set[str] = set()
-        self._withheld: list[str] = []
+        self._kept = Keep()
+        self._passwords = Passwords(lambda: self.settings, self.environ)
         self._requests_of_closed = 0
-        self._kept: dict[str, object] = {}
         self.missing_rights = MissingRights()
         """What kcfix was refused for want of a right in this run."""
 
@@ -105,12 +102,7 @@ class Systems:
     @property
     def secrets(self) -> frozenset[str]:
         """Passwords that are known to this run, to be masked wherever they appear."""
-        settings = self.settings_if_loaded
-        if settings is None:
-            return frozenset(self._secrets)
-        named = {str(value) for key, value in self._kafka_security.items() if is_secret(key)}
-        named |= {p for p in (settings.password, settings.payments_password, settings.kafka_password) if p}
-        return frozenset(named | self._secrets) | secrets_of(settings.dsn) | secrets_of(settings.payments_dsn)
+        return self._passwords.known(self.settings_if_loaded)
 
     @property
     def kafka(self) -> KafkaPort:
@@ -119,7 +111,7 @@ class Systems:
         Raises:
             Unreachable: no brokers are known, or none answered.
         """
-        return self._keep("kafka", self._open_kafka)
+        return self._kept.once("kafka", self._open_kafka)
 
     @property
     def docker(self) -> DockerPort:
@@ -128,7 +120,7 @@ class Systems:
         Raises:
             Unreachable: there is none, or it does not answer; AccessDenied without rights on its socket.
         """
-        return self._keep("docker", self._open_docker)
+        return self._kept.once("docker", self._open_docker)
 
     @property
     def database(self) -> DatabasePort:
@@ -137,22 +129,22 @@ class Systems:
         Raises:
             Unreachable: none is known, or it does not answer.
         """
-        return self._keep("database", self._open_database)
+        return self._kept.once("database", self._open_database)
 
     @property
     def journal(self) -> Journal:
         """The journal of changes; opening it touches nothing."""
-        return self._keep("journal", self._open_journal)
+        return self._kept.once("journal", self._open_journal)
 
     @property
     def acknowledgements(self) -> AcknowledgementFile:
         """The file of findings that a person has judged; opening it touches nothing."""
-        return self._keep("acknowledgements", self._open_acknowledgements)
+        return self._kept.once("acknowledgements", self._open_acknowledgements)
 
     @property
     def parking(self) -> ParkFile:
         """The file of dead letters that a person has set aside; opening it touches nothing."""
-        return self._keep("parking", self._open_parking)
+        return self._kept.once("parking", self._open_parking)
 
     def letters(self) -> LetterStore:
         """A new, empty place for dead letters; close it when done.
@@ -167,18 +159,18 @@ class Systems:
     @property
     def journal_problems(self) -> tuple[str, ...]:
         """What could not be recorded in the journal; empty where it was not used."""
-        journal = self._given_journal or self._kept.get("journal")
+        journal = self._given_journal or self._kept.found("journal")
         return () if journal is None or isinstance(journal, KcfixError) else journal.problems  # type: ignore[attr-defined]
 
     @property
     def containers(self) -> tuple[Container, ...]:
         """All containers of the engine, asked once a run. Ask `docker` for the state of one as it is now."""
-        return self._keep("containers", lambda: self.docker.containers())
+        return self._kept.once("containers", lambda: self.docker.containers())
 
     @property
     def discovery(self) -> Discovery:
         """What the containers tell about the system, asked once a run. Raises what `docker` raises."""
-        return self._keep("discovery", self._discover)
+        return self._kept.once("discovery", self._discover)
 
     @cached_property
     def address_map(self) -> Mapping[str, str]:
@@ -209,18 +201,18 @@ class Systems:
         found = self.discovery.dsn
         if found is None:
             return None, Origin(Source.DEFAULT)
-        self._secrets |= secrets_of(found.value)
+        self._passwords.note(secrets_of(found.value))
         return found.value, Origin(Source.DISCOVERED, found.where)
 
     @property
     def password_warnings(self) -> tuple[str, ...]:
         """Passwords that were looked for and not used, in words."""
-        return tuple(self._withheld)
+        return self._passwords.warnings
 
     @property
     def kafka_requests(self) -> int:
         """Requests that this run has sent to the brokers."""
-        return self._requests_of_closed + _requests(self._kept.get("kafka"))
+        return self._requests_of_closed + _requests(self._kept.found("kafka"))
 
     def look_again(self, silent: Collection[str]) -> None:
         """For a run that goes on: what `silent` names (kafka, docker, database) is opened anew when it is next asked.
@@ -228,54 +220,16 @@ class Systems:
         So are systems that could not be opened; and containers, which come and go, are asked for again. With them may
         change where the systems are reached. Not to be called while another thread waits for one of these systems.
         """
-        gone = []
-        with self._lock:
-            for name in ("kafka", "docker", "database"):
-                kept = self._kept.get(name)
-                if isinstance(kept, KcfixError) or (kept is not None and name in silent):
-                    del self._kept[name]
-                    self._requests_of_closed += _requests(kept)
-                    gone += [port for port in self._opened if port is kept]
-            self._kept.pop("containers", None)
-            self._kept.pop("discovery", None)
-            self._opened = [port for port in self._opened if all(port is not one for one in gone)]
-            self.__dict__.pop("address_map", None)
-            self._withheld.clear()
-        if gone:
-            threading.Thread(target=_close_all, args=(gone,), daemon=True).start()
+        dropped = self._kept.drop(("kafka", "docker", "database"), silent, ("containers", "discovery"))
+        self._requests_of_closed += sum(map(_requests, dropped))
+        self.__dict__.pop("address_map", None)
+        self._passwords.forget_warnings()
 
     def close(self) -> None:
-        """Close what this run opened, as far as that takes no longer than a second. Fakes that were given stay open.
-
-        A connection on which another thread still waits for a silent system can't be closed; it ends with the process.
-        """
-        opened, self._opened = self._opened, []
-        if opened:
-            thread = threading.Thread(target=_close_all, args=(opened,), daemon=True)
-            thread.start()
-            thread.join(CLOSE_SECONDS)
+        """Close what this run opened, as far as that takes no longer than a second. Fakes that were given stay open."""
+        self._kept.close()
 
     # how they are opened
-
-    def _keep(self, name: str, make: Callable[[], T]) -> T:
-        """The thing of that name, made once; an error is kept as well, so that a dead system is asked only once."""
-        with self._lock:
-            lock = self._kept.setdefault(f"{name} lock", threading.Lock())
-        with lock:  # type: ignore[attr-defined]
-            if name not in self._kept:
-                try:
-                    self._kept[name] = make()
-                except KcfixError as error:
-                    self._kept[name] = error
-            kept = self._kept[name]
-        if isinstance(kept, KcfixError):
-            raise kept
-        return kept  # type: ignore[return-value]
-
-    def _opening(self, port: T) -> T:
-        with self._lock:
-            self._opened.append(port)  # type: ignore[arg-type]
-        return port
 
     def _open_kafka(self) -> KafkaPort:
         if self._given_kafka is not None:
@@ -288,14 +242,14 @@ class Systems:
                 obstacle=Obstacle.NOT_SET,
                 hint="give --brokers HOST:PORT, or set brokers in kcfix.toml",
             )
-        security = dict(self._kafka_security)
+        security = dict(kafka_security(self.settings))
         logs_in = str(security.get("security_protocol", "")).startswith("SASL")
-        if logs_in and (password := self._password(Secret.KAFKA)) is not None:
+        if logs_in and (password := self._passwords.of(Secret.KAFKA)) is not None:
             security["sasl_plain_password"] = password
         with ONE_LOADS:
             from kcfix.adapters.kafka import open_kafka
 
-        return self._opening(
+        return self._kept.to_be_closed(
             open_kafka(
                 brokers=brokers,
                 address_map=self.address_map,
@@ -308,15 +262,10 @@ class Systems:
             )
         )
 
-    @property
-    def _kafka_security(self) -> Mapping[str, object]:
-        key_password = self.settings.kafka_key_password
-        return {**self.settings.kafka, **({"ssl_password": key_password} if key_password else {})}
-
     def _open_docker(self) -> DockerPort:
         if self._given_docker is not None:
             return self._given_docker
-        return self._opening(engines.open_engines(self.settings, self.environ))
+        return self._kept.to_be_closed(engines.open_engines(self.settings, self.environ))
 
     def _open_database(self) -> DatabasePort:
         if self._given_database is not None:
@@ -330,14 +279,14 @@ class Systems:
                 hint="set KCFIX_DSN, or dsn in kcfix.toml",
             )
         payments_dsn = self.settings.payments_dsn
-        dsn = self._with_password(dsn, Secret.DATABASE)
-        payments_dsn = self._with_password(payments_dsn, Secret.PAYMENTS) if payments_dsn else None
+        dsn = self._passwords.into(dsn, Secret.DATABASE)
+        payments_dsn = self._passwords.into(payments_dsn, Secret.PAYMENTS) if payments_dsn else None
         with ONE_LOADS:
             from kcfix.adapters.postgres import open_database
             from kcfix.adapters.postgres_environment import ignore_stray_variables
 
         ignore_stray_variables((dsn, payments_dsn), named=self.settings.named)
-        return self._opening(
+        return self._kept.to_be_closed(
             open_database(
                 dsn,
                 payments_dsn=payments_dsn,
@@ -348,37 +297,6 @@ class Systems:
                 missing=self.missing_rights.note,
             )
         )
-
-    def _with_password(self, dsn: str, secret: Secret) -> str:
-        if any(secrets_of(dsn)) and self.settings.origin(secret.address).source is Source.ENVIRONMENT:
-            return dsn
-        password = self._password(secret)
-        return dsn if password is None else with_password(dsn, password)
-
-    def _password(self, secret: Secret) -> str | None:
-        """The password that settings point to; None where none does, or where it is not for this address."""
-        found = pointer(self.settings, secret)
-        if found is None:
-            return None
-        if (why := withheld(self.settings, secret, found)) is not None:
-            self._withheld.append(why)
-            return None
-        if isinstance(found.value, str):
-            return found.value
-        from kcfix.adapters.password_source import password_in_file, password_of_command
-
-        if isinstance(found.value, Path):
-            password = password_in_file(found.value, setting=found.setting, system=secret.system)
-        else:
-            password = password_of_command(
-                found.value,
-                environ=self.environ,
-                timeout=self.settings.timeout.total_seconds(),
-                setting=found.setting,
-                system=secret.system,
-            )
-        self._secrets.add(password)
-        return password
 
     def _open_journal(self) -> Journal:
         if self._given_journal is not None:
@@ -398,7 +316,7 @@ class Systems:
         return ParkedOnDisk(self.settings.parked, self.environ)
 
     def _discover(self) -> Discovery:
-        from kcfix.core.discovery import discover
+        from kcfix.core.setup.discovery import discover
 
         containers = self.containers
         found = discover(
@@ -408,7 +326,7 @@ class Systems:
             local=engines.is_local(self.settings, self.environ),
             silent=tuple(self.docker.silent().values()),
         )
-        self._secrets |= {s for one in found.configured for s in secrets_of(one.dsn)}
+        self._passwords.note(s for one in found.configured for s in secrets_of(one.dsn))
         return found
 
     def _told_addresses(self) -> Told:
@@ -434,9 +352,3 @@ def _requests(kafka: object) -> int:
     """What an adapter of Kafka has sent; 0 for whatever does not count."""
     sent = getattr(kafka, "requests", 0)
     return sent if isinstance(sent, int) else 0
-
-
-def _close_all(opened: list[KafkaPort | DockerPort | DatabasePort]) -> None:
-    for port in reversed(opened):
-        with suppress(KcfixError, OSError):
-            port.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kcfix.core.dsn import for_libpq
+from kcfix.core.setup.dsn import for_libpq
 from kcfix.errors import UsageError
 from kcfix.flow import Flow
 from kcfix.settings.fields import ADDRESSES, BY_NAME, SETTINGS, Origin, Setting, Settings, Source

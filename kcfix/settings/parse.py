@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from kcfix.core.security import unknown_option
+from kcfix.core.setup.security import unknown_option
 from kcfix.core.times import parse_duration
 
 Environ = Mapping[str, str]

@@ -164,7 +164,8 @@ def test_a_file_with_a_password_that_others_can_read_is_a_caution(check: Callabl
     for mode, status in ((0o644, ["CAUTION"]), (0o600, [])):
         file.chmod(mode)
         ran = check()
-        assert [r["status"] for r in rows(ran, "settings") if r["check"] == "secrets"] == status
+        assert [r["status"] for r in rows(ran, "settings") if r["check"] == "file mode"] == status
+        assert (f"chmod 600 {file}" in ran.out) is bool(status)
     assert "made-up-word" not in ran.out + ran.err
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kcfix.core.dlq_message import REPLAYS
+from kcfix.core.dlq.message import REPLAYS
 from kcfix.core.events import parse_event
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports.kafka import SendState

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kcfix.core.rules import RULES
+from kcfix.core.doctor.rules import RULES
+from kcfix.core.workers import NO_DOCKER
 from kcfix.errors import Unreachable
 from tests.conftest import Run
 from tests.ward import FLOW, MINUTE, NOW, Ward
@@ -230,3 +231,11 @@ def test_explain_of_an_unknown_code_suggests_one(run: Run) -> None:
     ran = run("explain", "W01")
     assert ran.code == 3
     assert "did you mean" in ran.err
+
+
+def test_a_system_that_is_said_to_have_no_docker_is_not_accused_of_a_silent_one(run: Run, ward: Ward) -> None:
+    ward.docker.failure = Unreachable(f'{NO_DOCKER} (docker_host = "none")', system="docker")
+    ran = run("doctor", **ward.parts)
+    assert (ran.code, "checks could not be made" in ran.lines[0], "W011" in ran.out) == (1, True, False)
+    silence(ward, "docker")
+    assert "W011" in run("doctor", **ward.parts).out

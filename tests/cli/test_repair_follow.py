@@ -9,7 +9,7 @@ import pytest
 
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
-from kcfix.core.repair_follow import Followed
+from kcfix.core.repair.follow import Followed
 from kcfix.errors import Unreachable
 from tests.cli.night import APPLY, Night
 from tests.conftest import Ran

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from kcfix.core import plan_file
 from kcfix.core.payments import PaymentId
-from kcfix.core.plan_file import PlannedFor, system_differences
+from kcfix.core.repair import plan_file
+from kcfix.core.repair.plan_file import PlannedFor, system_differences
 from kcfix.errors import Unreachable
 from tests.cli.night import Night, outcomes
 from tests.conftest import NOW, Ran

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.aftermath import Aftermath, Made
+from kcfix.core.judging.aftermath import Aftermath, Made
 from tests.contract.database_world import World
 from tests.fakes_database import ALL_TABLES, EVENT_SHAPES, NOW, FakeDatabase, purchase_id
 

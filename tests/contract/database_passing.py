@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.judge import judge_by_tables
+from kcfix.core.judging.judge import judge_by_tables
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports.database import DatabasePort, IndexState
-from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
 from tests.contract.database_world import World
 from tests.fakes_database import ALL_TABLES, NOW, FakeDatabase

@@ -11,7 +11,7 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts, Purchase
 from kcfix.core.ports.database import MOST_AT_ONCE, DatabasePort, IndexState, InsertOrder, InsertState
-from kcfix.core.repair_order import changed_since, recheck
+from kcfix.core.repair.order import changed_since, recheck
 from tests.contract.database_world import World, order
 from tests.fakes_database import NOW, FakeDatabase, course_id, purchase_id
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from kcfix.adapters.postgres_address import parse_address
-from kcfix.core.dsn import with_password
+from kcfix.core.setup.dsn import with_password
 
 BARE = (
     "postgresql://kc@db.example:5432/kc_app?sslmode=require",

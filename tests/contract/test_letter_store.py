@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kcfix.adapters.letter_store import open_letters
-from kcfix.core.dlq_letter import DlqState, Judged, Letter, Place
-from kcfix.core.dlq_store import LetterStore, Waiting
+from kcfix.core.dlq.letter import DlqState, Judged, Letter, Place
+from kcfix.core.dlq.store import LetterStore, Waiting
 from kcfix.core.payments import PaymentId
 from tests.fakes_database import payment_id
 

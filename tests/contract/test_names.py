@@ -9,12 +9,14 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from kcfix.adapters.errand import errand
 from kcfix.adapters.name_cache import FRESH_SECONDS, NOTHING, STALE_SECONDS, Kept, NameCache
+from kcfix.errors import KcfixError
 from kcfix.services import Services
 from kcfix.services import names as live
 from kcfix.services.names import Source
@@ -160,14 +162,56 @@ def test_an_errand_ends_with_its_answer_with_none_or_with_nothing_by_its_own_dea
     assert errand(lambda up: b"x" * threading.Event().wait(3), wait=0.05, wait_if_up=20) is None
 
 
-def test_a_knock_goes_where_the_address_map_leads(tmp_path: Path) -> None:
+def knock(port: int, home: Path) -> bool:
+    """At a broker that the settings know by another name."""
+    environ = {
+        "HOME": str(home),
+        "KCFIX_BROKERS": "kafka:9092",
+        "KCFIX_ADDRESS_MAP": f"kafka:9092=127.0.0.1:{port}",
+    }
+    return live._knock(Services(environ=environ, folder=home))
+
+
+def answer(server: socket.socket, said: bytes) -> threading.Thread:
+    """Take one connection, read a request, say that, and hang up."""
+
+    def take() -> None:
+        taken, _ = server.accept()
+        with taken:
+            taken.recv(100)
+            taken.sendall(said)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_knock_goes_where_the_address_map_leads_and_wants_a_word(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        environ = {
-            "HOME": str(tmp_path),
-            "KCFIX_BROKERS": "kafka:9092",
-            "KCFIX_ADDRESS_MAP": f"kafka:9092=127.0.0.1:{port}",
-        }
-        assert live._knock(Services(environ=environ, folder=tmp_path)) is True
+        for said, there in ((b"\0", True), (b"", False)):
+            thread = answer(server, said)
+            assert knock(port, tmp_path) is there
+            thread.join()
+        with pytest.raises(TimeoutError):  # Docker's proxy, or a broker that hangs
+            knock(port, tmp_path)
+        (tmp_path / "kcfix.toml").write_text('[kafka]\nsecurity_protocol = "SASL_SSL"\n')
+        assert knock(port, tmp_path) is True  # what speaks TLS has no word for this
     with pytest.raises(OSError, match="refused"):
-        live._knock(Services(environ=environ, folder=tmp_path))
+        knock(port, tmp_path)
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_an_engine_is_there_once_it_has_said_a_word(tmp_path: Path, speaks: bool) -> None:
+    path = tmp_path / "docker.sock"
+    services = Services(environ={"HOME": str(tmp_path), "KCFIX_DOCKER_HOST": f"unix://{path}"}, folder=tmp_path)
+    services.hurry(timedelta(milliseconds=100))
+    signs: list[str] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        if speaks:
+            answer(server, b"H")
+        with pytest.raises(KcfixError if speaks else TimeoutError):
+            live.DOCKER.fetch(services, lambda: signs.append("there"))
+    assert signs == ["there"] * speaks

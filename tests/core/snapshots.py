@@ -7,10 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kcfix.core.events import DeadLetter, Record, build_message, murmur2_partition, parse_event
-from kcfix.core.offsets import Committed, Group, GroupState, LogOffsets, Member, TopicPartition, partition_lag
-from kcfix.core.payments import Allocation, EventRow, Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.ports.kafka import OffsetRange
-from kcfix.core.snapshot import (
+from kcfix.core.judging.snapshot import (
     AnnouncementEvidence,
     FoundMessage,
     Head,
@@ -19,7 +16,10 @@ from kcfix.core.snapshot import (
     PurchaseWorkers,
     Reading,
 )
-from kcfix.core.working import Work, WorkState
+from kcfix.core.offsets import Committed, Group, GroupState, LogOffsets, Member, TopicPartition, partition_lag
+from kcfix.core.payments import Allocation, EventRow, Payment, PaymentFacts, PaymentId, Purchase
+from kcfix.core.ports.kafka import OffsetRange
+from kcfix.core.working.worker import Work, WorkState
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 PAID_AT = NOW - timedelta(minutes=20)

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kcfix.core.events import Record, build_message
-from kcfix.core.gather import Sources, WorkerContainers
 from kcfix.core.journal import RunRecord
+from kcfix.core.judging.gather import Sources, WorkerContainers
+from kcfix.core.judging.verdict import OVERDUE
+from kcfix.core.logs.worker_lines import newest_lines
 from kcfix.core.payments import Payment, PaymentId, Purchase
 from kcfix.core.ports.kafka import SearchResult
-from kcfix.core.story import Story
-from kcfix.core.story_read import StorySources, read_stories
-from kcfix.core.verdict import OVERDUE
-from kcfix.core.worker_lines import newest_lines
+from kcfix.core.story.payment_story import Story
+from kcfix.core.story.read import StorySources, read_stories
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError
 from kcfix.flow import Flow

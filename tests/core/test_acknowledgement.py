@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kcfix.core.acknowledgement import Acknowledgement, as_line, read_lines
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.verdict import VerdictKind
 from tests.core.snapshots import NOW
 from tests.fakes_database import payment_id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from kcfix.core.backlog import interesting, read_backlogs
+from kcfix.core.doctor.backlog import interesting, read_backlogs
 from kcfix.core.lag import read_lag
 from kcfix.core.offsets import GroupLag, TopicPartition
 from tests.conftest import NOW

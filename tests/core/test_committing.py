@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kcfix.core.committing import OffsetCommit, commit_offsets
+from kcfix.core.move.committing import OffsetCommit, commit_offsets
 from kcfix.core.offsets import TopicPartition
 from tests.core.test_undo_apply import Notes
 from tests.fakes_kafka import FakeKafka

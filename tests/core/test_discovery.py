@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kcfix.core.discovery import discover, service_of, workers_of
-from kcfix.core.dsn import for_libpq
-from kcfix.core.same_system import differences
+from kcfix.core.setup.discovery import discover, service_of, workers_of
+from kcfix.core.setup.dsn import for_libpq
+from kcfix.core.setup.same_system import differences
 from kcfix.core.workers import ContainerState
 from tests.builders import FLOW, a_container, a_system
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kcfix.core.dlq_cause import LONGEST, cause_code, normalised
+from kcfix.core.dlq.cause import LONGEST, cause_code, normalised
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from kcfix.adapters.letter_store import open_letters
-from kcfix.core.dlq_letter import DlqState, Judged, Letter, Place
-from kcfix.core.dlq_store import LetterStore
-from kcfix.core.dlq_unfinished import cut_short, what_became
+from kcfix.core.dlq.letter import DlqState, Judged, Letter, Place
+from kcfix.core.dlq.store import LetterStore
+from kcfix.core.dlq.unfinished import cut_short, what_became
 from kcfix.core.journal import JournalStep, RunRecord
 from tests.fakes_database import payment_id
 

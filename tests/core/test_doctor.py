@@ -9,14 +9,14 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.diagnosis import Confidence, Deadline, Found, Need, Severity, Thing
-from kcfix.core.doctor import chosen, diagnose
-from kcfix.core.examination import Examination
-from kcfix.core.modes import MODES, NOT_SEEN, rules_of
-from kcfix.core.rule import FAMILIES, Rule, always, because, same, same_trouble, shared
-from kcfix.core.rules import RULES
-from kcfix.core.snapshot import Reading
-from kcfix.core.troubles import Trouble, trouble_of
+from kcfix.core.doctor.diagnose import chosen, diagnose
+from kcfix.core.doctor.diagnosis import Confidence, Deadline, Found, Need, Severity, Thing
+from kcfix.core.doctor.examination import Examination
+from kcfix.core.doctor.modes import MODES, NOT_SEEN, rules_of
+from kcfix.core.doctor.rule import FAMILIES, Rule, always, because, same, same_trouble, shared
+from kcfix.core.doctor.rules import RULES
+from kcfix.core.doctor.troubles import Trouble, trouble_of
+from kcfix.core.judging.snapshot import Reading
 from kcfix.errors import UsageError
 from tests.ward import MINUTE, NOW, Ward
 

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from kcfix.cli.examining import examine
-from kcfix.core.diagnosis import Confidence, Severity
-from kcfix.core.doctor import diagnose
+from kcfix.core.doctor.diagnose import diagnose
+from kcfix.core.doctor.diagnosis import Confidence, Severity
+from kcfix.core.doctor.rules import RULES
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports.database import IndexState
 from kcfix.core.ports.health import LockWait, OpenTransaction, RoleFacts
-from kcfix.core.rules import RULES
-from kcfix.core.status_findings import all_well
+from kcfix.core.status.findings import all_well
 from kcfix.core.workers import ContainerState
-from kcfix.core.working import Sign, Sure, WorkState
+from kcfix.core.working.worker import Sign, Sure, WorkState
 from kcfix.errors import AccessDenied, Unreachable
 from tests.fakes_docker import container
 from tests.ward import FLOW, HEALTH, MINUTE, NOW, START, WORKER, Breaking, Ward

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcfix.core.dsn import database_address, database_user, with_password, without_password
-from kcfix.core.first_file import FoundSystem, first_file
+from kcfix.core.setup.dsn import database_address, database_user, with_password, without_password
+from kcfix.core.setup.first_file import FoundSystem, first_file
 from kcfix.settings import load
 
 WORD = "made-up-word"

@@ -10,12 +10,12 @@ from datetime import timedelta
 import pytest
 
 from kcfix.core.events import murmur2_partition
-from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
-from kcfix.core.judge import judge
+from kcfix.core.judging.gather import Sources, WorkerContainers, payment_snapshots
+from kcfix.core.judging.judge import judge
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.payments import Payment, PaymentFacts, PaymentId
 from kcfix.core.ports.kafka import OffsetRange, SearchResult, TopicConfig
-from kcfix.core.verdict import VerdictKind
 from kcfix.errors import AccessDenied, Unreachable
 from kcfix.flow import Flow
 from tests.core.snapshots import NOW

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from kcfix.core.doctor.heads import find_heads
 from kcfix.core.events import parse_dead_letter
-from kcfix.core.heads import find_heads
-from kcfix.core.judge import judge
-from kcfix.core.logparse import parse
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.judging.judge import judge
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.parse import parse
 from kcfix.core.workers import RawLine, Stream
 from tests.core.snapshots import NOW, PARTITION, dead_letter, evidence, found, record, snapshot
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.history import History, retention_left
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.progress import Progress
+from kcfix.core.watching.history import History, retention_left
+from kcfix.core.watching.progress import Progress
 from kcfix.core.workers import ContainerState
 from kcfix.errors import Unreachable
 from tests.conftest import NOW

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kcfix.core.id_index import IdIndex
-from kcfix.core.story import Marks
+from kcfix.core.judging.id_index import IdIndex
+from kcfix.core.story.payment_story import Marks
 from tests.fakes_database import allocation_id, payment_id, purchase_id
 
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcfix.core.logentry import Dialect, Level, LogEntry
-from kcfix.core.logmerge import Failed, Folded, Folder, finished, folded, followed, merged, settled
+from kcfix.core.logs.entry import Dialect, Level, LogEntry
+from kcfix.core.logs.merge import Failed, Folded, Folder, finished, folded, followed, merged, settled
 from kcfix.core.workers import Stream
 from kcfix.errors import Unreachable
 

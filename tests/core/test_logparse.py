@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcfix.core.logentry import Dialect, Level, LogEntry
-from kcfix.core.logparse import (
+from kcfix.core.logs.entry import Dialect, Level, LogEntry
+from kcfix.core.logs.parse import (
     error_of,
     is_error,
     mentions,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kcfix.core.maker import MadeBy, Maker, made_by
 from kcfix.core.payments import Payment, Purchase
+from kcfix.core.story.maker import MadeBy, Maker, made_by
 from kcfix.core.workers import RawLine
 from tests.conftest import NOW
 from tests.core.stories import FLOW, log_text, put_created, story

@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.history import History
-from kcfix.core.metrics import Counters, families
-from kcfix.core.metrics_kinds import Family, Kind
-from kcfix.core.monitor import Monitor
 from kcfix.core.offsets import TopicPartition
+from kcfix.core.watching.history import History
+from kcfix.core.watching.metrics import Counters, families
+from kcfix.core.watching.metrics_kinds import Family, Kind
+from kcfix.core.watching.monitor import Monitor
 from kcfix.errors import Unreachable
 from tests.conftest import NOW
 from tests.system import FLOW

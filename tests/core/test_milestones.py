@@ -7,9 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kcfix.core.logentry import LogEntry
-from kcfix.core.logparse import parse
-from kcfix.core.milestones import RULES, Milestone, Reached, is_milestone, last, reached, rules_of, unanswered_crash
+from kcfix.core.logs.entry import LogEntry
+from kcfix.core.logs.milestones import (
+    RULES,
+    Milestone,
+    Reached,
+    is_milestone,
+    last,
+    reached,
+    rules_of,
+    unanswered_crash,
+)
+from kcfix.core.logs.parse import parse
 from kcfix.core.payments import PaymentId
 from kcfix.core.workers import RawLine, Stream
 from kcfix.flow import Flow

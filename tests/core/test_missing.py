@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 
 from kcfix.core.acknowledgement import Acknowledgement
-from kcfix.core.capture import capture_unproven
 from kcfix.core.certificate import certificate
-from kcfix.core.gather import Sources, WorkerContainers
+from kcfix.core.judging.capture import capture_unproven
+from kcfix.core.judging.gather import Sources, WorkerContainers
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.missing import CHUNK, Finding, Progress, Span, Tally, findings, repairable_ids
 from kcfix.core.offsets import Committed, TopicPartition
-from kcfix.core.verdict import VerdictKind
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 from tests.core.snapshots import NOW

@@ -7,7 +7,7 @@ import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 
-from kcfix.core.monitor import Monitor
+from kcfix.core.watching.monitor import Monitor
 from tests.watching import Watched
 
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcfix.core.move import Found, Move, Place, in_the_way, losses, place, reread_range, skipped_range
+from kcfix.core.move.passage import LISTED, Named, Passage, parse_named, passages
+from kcfix.core.move.pin import pins
+from kcfix.core.move.plan import Found, Move, Place, in_the_way, losses, place, reread_range, skipped_range
+from kcfix.core.move.settlement import Effect, Settlement
+from kcfix.core.move.target import Target, TargetKind
 from kcfix.core.offsets import (
     Committed,
     Group,
@@ -17,11 +21,7 @@ from kcfix.core.offsets import (
     TopicPartition,
     partition_lag,
 )
-from kcfix.core.passage import LISTED, Named, Passage, parse_named, passages
-from kcfix.core.pin import pins
 from kcfix.core.ports.kafka import OffsetRange
-from kcfix.core.settlement import Effect, Settlement
-from kcfix.core.target import Target, TargetKind
 from kcfix.errors import UsageError
 from tests.builders import uuid
 from tests.core.test_pin import LETTERS, TP, lag, log

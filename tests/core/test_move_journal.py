@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from kcfix.core.journal import JournalStep, RunRecord
-from kcfix.core.move_journal import cut_short, shift_bases
-from kcfix.core.target import Target, TargetKind
+from kcfix.core.move.journal import cut_short, shift_bases
+from kcfix.core.move.target import Target, TargetKind
 from tests.core.test_pin import TP, lag
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from kcfix.core.log_tail import LogTail
-from kcfix.core.observation import System as Asked
-from kcfix.core.observation import restarts
-from kcfix.core.observe import LONGEST_TEXT, Observer
-from kcfix.core.verdict import VerdictKind
-from kcfix.core.working import WorkState
+from kcfix.core.judging.verdict import VerdictKind
+from kcfix.core.logs.tail import LogTail
+from kcfix.core.watching.observation import System as Asked
+from kcfix.core.watching.observation import restarts
+from kcfix.core.watching.observe import LONGEST_TEXT, Observer
+from kcfix.core.working.worker import WorkState
 from kcfix.errors import Unreachable
 from tests.conftest import NOW
 from tests.fakes_docker import FakeDocker, container, line

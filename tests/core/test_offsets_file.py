@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from kcfix.core.move.offsets_file import SavedOffsets, offsets_text, read_offsets
 from kcfix.core.offsets import TopicPartition
-from kcfix.core.offsets_file import SavedOffsets, offsets_text, read_offsets
 from kcfix.errors import UsageError
 from tests.core.test_pin import TP, lag
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kcfix.core.dlq_letter import Original, Place
-from kcfix.core.parking import ParkEntry, as_line, read_lines
+from kcfix.core.dlq.letter import Original, Place
+from kcfix.core.dlq.parking import ParkEntry, as_line, read_lines
 from tests.fakes_database import payment_id
 
 ENTRY = ParkEntry(

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kcfix.core.move.pin import LISTED, Pin, beyond_stops, pins, ranges, unchecked, unprotected, unreadable
+from kcfix.core.move.settlement import Effect, Settlement
 from kcfix.core.offsets import Committed, LogOffsets, PartitionLag, TopicPartition, partition_lag
 from kcfix.core.payments import PaymentId
-from kcfix.core.pin import LISTED, Pin, beyond_stops, pins, ranges, unchecked, unprotected, unreadable
 from kcfix.core.ports.kafka import OffsetRange
-from kcfix.core.settlement import Effect, Settlement
 
 TP = TopicPartition("purchase-confirmed", 0)
 LETTERS = {

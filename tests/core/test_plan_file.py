@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from kcfix.core.judging.snapshot import PaymentSnapshot, Snapshots
 from kcfix.core.payments import PaymentFacts
-from kcfix.core.plan_file import differences, facts_of
-from kcfix.core.repair_plan import Action, Step, Wishes, plan_repair
-from kcfix.core.snapshot import PaymentSnapshot, Snapshots
-from kcfix.core.working import WorkState
+from kcfix.core.repair.plan import Action, Step, Wishes, plan_repair
+from kcfix.core.repair.plan_file import differences, facts_of
+from kcfix.core.working.worker import WorkState
 from kcfix.flow import Flow
 from tests.core.snapshots import (
     OTHER,

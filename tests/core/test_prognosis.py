@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from kcfix.core.prognosis import Heals, prognosis
-from kcfix.core.remedy import REMEDIES, Remedy
-from kcfix.core.snapshot import AnnouncementEvidence, FoundMessage, PaymentSnapshot, Reading
-from kcfix.core.story import Marks, Retention, Story
-from kcfix.core.verdict import Verdict, VerdictKind
-from kcfix.core.working import WorkState
+from kcfix.core.judging.snapshot import AnnouncementEvidence, FoundMessage, PaymentSnapshot, Reading
+from kcfix.core.judging.verdict import Verdict, VerdictKind
+from kcfix.core.repair.remedy import REMEDIES, Remedy
+from kcfix.core.story.payment_story import Marks, Retention, Story
+from kcfix.core.story.prognosis import Heals, prognosis
+from kcfix.core.working.worker import WorkState
 from tests.core.snapshots import NOW, PAYMENT, evidence, facts, found, head, purchase, snapshot, workers
 from tests.core.stories import FLOW
 

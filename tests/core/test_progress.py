@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kcfix.core.progress import WINDOW, Point, Progress, Rates, evaluate, rates, total
+from kcfix.core.watching.progress import WINDOW, Point, Progress, Rates, evaluate, rates, total
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 

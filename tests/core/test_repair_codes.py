@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kcfix.core.judging.verdict import Verdict, VerdictKind
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_codes import applied_code
-from kcfix.core.repair_plan import Action, Step
-from kcfix.core.repair_result import Outcome, Result
-from kcfix.core.verdict import Verdict, VerdictKind
+from kcfix.core.repair.codes import applied_code
+from kcfix.core.repair.plan import Action, Step
+from kcfix.core.repair.result import Outcome, Result
 from kcfix.errors import worst_code
 from tests.core.snapshots import OTHER, PAYMENT
 

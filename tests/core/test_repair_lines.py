@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
-from kcfix.core.repair_lines import NOT_BEGUN, Lines
+from kcfix.core.repair.lines import NOT_BEGUN, Lines
 from kcfix.errors import Refused
 
 Entry = Mapping[str, object]

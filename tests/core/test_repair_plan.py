@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from kcfix.core.events import advisory_lock_key, own_event_id, own_purchase_id
+from kcfix.core.judging.snapshot import AnnouncementEvidence, MessageEvidence, PaymentSnapshot, Reading, Snapshots
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.payments import PaymentFacts
-from kcfix.core.repair_order import announcement_changed, recheck
-from kcfix.core.repair_plan import Action, Step, Strategy, Wishes, plan_repair
-from kcfix.core.replay import Origin
-from kcfix.core.snapshot import AnnouncementEvidence, MessageEvidence, PaymentSnapshot, Reading, Snapshots
-from kcfix.core.verdict import VerdictKind
-from kcfix.core.working import WorkState
+from kcfix.core.repair.confirmed_message import Origin
+from kcfix.core.repair.order import announcement_changed, recheck
+from kcfix.core.repair.plan import Action, Step, Strategy, Wishes, plan_repair
+from kcfix.core.working.worker import WorkState
 from kcfix.flow import Flow
 from tests.core.snapshots import (
     COURSE,

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from kcfix.core.judging.verdict import Verdict, VerdictKind
 from kcfix.core.payments import PaymentId
-from kcfix.core.repair_apply import Applying
-from kcfix.core.repair_plan import Action, Step
-from kcfix.core.repair_result import Outcome, Result
-from kcfix.core.repair_run import ROUND, RepairRun
-from kcfix.core.verdict import Verdict, VerdictKind
+from kcfix.core.repair.apply import Applying
+from kcfix.core.repair.plan import Action, Step
+from kcfix.core.repair.result import Outcome, Result
+from kcfix.core.repair.run import ROUND, RepairRun
 from kcfix.flow import Flow
 from tests.builders import uuid
 from tests.fakes_database import FakeDatabase

@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from kcfix.core.judging.snapshot import Reading
+from kcfix.core.move.pin import Pin, pins
+from kcfix.core.move.settlement import Effect, Settlement
 from kcfix.core.offsets import (
     Committed,
     Group,
@@ -18,13 +21,10 @@ from kcfix.core.offsets import (
     partition_lag,
 )
 from kcfix.core.payments import PaymentId
-from kcfix.core.pin import Pin, pins
 from kcfix.core.ports.kafka import OffsetRange
-from kcfix.core.restart import GroupView, Plan, Situation, Way, plan_restart, up_line
-from kcfix.core.restart_proof import gap_ranges
-from kcfix.core.restart_report import Outcome, Report, exit_code
-from kcfix.core.settlement import Effect, Settlement
-from kcfix.core.snapshot import Reading
+from kcfix.core.restart.plan import GroupView, Plan, Situation, Way, plan_restart, up_line
+from kcfix.core.restart.proof import gap_ranges
+from kcfix.core.restart.report import Outcome, Report, exit_code
 from kcfix.core.workers import Container, ContainerState
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow

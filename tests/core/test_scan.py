@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from kcfix.core.events import murmur2_partition
+from kcfix.core.judging.scan import PIECE, SMALLEST_PIECE, scan, scan_ranges
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports.kafka import OffsetRange, SearchResult
-from kcfix.core.scan import PIECE, SMALLEST_PIECE, scan, scan_ranges
-from kcfix.core.story import Story
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.story.payment_story import Story
 from kcfix.flow import Flow
 from tests.conftest import NOW
 from tests.core.stories import FLOW, put_confirmed, story

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kcfix.core.security import problem_in
+from kcfix.core.setup.security import problem_in
 
 LOGIN = {"sasl_mechanism": "PLAIN", "sasl_plain_username": "u", "sasl_plain_password": "p"}
 

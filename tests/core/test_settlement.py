@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kcfix.core.events import Record, own_purchase_id
+from kcfix.core.move.settlement import Effect, Known, Settlement, settlement
 from kcfix.core.payments import Allocation, Payment, PaymentFacts, PaymentId, Purchase
-from kcfix.core.settlement import Effect, Known, Settlement, settlement
 from kcfix.flow import Flow
 
 T = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)

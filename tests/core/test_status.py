@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from kcfix.core.judging.snapshot import Reading
+from kcfix.core.judging.verdict import OVERDUE, Verdict, VerdictKind
 from kcfix.core.offsets import (
     NOTHING_COMMITTED,
     Committed,
@@ -22,15 +24,13 @@ from kcfix.core.offsets import (
 from kcfix.core.payments import Payment, PaymentId
 from kcfix.core.ports.database import DatabaseIdentity, IndexState, SchemaFacts
 from kcfix.core.ports.kafka import Broker, Cluster, PartitionInfo, Topic
-from kcfix.core.remedy import REMEDIES, Remedy
-from kcfix.core.snapshot import Reading
-from kcfix.core.status import DatabaseFacts, Health, KafkaFacts, Observed, PaymentsFacts, Unpurchased
-from kcfix.core.status_findings import all_well, container_health, container_words, findings, worker_health
-from kcfix.core.status_next import FEW, next_steps
-from kcfix.core.status_read import MAX_JUDGED, Glance, WithoutPurchase, judged, read_without_purchase, worker_facts
-from kcfix.core.verdict import OVERDUE, Verdict, VerdictKind
+from kcfix.core.repair.remedy import REMEDIES, Remedy
+from kcfix.core.status.findings import all_well, container_health, container_words, findings, worker_health
+from kcfix.core.status.next import FEW, next_steps
+from kcfix.core.status.read import MAX_JUDGED, Glance, WithoutPurchase, judged, read_without_purchase, worker_facts
+from kcfix.core.status.system import DatabaseFacts, Health, KafkaFacts, Observed, PaymentsFacts, Unpurchased
 from kcfix.core.workers import Container, ContainerState
-from kcfix.core.working import WorkState
+from kcfix.core.working.worker import WorkState
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow, Stage
 from tests.fakes_database import FakeDatabase
@@ -323,7 +323,7 @@ def test_a_payment_without_a_course_is_found() -> None:
 
 
 def test_payments_are_listed_with_verdict_unknown_when_kafka_is_silent() -> None:
-    from kcfix.core.gather import Sources, WorkerContainers
+    from kcfix.core.judging.gather import Sources, WorkerContainers
 
     database = FakeDatabase(now=NOW)
     for n in range(1, MAX_JUDGED + 3):

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentId
-from kcfix.core.story import Looked, Marks, StoryLine
-from kcfix.core.story_log import KEPT, NEWEST, Wanted, read_lines
+from kcfix.core.story.log import KEPT, NEWEST, Wanted, read_lines
+from kcfix.core.story.payment_story import Looked, Marks, StoryLine
 from kcfix.core.workers import RawLine
 from kcfix.errors import Unreachable
 from tests.conftest import NOW

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kcfix.core.target import Target, TargetKind, parse_target
+from kcfix.core.move.target import Target, TargetKind, parse_target
 from kcfix.errors import UsageError
 from tests.builders import uuid
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from kcfix.cli.trace_told import tell
 from kcfix.core.journal import JournalStep, RunRecord
-from kcfix.core.maker import Maker
+from kcfix.core.judging.verdict import VerdictKind
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.ports.kafka import OffsetRange, SearchResult
-from kcfix.core.stages import StageState
-from kcfix.core.timeline import timeline
-from kcfix.core.verdict import VerdictKind
+from kcfix.core.story.maker import Maker
+from kcfix.core.story.stages import StageState
+from kcfix.core.story.timeline import timeline
 from kcfix.core.workers import ContainerState
 from tests.conftest import NOW
 from tests.core.stories import FLOW, log_text, put_confirmed, put_created, put_event, story

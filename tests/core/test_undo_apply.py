@@ -7,8 +7,8 @@ import pytest
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.payments import PaymentFacts
 from kcfix.core.ports.database import DeleteOrder, DeleteRecheck
-from kcfix.core.undo_apply import Undoing, UndoOutcome
-from kcfix.core.undo_step import UndoAction, UndoStep
+from kcfix.core.undo.apply import Undoing, UndoOutcome
+from kcfix.core.undo.step import UndoAction, UndoStep
 from kcfix.errors import Unreachable
 from tests.contract.database_deleting import deletion, go_on_deleting
 from tests.fakes_database import FakeDatabase

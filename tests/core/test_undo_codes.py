@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from kcfix.core.undo_apply import UndoOutcome, UndoResult
-from kcfix.core.undo_codes import applied_code, dry_run_code
-from kcfix.core.undo_step import UndoAction, UndoStep
+from kcfix.core.undo.apply import UndoOutcome, UndoResult
+from kcfix.core.undo.codes import applied_code, dry_run_code
+from kcfix.core.undo.step import UndoAction, UndoStep
 
 UNDONE = (UndoOutcome.UNDONE, True)
 

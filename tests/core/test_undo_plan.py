@@ -7,12 +7,12 @@ import pytest
 
 from kcfix.core.events import Record, own_purchase_id
 from kcfix.core.journal import JournalStep, RunRecord
+from kcfix.core.judging.snapshot import AnnouncementEvidence, FoundMessage, MessageEvidence, Reading
+from kcfix.core.move.settlement import Effect, Settlement
 from kcfix.core.offsets import Committed, LogOffsets, TopicPartition, partition_lag
-from kcfix.core.settlement import Effect, Settlement
-from kcfix.core.snapshot import AnnouncementEvidence, FoundMessage, MessageEvidence, Reading
-from kcfix.core.undo_offsets import Between, GroupNow
-from kcfix.core.undo_plan import UndoFacts, plan_undo
-from kcfix.core.undo_step import UndoAction, UndoStep
+from kcfix.core.undo.offsets import Between, GroupNow
+from kcfix.core.undo.plan import UndoFacts, plan_undo
+from kcfix.core.undo.step import UndoAction, UndoStep
 from tests.fakes_database import NOW, FakeDatabase, payment_id
 
 P0 = TopicPartition("purchase-confirmed", 0)

@@ -10,7 +10,7 @@ from kcfix.core.events import own_purchase_id
 from kcfix.core.journal import JournalStep, RunRecord
 from kcfix.core.offsets import Group, TopicPartition
 from kcfix.core.ports.database import DeleteState
-from kcfix.core.undo_read import UndoSources, read_undo, unannounced
+from kcfix.core.undo.read import UndoSources, read_undo, unannounced
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 from tests.contract.database_deleting import deletion

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from kcfix.core.announcements import needs_announcement
 from kcfix.core.events import own_purchase_id
-from kcfix.core.judge import judge
-from kcfix.core.payments import PaymentFacts
-from kcfix.core.snapshot import (
+from kcfix.core.judging.announcements import needs_announcement
+from kcfix.core.judging.judge import judge
+from kcfix.core.judging.snapshot import (
     AnnouncementEvidence,
     FoundMessage,
     MessageEvidence,
@@ -19,8 +18,9 @@ from kcfix.core.snapshot import (
     PurchaseWorkers,
     Reading,
 )
-from kcfix.core.verdict import VerdictKind as V
-from kcfix.core.working import WorkState
+from kcfix.core.judging.verdict import VerdictKind as V
+from kcfix.core.payments import PaymentFacts
+from kcfix.core.working.worker import WorkState
 from tests.core.snapshots import (
     NOW,
     OTHER,

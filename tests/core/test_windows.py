@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from kcfix.core.judging.windows import AFTER, BEFORE, MOST, merged, windows
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports.kafka import OffsetRange
-from kcfix.core.windows import AFTER, BEFORE, MOST, merged, windows
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kcfix.core.logentry import LogEntry
-from kcfix.core.logparse import parse
+from kcfix.core.logs.entry import LogEntry
+from kcfix.core.logs.parse import parse
 from kcfix.core.offsets import (
     Committed,
     Group,
@@ -20,7 +20,7 @@ from kcfix.core.offsets import (
     partition_lag,
 )
 from kcfix.core.workers import Container, ContainerState, RawLine, Stream
-from kcfix.core.working import Look, Sure, Work, WorkState, client_started_at, corroborating, work
+from kcfix.core.working.worker import Look, Sure, Work, WorkState, client_started_at, corroborating, work
 from kcfix.flow import Flow
 from tests.fakes_docker import container
 
@@ -142,7 +142,7 @@ CASES: list[Case] = [
         finished_at=NOW - MINUTE),), group=group(member(NOW - SECOND, host="10.0.0.9"))),
      WorkState.UNPROVEN, "unknown origin"),
     ("no container here", replace(WORKING, containers=()), WorkState.UNPROVEN, "no container of purchase-worker"),
-    ("Docker silent", replace(WORKING, containers=None), WorkState.UNPROVEN, "Docker did not answer"),
+    ("Docker silent", replace(WORKING, containers=None), WorkState.UNPROVEN, "without Docker"),
     ("restarted by Docker within the sample", replace(WORKING, containers=(replace(RESTARTED, restart_count=3),),
         group=group(member(NOW - SECOND)), before=earlier(WORKING)), WorkState.NOT_WORKING, "restarted 3x"),
     ("started by hand within the sample", replace(WORKING, containers=(RESTARTED,), group=group(member(NOW - SECOND)),

@@ -16,8 +16,8 @@ with atheris.instrument_imports(include=["kcfix"]):
     from kcfix.adapters.docker_log import exactly, framed_lines, frames
     from kcfix.adapters.kafka_batches import UnreadableBatchError, decode, unpacked, walk
     from kcfix.clean import clean
-    from kcfix.core import logparse
     from kcfix.core.events import Record, parse_dead_letter, parse_event
+    from kcfix.core.logs import parse as logparse
     from kcfix.core.offsets import TopicPartition
     from kcfix.core.workers import RawLine, Stream
     from kcfix.errors import Unreachable

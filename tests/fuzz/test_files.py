@@ -11,10 +11,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcfix.core import acknowledgement, parking
+from kcfix.core import acknowledgement
+from kcfix.core.dlq import parking
 from kcfix.core.events import own_purchase_id
-from kcfix.core.offsets_file import SCHEMA, _digest, read_offsets
-from kcfix.core.plan_file import _hash, read_plan
+from kcfix.core.move.offsets_file import SCHEMA, _digest, read_offsets
+from kcfix.core.repair.plan_file import _hash, read_plan
 from kcfix.errors import KcfixError, NotFound, Refused, UsageError
 from kcfix.settings import SETTINGS, load
 from tests.cli.night import Night

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcfix.core import logparse
 from kcfix.core.events import Record, parse_dead_letter, parse_event
+from kcfix.core.logs import parse as logparse
 from kcfix.core.workers import RawLine, Stream
 from tests.cli.night import Night
 from tests.conftest import NOW, Run

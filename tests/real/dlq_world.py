@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from kcfix.core.dlq_message import REPLAYS
+from kcfix.core.dlq.message import REPLAYS
 from kcfix.core.events import Message, Record, parse_event
 from kcfix.drill import groups, wire
 from kcfix.drill.buy import buy
@@ -75,7 +75,7 @@ def letters(system: Drill, payment_id: str, *, reason: str = REASON, count: int 
 
 KILLED = """
 import os, signal, sys
-from kcfix.core import dlq_apply
+from kcfix.core.dlq import apply as dlq_apply
 from kcfix.main import main
 
 point = sys.argv[1]

@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from kcfix.core.events import Message, build_message, parse_event
 from kcfix.core.offsets import TopicPartition
 from kcfix.core.ports.kafka import KafkaPort, OffsetRange
-from kcfix.core.repair_plan import Strategy
+from kcfix.core.repair.plan import Strategy
 from kcfix.flow import PURCHASE_CONFIRMED, Flow
 from tests.real.interleaving_stage import PARTITIONS, REPAIR_STEPS, WORKER_STEPS, Job, made_up
 from tests.real.interleaving_troupe import HANGS, Actor, Troupe

@@ -18,16 +18,16 @@ from typing import Any
 
 from kcfix.adapters import postgres_insert
 from kcfix.core.events import Message
-from kcfix.core.gather import Sources, WorkerContainers, payment_snapshots
-from kcfix.core.logentry import Dialect, Level, LogEntry
+from kcfix.core.judging.gather import Sources, WorkerContainers, payment_snapshots
+from kcfix.core.logs.entry import Dialect, Level, LogEntry
 from kcfix.core.offsets import Group, GroupState, Member, TopicPartition
 from kcfix.core.payments import PaymentId
 from kcfix.core.ports.database import DatabasePort, HeldPurchase, Hold, InsertOrder, InsertResult, Recheck
 from kcfix.core.ports.kafka import KafkaPort
-from kcfix.core.repair_apply import Applying
-from kcfix.core.repair_plan import Wishes, plan_repair
-from kcfix.core.repair_result import Outcome, Result, Results
-from kcfix.core.repair_run import RepairRun
+from kcfix.core.repair.apply import Applying
+from kcfix.core.repair.plan import Wishes, plan_repair
+from kcfix.core.repair.result import Outcome, Result, Results
+from kcfix.core.repair.run import RepairRun
 from kcfix.core.workers import Stream
 from kcfix.flow import Flow
 from tests.builders import a_container

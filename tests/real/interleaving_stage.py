@@ -15,7 +15,7 @@ from kcfix.adapters.kafka import open_kafka
 from kcfix.adapters.postgres import open_database
 from kcfix.core.ports.database import DatabasePort
 from kcfix.core.ports.kafka import KafkaPort
-from kcfix.core.repair_plan import Strategy
+from kcfix.core.repair.plan import Strategy
 from kcfix.flow import Flow
 
 TIMEOUT = 15.0

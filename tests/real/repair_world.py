@@ -107,7 +107,7 @@ def ago(**span: float) -> datetime:
 
 KILLED = """
 import os, signal, sys
-from kcfix.core import repair_apply
+from kcfix.core.repair import apply as repair_apply
 from kcfix.main import main
 
 point = sys.argv[1]

@@ -11,8 +11,8 @@ import pytest
 from docker.types import RestartPolicy, ServiceMode
 
 from kcfix.adapters.docker import open_docker
-from kcfix.core.discovery import workers_of
 from kcfix.core.ports.docker import DockerPort
+from kcfix.core.setup.discovery import workers_of
 from kcfix.core.workers import ContainerState
 from kcfix.drill.image import host
 from kcfix.drill.network import free_ports

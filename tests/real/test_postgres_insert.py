@@ -13,7 +13,7 @@ import pytest
 from kcfix.core.events import own_purchase_id
 from kcfix.core.payments import Payment, PaymentFacts
 from kcfix.core.ports.database import MOST_AT_ONCE, DatabasePort, InsertOrder, InsertState
-from kcfix.core.repair_order import recheck
+from kcfix.core.repair.order import recheck
 from tests.contract.database_world import go_on, order, refuse_purchased
 from tests.fakes_database import FakeDatabase, course_id
 from tests.real import postgres_world

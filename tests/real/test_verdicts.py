@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from kcfix.core.repair_plan import Action as Does
-from kcfix.core.verdict import VerdictKind as Is
+from kcfix.core.judging.verdict import VerdictKind as Is
+from kcfix.core.repair.plan import Action as Does
 from kcfix.drill.engine import connected
 from kcfix.drill.state import Drill
 from tests.real import repair_world

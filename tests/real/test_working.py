@@ -10,12 +10,12 @@ import pytest
 
 from kcfix.adapters.docker import open_docker
 from kcfix.adapters.kafka import open_kafka
-from kcfix.core.discovery import workers_of
-from kcfix.core.logsource import read
+from kcfix.core.logs.source import read
 from kcfix.core.offsets import Group, GroupState, TopicPartition, group_lag
 from kcfix.core.ports.docker import DockerPort
 from kcfix.core.ports.kafka import KafkaPort
-from kcfix.core.working import Look, Work, WorkState, work
+from kcfix.core.setup.discovery import workers_of
+from kcfix.core.working.worker import Look, Work, WorkState, work
 from kcfix.drill.buy import buy
 from kcfix.drill.engine import Engine
 from kcfix.drill.network import kafka_settings

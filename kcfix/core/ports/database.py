@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from kcfix.core.aftermath import Aftermath
+from kcfix.core.judging.aftermath import Aftermath
 from kcfix.core.payments import Allocation, PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports.health import DatabaseHealth, StuckPayments
 

@@ -1,0 +1,1 @@
+"""Dead letters: by cause, judged, replayed, parked."""

@@ -1,0 +1,1 @@
+"""The doctor: what it looks at, its rules, and what it concludes."""

@@ -1,0 +1,1 @@
+"""What is the case with payments: what is read, and the verdict."""

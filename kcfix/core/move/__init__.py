@@ -1,0 +1,1 @@
+"""Moves of committed offsets: where a group stands, what a move passes by, and the move."""

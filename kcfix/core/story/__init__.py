@@ -1,0 +1,1 @@
+"""The story of one payment, as `trace` tells it."""

@@ -1,0 +1,1 @@
+"""Looks that go on: `watch`, `monitor`, and their metrics."""

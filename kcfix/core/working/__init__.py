@@ -1,0 +1,1 @@
+"""Whether a worker works, and not merely runs."""
