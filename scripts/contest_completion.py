@@ -44,7 +44,7 @@ def completion_contests(pairs: int, only: str) -> Iterator[Contest]:
 def _completed(port: int) -> tuple[float, float]:
     """Seconds and memory of one press of the key in bash."""
     words = ("kcfix", "--brokers", f"127.0.0.1:{port}", "lag", "--group", "")
-    with TemporaryDirectory() as cache:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as cache:  # the child may still write there
         os.environ.update(
             XDG_CACHE_HOME=cache,
             _KCFIX_COMPLETE="complete_bash",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections import deque
@@ -16,14 +15,11 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-import docker.errors
-import docker.utils
 import requests
 from docker import APIClient
-from docker.constants import DEFAULT_DOCKER_API_VERSION
-from docker.tls import TLSConfig
 from docker.types import CancellableStream
 
+from kcfix.adapters.docker_client import AT_ONCE, client_of, connected, knock, pinned, raise_for_status
 from kcfix.adapters.docker_context import Tls
 from kcfix.adapters.docker_deadline import paced, within
 from kcfix.adapters.docker_errors import LIBRARY_ERRORS, changing, reading
@@ -33,13 +29,9 @@ from kcfix.adapters.docker_ssh import Tunnel
 from kcfix.adapters.docker_swarm import Swarm, is_replica
 from kcfix.core.ports.docker import DockerPort, Engine
 from kcfix.core.workers import Container, ContainerEvent, RawLine
-from kcfix.errors import KcfixError, NotFound, Unreachable, UsageError
+from kcfix.errors import KcfixError, NotFound, Unreachable
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
-_FIRST_VERSION = "1.41"
-"""Of the API, for the very first request, which has no version in it; then the engine's own."""
-_PIN = "DOCKER_API_VERSION"
-_AT_ONCE = 8
 _CHANGE_DEADLINE = 30.0
 """Least deadline of a change, in seconds: giving up early leaves the operator with an unknown outcome."""
 
@@ -66,7 +58,7 @@ def open_docker(
         return _opened(url, url, timeout, environment, tls=tls)
     tunnel = Tunnel(url, timeout)
     try:
-        return _opened(url, tunnel.url, timeout, _pinned(environment), tunnel)
+        return _opened(url, tunnel.url, timeout, pinned(environment), tunnel)
     except BaseException:
         tunnel.close()
         raise
@@ -80,85 +72,8 @@ def _opened(
     tunnel: Tunnel | None = None,
     tls: Tls | None = None,
 ) -> DockerPort:
-    pinned = _pinned(environment).get(_PIN)
-    try:
-        # Without a version the library would ask for it by /version, for which the engine runs two other programs.
-        options: dict[str, Any] = {
-            **docker.utils.kwargs_from_env({**({} if tls else environment), "DOCKER_HOST": reached}),
-            **({"tls": _config(tls)} if tls is not None else {}),
-            "version": pinned or _FIRST_VERSION,
-            "timeout": timeout,
-            "max_pool_size": _AT_ONCE,
-        }
-        client = _client(options)
-    except (docker.errors.DockerException, ValueError, AttributeError) as error:  # The last: npipe, off Windows.
-        raise UsageError(
-            f"can't use the Docker host {url!r}: {error}",
-            hint="unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST",
-        ) from error
-    try:
-        _knock(reached, timeout)
-        told = within(timeout, partial(_version, client, timeout))
-        version = pinned or _both_know(told)
-        if version != options["version"]:
-            client.close()
-            options["version"] = version
-            client = _client(options)
-    except LIBRARY_ERRORS as error:
-        client.close()
-        raise reading(error, url, "connecting", timeout) from error
+    client, options = connected(url, reached, timeout, environment, tls)
     return _Docker(client, url, reached, options, tunnel)
-
-
-def _client(options: Mapping[str, Any]) -> APIClient:
-    client = APIClient(**options)
-    if options.get("tls"):
-        # Of the environment requests would also take whom to trust (CURL_CA_BUNDLE), over the engine's own authority.
-        client.proxies.update(requests.utils.get_environ_proxies(client.base_url))
-        client.trust_env = False
-    return client
-
-
-def _pinned(environment: Mapping[str, str]) -> Mapping[str, str]:
-    return {_PIN: environment[_PIN]} if environment.get(_PIN) else {}
-
-
-def _both_know(told: str) -> str:
-    """The newest API of an engine that the library knows as well: what comes later may mean something else."""
-    return min(told, DEFAULT_DOCKER_API_VERSION, key=_numbers)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in version.split(".") if number.isdecimal())
-
-
-def _config(tls: Tls) -> TLSConfig:
-    """As the library wants it. It raises where a file is missing or the certificate has no key."""
-    pair = (str(tls.certificate), str(tls.key)) if tls.certificate and tls.key else None
-    return TLSConfig(client_cert=pair, ca_cert=str(tls.ca) if tls.ca else None, verify=tls.verify)
-
-
-def _version(client: APIClient, timeout: float) -> str:
-    answer = client.get(f"{client.base_url}/_ping", timeout=timeout)
-    _raise_for_status(answer)
-    return str(answer.headers.get("Api-Version", _FIRST_VERSION))
-
-
-def _raise_for_status(response: requests.Response) -> None:
-    """As the library does for its own requests: what the engine says, in place of the mere number."""
-    try:
-        response.raise_for_status()
-    except requests.HTTPError as error:
-        raise docker.errors.create_api_error_from_http_exception(error) from error
-
-
-def _knock(url: str, timeout: float) -> None:
-    """Connects to a local socket and leaves: where the library fails at that it forgets to close its end."""
-    if url.startswith("unix:"):
-        path = "/" + url.removeprefix("unix:").lstrip("/")
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(timeout)
-            probe.connect(path)
 
 
 class _Docker:
@@ -190,7 +105,7 @@ class _Docker:
     def containers(self) -> tuple[Container, ...]:
         deadline = time.monotonic() + self._timeout
         ids = self._read("listing the containers", lambda: [str(c["Id"]) for c in self._client.containers(all=True)])
-        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="docker")
+        pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="docker")
         try:
             futures = [pool.submit(self._inspect_if_there, container_id) for container_id in ids]
             wait_for(futures, timeout=max(0.0, deadline - time.monotonic()))
@@ -285,7 +200,7 @@ class _Docker:
 
         def ask() -> requests.Response:
             response = self._client.get(path, params=parameters, stream=True, timeout=timeout)
-            _raise_for_status(response)
+            raise_for_status(response)
             return response
 
         response = self._read(doing, ask, patient=follow)
@@ -388,8 +303,8 @@ class _Docker:
     def _change(self, doing: str, grace_seconds: int, call: Callable[[APIClient], object]) -> None:
         deadline = max(self._timeout, _CHANGE_DEADLINE)
         try:
-            _knock(self._reached, self._timeout)
-            with contextlib.closing(_client({**self._options, "timeout": deadline})) as client:
+            knock(self._reached, self._timeout)
+            with contextlib.closing(client_of({**self._options, "timeout": deadline})) as client:
                 within(deadline + grace_seconds, lambda: call(client))  # The library adds the grace, too.
         except LIBRARY_ERRORS as error:
             raise changing(error, self._url, doing, deadline + grace_seconds) from error

@@ -103,13 +103,18 @@ SEARCHED_AT_MOST = 20
 
 
 def _names_one(path: Path, payments: Collection[str]) -> bool:
-    """Whether a file of the journal may name one of these payments (lower-case ids), anywhere. A run is in one file."""
+    """Whether a file of the journal may name one of these payments (lower-case ids), anywhere. A run is in one file.
+
+    An id is found as kcfix writes it, in lower case, and all in upper case.
+    """
     if len(payments) > SEARCHED_AT_MOST:
         return True
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:  # nothing can't be mapped
-            return False
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        try:
+            text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # a file system that maps nothing; an empty file
+            return True
+        with text:
             return any(text.find(one.encode()) >= 0 for p in payments for one in (p, p.upper()))
 
 

@@ -61,10 +61,7 @@ class Keep:
         return port
 
     def drop(self, systems: Collection[str], silent: Collection[str], more: Collection[str]) -> list[object]:
-        """Forget `more`, and of `systems` those that could not be opened or are `silent`; gives these.
-
-        They are closed in the background, since a silent one may take its time.
-        """
+        """Forget `more`, and of `systems` those that could not be opened or are `silent`; gives these, still open."""
         dropped: list[object] = []
         with self._lock:
             for name in systems:
@@ -73,11 +70,15 @@ class Keep:
                     dropped.append(self._kept.pop(name))
             for name in more:
                 self._kept.pop(name, None)
+        return dropped
+
+    def close_later(self, dropped: Collection[object]) -> None:
+        """Close those of them that were opened here, in the background: a silent one may take its time."""
+        with self._lock:
             gone = [port for port in self._opened if any(port is one for one in dropped)]
             self._opened = [port for port in self._opened if all(port is not one for one in gone)]
         if gone:
             threading.Thread(target=_close_all, args=(gone,), daemon=True).start()
-        return dropped
 
     def close(self) -> None:
         """Close what was opened, as far as that takes no longer than a second.

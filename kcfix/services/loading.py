@@ -1,4 +1,4 @@
-"""Adapters are loaded one after the other, whoever asks for them."""
+"""The adapters with large libraries (Docker, Kafka, PostgreSQL) are loaded one after the other."""
 
 from __future__ import annotations
 

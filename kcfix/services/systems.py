@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from kcfix import __version__
 from kcfix.core.redact import secrets_of
@@ -37,11 +37,6 @@ if TYPE_CHECKING:
     from kcfix.core.ports.kafka import KafkaPort
     from kcfix.core.setup.discovery import Discovery
     from kcfix.core.workers import Container
-
-T = TypeVar("T")
-
-
-CLOSE_SECONDS = 1.0
 
 
 def host_now() -> datetime:
@@ -221,7 +216,8 @@ class Systems:
         change where the systems are reached. Not to be called while another thread waits for one of these systems.
         """
         dropped = self._kept.drop(("kafka", "docker", "database"), silent, ("containers", "discovery"))
-        self._requests_of_closed += sum(map(_requests, dropped))
+        self._requests_of_closed += sum(map(_requests, dropped))  # before they are closed, and count no more
+        self._kept.close_later(dropped)
         self.__dict__.pop("address_map", None)
         self._passwords.forget_warnings()
 

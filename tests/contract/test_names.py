@@ -193,8 +193,7 @@ def test_a_knock_goes_where_the_address_map_leads_and_wants_a_word(tmp_path: Pat
             thread = answer(server, said)
             assert knock(port, tmp_path) is there
             thread.join()
-        with pytest.raises(TimeoutError):  # Docker's proxy, or a broker that hangs
-            knock(port, tmp_path)
+        assert knock(port, tmp_path) is False  # Docker's proxy, or a broker that hangs
         (tmp_path / "kcfix.toml").write_text('[kafka]\nsecurity_protocol = "SASL_SSL"\n')
         assert knock(port, tmp_path) is True  # what speaks TLS has no word for this
     with pytest.raises(OSError, match="refused"):
@@ -212,6 +211,6 @@ def test_an_engine_is_there_once_it_has_said_a_word(tmp_path: Path, speaks: bool
         server.listen()
         if speaks:
             answer(server, b"H")
-        with pytest.raises(KcfixError if speaks else TimeoutError):
+        with pytest.raises(KcfixError):
             live.DOCKER.fetch(services, lambda: signs.append("there"))
     assert signs == ["there"] * speaks

@@ -1,6 +1,6 @@
 """What a restart of a worker would do, as a value: which way, what would be pinned where, or why not at all.
 
-Everything is decided here from what was read (docs/decisions.md 4); `restart_apply` does it and reads again on the way.
+Everything is decided here from what was read (docs/decisions.md 4); `apply` does it and reads again on the way.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The whole system at one moment, as it was read.
 
-Pure: `kcfix.core.status.read` fills an `Observed`, `status_findings` judges it, `status_next` says what to do. A
+Pure: `kcfix.core.status.read` fills an `Observed`, `findings` judges it, `next` says what to do. A
 system that did not answer is a `Reading` with an error, and makes a finding of its own; nothing is concluded from it.
 """
 

@@ -1,6 +1,6 @@
 """The story of one payment: its snapshot and verdict, and all that was found of what came after it.
 
-Values only. `story_read` reads them; `stages`, `maker`, `prognosis` and `timeline` conclude from them.
+Values only. `read` reads them; `stages`, `maker`, `prognosis` and `timeline` conclude from them.
 """
 
 from __future__ import annotations
