@@ -68,10 +68,6 @@ READING = (
     Command("history RUN", "history {run}", 0),
     Command("explain", "explain W001", 0),
     Command("config show", "config show", 0),
-    Command("config check", "config check", 0, {K: 4, D: 4, E: 4}, lines=3),
-    Command("config init", "config init --file -", 0, {E: 4}),
-    Command("context list", "context list", 0),
-    Command("probe", "probe", 0, {K: 4, D: 4}),
 )
 
 
