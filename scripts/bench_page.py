@@ -53,7 +53,9 @@ class Page:
     def text(self) -> str:
         """The page."""
         rows = "\n".join(self._rows.values())
-        counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in self.requests)
+        sections = [self._counts()] if self.requests else []
+        sections += [monitor_report(self.watched)] if self.watched else []
+        more = "".join(f"{section}\n" for section in sections)
         return f"""# Benchmarks
 
 `make bench` makes these figures: kcfix and its rival in turn, on the same drill, medians of wall-clock time. Never part
@@ -80,15 +82,18 @@ that is to their advantage.
 |---|---|---:|---:|---:|---|---:|---|---:|
 {rows}
 
-Requests that `kcfix lag` sends to a cluster of {"one broker" if self.brokers == 1 else f"{self.brokers} brokers"},
+{more}{machine()}
+"""
+
+    def _counts(self) -> str:
+        counts = "\n".join(f"| {groups:,} | {count} |" for groups, count in self.requests)
+        brokers = "one broker" if self.brokers == 1 else f"{self.brokers} brokers"
+        return f"""Requests that `kcfix lag` sends to a cluster of {brokers},
 connecting included:
 
 | groups | requests |
 |---:|---:|
 {counts}
-
-{monitor_report(self.watched) if self.watched else ""}
-{machine()}
 """
 
 
