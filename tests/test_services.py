@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from kcfix.core.ports.docker import DockerPort
+from kcfix.core.ports.kafka import KafkaPort
 from kcfix.core.workers import Container
 from kcfix.errors import KcfixError, NotFound, Unreachable
 from kcfix.services import Services
+from kcfix.services.keep import Keep
 from kcfix.settings import Source
 from tests.builders import a_container, a_system
 
@@ -108,13 +111,37 @@ def test_a_run_that_goes_on_opens_only_what_was_silent_anew_and_counts_all_reque
     services.look_again([])
     assert services.kafka is first
     assert services.address_map is not where  # containers come and go, and with them where an address leads
-    with pytest.raises(Unreachable):
-        first.topics()
-    sent = services.kafka_requests
+    cast("Any", first)._link._closed_requests = 3  # as if so many had been sent
     services.look_again(["kafka"])
     assert services.kafka is not first
-    assert services.kafka_requests == sent
+    assert services.kafka_requests == 3
     services.close()
+
+
+class Closable:
+    """A port that tells when it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_what_was_dropped_is_closed_if_it_was_opened_here_and_the_rest_stays_open() -> None:
+    keep = Keep()
+    own, other, given = Closable(), Closable(), Closable()
+    for name, port in (("kafka", own), ("database", other)):
+        keep.once(name, partial(keep.to_be_closed, cast("KafkaPort", port)))
+    keep.once("docker", lambda: given)
+    dropped = keep.drop(("kafka", "docker", "database"), ("kafka", "docker"), ())
+    assert dropped == [own, given]
+    keep.close_later(dropped)
+    assert own.closed.wait(20)
+    assert (keep.found("kafka"), keep.found("database"), other.closed.is_set()) == (None, other, False)
+    keep.close()
+    assert other.closed.wait(20)
+    assert not given.closed.is_set()
 
 
 def test_without_any_address_kafka_and_database_say_how_to_give_one(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_values_are_turned_as_the_decisions_say(run: Run, command: Any) -> None:
     ]
 
 
+def test_in_csv_unknown_is_empty_and_the_rest_is_as_in_json(run: Run, command: Any) -> None:
+    row = {"id": "a", "lag": 7, "stale": True, "age": 1.5, "gone": None, "ids": ["b"]}
+    command(lambda services: a_view(data=[row]))
+    assert run("trial", "-o", "csv").out == 'id,lag,stale,age,gone,ids\na,7,true,1.5,,"[""b""]"\n'
+
+
 def test_without_a_terminal_output_is_plain_and_on_one_a_table(run: Run, command: Any) -> None:
     command(lambda services: a_view())
     assert run("trial").out == "ID  LAG\na     1\nb     -\n"
