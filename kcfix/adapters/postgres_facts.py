@@ -34,14 +34,16 @@ def read_facts(
     """The facts of each id. `payments_at` may be the same place, or one in another database."""
     payments_at.schema.need("payments")
     at.schema.need("purchases", "allocations", "sessions")
-    found = {payment.id: payment for payment in _payments(payments_at, "id", [i.lower() for i in ids])}
+    found = {payment.id: payment for payment in _payments(payments_at, [i.lower() for i in ids])}
     students = {payment.student_id for payment in found.values()}
-    succeeded = _payments(payments_at, "student_id", students, succeeded_only=True)
+    succeeded = [payment for payment in found.values() if payment.succeeded]
+    succeeded += _others(payments_at, students, found)
     purchases = _purchases(at, students)
     own = {purchase.id: purchase.course_id for purchase in purchases}
 
     def course_of(payment: Payment) -> str | None:
-        return courses.get(payment.id) or own.get(own_purchase_id(payment.id)) or payment.course_id
+        made = own.get(own_purchase_id(payment.id)) if own else None
+        return courses.get(payment.id) or made or payment.course_id
 
     course = {payment.id: course_of(payment) for payment in found.values()}
     siblings: dict[tuple[str, str | None], list[Payment]] = defaultdict(list)
@@ -95,17 +97,32 @@ def read_events(at: Place, correlations: Collection[str]) -> tuple[EventRow, ...
     return tuple(sorted((e for rows in found.values() for e in rows), key=lambda e: (e.processed_at, e.event_id)))
 
 
-def _rows(at: Place, query: sql.Composed, ids: list[str]) -> list[tuple[Any, ...]]:
-    return at.cursor.execute(query, [ids]).fetchall() if ids else []
+def _rows(at: Place, query: sql.Composed, *ids: list[str]) -> list[tuple[Any, ...]]:
+    return at.cursor.execute(query, ids).fetchall() if ids[0] else []
 
 
-def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = False) -> list[Payment]:
+def _payments(at: Place, ids: Iterable[str]) -> list[Payment]:
     s = at.schema
-    succeeded = sql.SQL(" AND {} = 'succeeded'").format(s.column("payments", "status", "p"))
-    only = succeeded if succeeded_only else sql.SQL("")
+    return _read_payments(at, s.is_any("payments", "id", "p"), s.these("payments", "id", ids))
+
+
+def _others(at: Place, students: Iterable[str], known: Iterable[PaymentId]) -> list[Payment]:
+    """The succeeded payments of these students, without those that are known."""
+    s = at.schema
+    condition = sql.SQL("{of_them} AND {status} = 'succeeded' AND NOT {known}").format(
+        of_them=s.is_any("payments", "student_id", "p"),
+        status=s.column("payments", "status", "p"),
+        known=s.is_any("payments", "id", "p"),
+    )
+    return _read_payments(at, condition, s.these("payments", "student_id", students), s.these("payments", "id", known))
+
+
+def _read_payments(at: Place, condition: sql.Composable, *ids: list[str]) -> list[Payment]:
+    """The payments for which the condition holds, whose parameters are `ids`; none where the first of them is empty."""
+    s = at.schema
     query = sql.SQL(
         "SELECT {id}, {student}, {amount}, {currency}, {status}, {metadata}, {confirmed}, {created}, {updated},"
-        " {provider}, {version} FROM {table} AS p WHERE {match}{only}"
+        " {provider}, {version} FROM {table} AS p WHERE {condition}"
     ).format(
         id=s.id("payments", "id", "p"),
         student=s.id("payments", "student_id", "p"),
@@ -119,8 +136,7 @@ def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = 
         provider=s.text("payments", "provider_payment_id", "p"),
         version=s.version("payments", "p"),
         table=s.table("payments"),
-        match=s.is_any("payments", by, "p"),
-        only=only,
+        condition=condition,
     )
     return [
         Payment(
@@ -137,7 +153,7 @@ def _payments(at: Place, by: str, ids: Iterable[str], *, succeeded_only: bool = 
             version=version,
         )
         for id, student, amount, currency, status, metadata, confirmed, created, updated, provider, version in _rows(
-            at, query, s.these("payments", by, ids)
+            at, query, *ids
         )
     ]
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from kcfix.core.payments import PaymentId, parse_uuid
 
@@ -20,6 +21,7 @@ def own_event_id(payment_id: PaymentId) -> str:
     return str(uuid.uuid5(NS_EVENT, payment_id.lower()))
 
 
+@lru_cache(maxsize=4096)  # asked several times of each payment, and a hash each time
 def own_purchase_id(payment_id: PaymentId) -> str:
     """The id of a purchase that kcfix inserts for this payment: the primary key stops a second one."""
     return str(uuid.uuid5(NS_PURCHASE, payment_id.lower()))

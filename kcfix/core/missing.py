@@ -7,14 +7,14 @@ the others are looked for in the log together, many at a time, so that memory do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
 from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.judging.capture import capture_unproven
-from kcfix.core.judging.gather import Sources, read_surroundings, snapshots_of
+from kcfix.core.judging.gather import Sources, Surroundings, read_surroundings, snapshots_of
 from kcfix.core.judging.judge import judge, judge_by_tables
 from kcfix.core.judging.snapshot import Reading
 from kcfix.core.judging.verdict import Verdict, VerdictKind
@@ -24,6 +24,10 @@ from kcfix.core.repair.remedy import REMEDIES, Remedy
 
 CHUNK = 1000
 """Payments whose facts are read at once."""
+FIRST = 100
+"""Those read at once until one of them is a suspect: its facts are read a second time."""
+FRESH = timedelta(seconds=10)
+"""What was read longer ago than this is read again before it is judged."""
 BATCH = 20_000
 """Payments that one search of the log is made for."""
 FINE = frozenset({VerdictKind.PURCHASED, VerdictKind.REFUNDED, VerdictKind.NOT_SUCCEEDED, VerdictKind.NOT_FOUND})
@@ -158,29 +162,60 @@ def findings(
     """
     with database.payment_pass(span.since, span.until) as whole:
         tally.payments, tally.amounts_minor = whole.payments, dict(whole.amounts_minor)
-        kept: list[PaymentId] = []
+        batch_of = _Batch(database, sources, span)
         progress(0)
         rows = iter(whole.rows)
-        while chunk := tuple(row.payment_id for row in islice(rows, CHUNK)):
+        while chunk := tuple(row.payment_id for row in islice(rows, batch_of.next_chunk)):
             tally.suspects += len(chunk)
-            facts = database.facts(chunk)
-            kept += [i for i in chunk if _unsettled(facts[i], span)]
+            batch_of.read(chunk)
             progress(tally.suspects)
-            if len(kept) >= batch:
-                yield from judged(kept, database, sources, span, tally, words or {})
-                kept = []
-        yield from judged(kept, database, sources, span, tally, words or {})
+            if len(batch_of.facts) >= batch:
+                yield from batch_of.judged(tally, words or {})
+                batch_of = _Batch(database, sources, span)
+        yield from batch_of.judged(tally, words or {})
     tally.complete = True
+
+
+class _Batch:
+    """Suspects whose facts were read after the offsets that they are judged by: a purchase is there before its commit.
+
+    A worker that made a purchase and committed between the two would else leave a payment that is without purchase and
+    behind the committed offset: SKIPPED, though it is settled.
+    """
+
+    def __init__(self, database: DatabasePort, sources: Sources, span: Span) -> None:
+        self.facts: dict[PaymentId, PaymentFacts] = {}
+        self._database = database
+        self._sources = sources
+        self._span = span
+        self._around: Surroundings | None = None
+        self._read_at = span.now
+
+    @property
+    def next_chunk(self) -> int:
+        """How many are to be read next."""
+        return FIRST if self._around is None else CHUNK
+
+    def read(self, ids: Sequence[PaymentId]) -> None:
+        """Read these, and keep what the tables do not call fine. The others are only asked if there is any."""
+        found = _suspects(self._database, ids, self._span)
+        if found and self._around is None:
+            self._read_at, self._around = self._sources.now(), read_surroundings(self._sources)
+            found = _suspects(self._database, tuple(found), self._span)
+        self.facts |= found
+
+    def judged(self, tally: Tally, words: Mapping[PaymentId, Acknowledgement]) -> Iterator[Finding]:
+        """The findings among them. What was read long ago, because the pass is long, is read again."""
+        if self._around is None or not self.facts:
+            return iter(())
+        if self._sources.now() - self._read_at > FRESH:
+            return judged(tuple(self.facts), self._database, self._sources, self._span, tally, words)
+        return _findings(self.facts, self._around, self._sources, self._span, tally, words)
 
 
 def repairable_ids(found: Iterable[Finding]) -> Iterator[PaymentId]:
     """Those not acknowledged that `repair` would do something about by default, in the same order."""
     return (finding.payment.id for finding in found if finding.remedy in ACTIVE and not finding.acknowledged)
-
-
-def _unsettled(facts: PaymentFacts, span: Span) -> bool:
-    verdict = judge_by_tables(facts, span.now)
-    return verdict is None or verdict.kind not in FINE
 
 
 def judged(
@@ -195,8 +230,18 @@ def judged(
     if not ids:
         return
     around = read_surroundings(sources)
-    # Read again after the offsets: a worker may have made a purchase and committed since.
-    facts = {i: f for i, f in _facts(database, ids).items() if _unsettled(f, span)}
+    facts = _suspects(database, ids, span)  # after the offsets, as in `_Batch`
+    yield from _findings(facts, around, sources, span, tally, words)
+
+
+def _findings(
+    facts: Mapping[PaymentId, PaymentFacts],
+    around: Surroundings,
+    sources: Sources,
+    span: Span,
+    tally: Tally,
+    words: Mapping[PaymentId, Acknowledgement],
+) -> Iterator[Finding]:
     snapshots = snapshots_of(tuple(facts), Reading(facts), around, sources).by_payment
     for i, one in facts.items():
         verdict = judge(snapshots[i], overdue=span.overdue)
@@ -210,9 +255,15 @@ def judged(
         yield finding
 
 
-def _facts(database: DatabasePort, ids: Collection[PaymentId]) -> Mapping[PaymentId, PaymentFacts]:
+def _suspects(database: DatabasePort, ids: Iterable[PaymentId], span: Span) -> dict[PaymentId, PaymentFacts]:
+    """The facts of those that the tables do not call fine."""
     found: dict[PaymentId, PaymentFacts] = {}
     rest = iter(ids)
     while chunk := tuple(islice(rest, CHUNK)):
-        found |= database.facts(chunk)
+        found |= {i: facts for i, facts in database.facts(chunk).items() if _unsettled(facts, span)}
     return found
+
+
+def _unsettled(facts: PaymentFacts, span: Span) -> bool:
+    verdict = judge_by_tables(facts, span.now)
+    return verdict is None or verdict.kind not in FINE

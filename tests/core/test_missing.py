@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import count
 
 import pytest
 
@@ -13,8 +14,9 @@ from kcfix.core.certificate import certificate
 from kcfix.core.judging.capture import capture_unproven
 from kcfix.core.judging.gather import Sources, WorkerContainers
 from kcfix.core.judging.verdict import VerdictKind
-from kcfix.core.missing import CHUNK, Finding, Progress, Span, Tally, findings, repairable_ids
+from kcfix.core.missing import CHUNK, FIRST, Finding, Progress, Span, Tally, findings, repairable_ids
 from kcfix.core.offsets import Committed, TopicPartition
+from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.errors import Unreachable
 from kcfix.flow import Flow
 from tests.core.snapshots import NOW
@@ -116,6 +118,41 @@ def test_what_was_settled_meanwhile_is_no_finding() -> None:
     assert look(database, FakeKafka(now=NOW)) == []
 
 
+def test_facts_that_were_read_after_the_offsets_are_not_read_twice() -> None:
+    class Counting(FakeDatabase):
+        read = 0
+
+        def facts(
+            self, ids: Collection[PaymentId], *, courses: Mapping[PaymentId, str] | None = None
+        ) -> Mapping[PaymentId, PaymentFacts]:
+            self.read += len(ids)
+            return super().facts(ids, courses=courses)
+
+    database = Counting(now=NOW)
+    for n in range(FIRST + CHUNK):
+        database.payment(n + 1)
+    assert len(look(database, FakeKafka(now=NOW))) == FIRST + CHUNK
+    assert database.read == 2 * FIRST + CHUNK
+
+
+@pytest.mark.parametrize(("a_reading_takes", "found"), [(timedelta(0), 1), (MINUTE, 0)])
+def test_what_was_read_long_ago_is_read_again_before_it_is_judged(a_reading_takes: timedelta, found: int) -> None:
+    class Settling(FakeDatabase):
+        def _called(self, name: str) -> None:
+            if name == "facts" and self.calls.count("facts") == 2:
+                self.allocation(self.purchase(self.payments[0]), sessions=20)
+            super()._called(name)
+
+    database, times = Settling(now=NOW), count()
+    database.payment(1)
+
+    def now() -> datetime:
+        return NOW + next(times) * a_reading_takes
+
+    sources = replace(sources_of(database, FakeKafka(now=NOW)), now=now)
+    assert len(list(findings(database, sources, SPAN, Tally()))) == found
+
+
 def test_a_database_that_dies_during_the_pass_is_no_empty_answer() -> None:
     class Dying(FakeDatabase):
         def _called(self, name: str) -> None:
@@ -175,10 +212,10 @@ def test_the_log_is_searched_for_so_many_payments_at_a_time() -> None:
             return super().committed(ids)
 
     database, kafka = world(), Counting(now=NOW)
-    for n in range(CHUNK + 1):
+    for n in range(CHUNK + FIRST + 1):
         database.payment(n + 1)
     sources = sources_of(database, kafka)
-    assert len(list(findings(database, sources, SPAN, Tally(), batch=CHUNK))) == CHUNK + 1
+    assert len(list(findings(database, sources, SPAN, Tally(), batch=CHUNK))) == CHUNK + FIRST + 1
     assert kafka.groups_asked == 2
     made = certificate(database, sources, SPAN, {}, batch=CHUNK)
-    assert (len(made.lacking), len(made.findings), kafka.groups_asked) == (CHUNK + 1, CHUNK + 1, 4)
+    assert (len(made.lacking), len(made.findings), kafka.groups_asked) == (CHUNK + FIRST + 1, CHUNK + FIRST + 1, 4)

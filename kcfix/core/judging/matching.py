@@ -76,5 +76,7 @@ def own_course(facts: PaymentFacts) -> str | None:
 
     A person may have named it (docs/decisions.md 3, `--course`): the payment then still names none.
     """
+    if not facts.purchases:
+        return None
     own = own_purchase_id(facts.payment_id)
     return next((p.course_id for p in facts.purchases if p.id == own), None)
