@@ -40,7 +40,7 @@ interleavings: ## Random interleavings of worker, repairs and kills, as many as 
 	@scripts/setup all
 	KCFIX_INTERLEAVINGS=$${N:-5000} scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_interleavings.py
 
-matrix: ## Every command under every fault of every server (an hour or less); writes docs/reliability.md
+matrix: ## Every command under every fault of every server (a quarter of an hour, or more); writes docs/reliability.md
 	@scripts/setup all
 	rm -f build/matrix.json
 	KCFIX_MATRIX=all scripts/with-docker $(PYTHON) -m pytest -m real tests/real/test_fault_matrix.py

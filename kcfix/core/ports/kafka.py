@@ -6,11 +6,13 @@ import enum
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kcfix.core.events import Message, Record
 from kcfix.core.offsets import Committed, Group, LogOffsets, RecordTime, TopicPartition
 from kcfix.errors import Unreachable
+
+if TYPE_CHECKING:  # `lag` needs no events, and a shell that completes its options waits for all that is loaded
+    from kcfix.core.events import Message, Record
 
 
 @dataclass(frozen=True, slots=True)
