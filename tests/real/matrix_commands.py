@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.real.fault_proxy import Line
 from tests.real.matrix_faults import Bite, Fault, System
 
 K, D, E = System.KAFKA, System.DATABASE, System.DOCKER
@@ -23,12 +24,18 @@ class Command:
     """Exit code where that system can't be asked; a system that is not named is not needed: the code stays."""
     lines: int = 1
     """Errors at most: one, or one for each thing that was named."""
+    once: frozenset[System] = frozenset()
+    """Systems that are asked one thing: when the line breaks in the third answer, it comes by a second connection."""
+
+    def hit(self, system: System | None, fault: Fault | None) -> bool:
+        """Whether the fault keeps the system from answering this command."""
+        if system not in self.silent or fault is None or fault.bite is not Bite.ALL:
+            return False
+        return system not in self.once or fault.after < 2 or fault.line is Line.HANGS
 
     def expected(self, system: System | None, fault: Fault | None) -> int:
         """The exit code, by rule."""
-        if system is None or fault is None or fault.bite is not Bite.ALL:
-            return self.healthy
-        return self.silent.get(system, self.healthy)
+        return self.silent[system] if system is not None and self.hit(system, fault) else self.healthy
 
 
 READING = (
@@ -68,6 +75,10 @@ READING = (
     Command("history RUN", "history {run}", 0),
     Command("explain", "explain W001", 0),
     Command("config show", "config show", 0),
+    Command("config check", "config check", 0, {K: 4, D: 4, E: 4}, lines=3),
+    Command("config init", "config init --file -", 0, {K: 0, E: 0}),  # it asks, and what is set needs no answer
+    Command("context list", "context list", 0),
+    Command("probe", "probe", 0, {K: 4, D: 4}, once=frozenset({K})),
 )
 
 
