@@ -24,14 +24,15 @@ class Command:
     """Exit code where that system can't be asked; a system that is not named is not needed: the code stays."""
     lines: int = 1
     """Errors at most: one, or one for each thing that was named."""
-    once: frozenset[System] = frozenset()
-    """Systems that are asked one thing: when the line breaks in the third answer, it comes by a second connection."""
+    enough: Mapping[System, int] = field(default_factory=dict)
+    """Answers of a system after which a broken line is no harm: what it breaks comes by a second connection, or is a
+    part that does not matter, and a warning says that it is not known."""
 
     def hit(self, system: System | None, fault: Fault | None) -> bool:
-        """Whether the fault keeps the system from answering this command."""
-        if system not in self.silent or fault is None or fault.bite is not Bite.ALL:
+        """Whether the fault keeps the system from giving this command what it is about."""
+        if system is None or system not in self.silent or fault is None or fault.bite is not Bite.ALL:
             return False
-        return system not in self.once or fault.after < 2 or fault.line is Line.HANGS
+        return fault.line is Line.HANGS or fault.after < self.enough.get(system, 99)
 
     def expected(self, system: System | None, fault: Fault | None) -> int:
         """The exit code, by rule."""
@@ -47,8 +48,8 @@ READING = (
     Command("missing --acknowledged", "missing --acknowledged", 0),
     Command("lag", "lag", 0, {K: 4}),
     Command("lag --all", "lag --all", 0, {K: 4}),
-    Command("topics", "topics", 0, {K: 4}),
-    Command("topics TOPIC", "topics {topic}", 0, {K: 4}),
+    Command("topics", "topics", 0, {K: 4}, enough={K: 6}),
+    Command("topics TOPIC", "topics {topic}", 0, {K: 4}, enough={K: 6}),
     Command("logs", "logs", 0, {E: 4}),
     Command("logs --payment", "logs --payment {settled}", 0, {E: 4}),
     Command("logs --milestones", "logs --milestones", 0, {E: 4}),
@@ -78,7 +79,7 @@ READING = (
     Command("config check", "config check", 0, {K: 4, D: 4, E: 4}, lines=3),
     Command("config init", "config init --file -", 0, {K: 0, E: 0}),  # it asks, and what is set needs no answer
     Command("context list", "context list", 0),
-    Command("probe", "probe", 0, {K: 4, D: 4}, once=frozenset({K})),
+    Command("probe", "probe", 0, {K: 4, D: 4}, enough={K: 2}),
 )
 
 
