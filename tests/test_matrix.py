@@ -10,14 +10,12 @@ from tests.real.matrix_commands import READING, Change
 from tests.real.matrix_faults import FAULTS, System
 from tests.real.matrix_page import PAGE, page
 
-NOT_PLAYED = {"drill", "monitor", "restart", "dlq park", "config check", "config init", "context list", "completion"}
+NOT_PLAYED = {"drill", "monitor", "watch", "restart", "dlq park", "completion"}
 """A drill is a rehearsal. `restart` is played as a dry run; tests/real/test_restart.py breaks what it changes. Parking
 writes a file of kcfix's own and reads what `dlq show` reads. `monitor` does not end: tests/real/test_monitor.py lets
-its servers hang and come back. Settings and the shell have not been played yet."""
-
-NOT_PLAYED |= {"watch", "probe"}
-"""`watch` never ends, and goes by the readings of `lag` and `missing`; `probe` by those of `trace`. Servers are killed
-under them in tests/real/test_watch.py, kcfix in tests/real/test_probe.py."""
+its servers hang and come back. `watch` never ends either, and goes by the readings of `lag` and `missing`: servers are
+killed under it in tests/real/test_watch.py. `completion` prints a script and asks nobody; what the script asks is
+played in tests/real/test_completion.py. `probe` is played as a dry run; tests/real/test_probe.py kills it."""
 
 
 def leaves(command: Any, words: str = "") -> list[str]:

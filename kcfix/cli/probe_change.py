@@ -26,7 +26,6 @@ def change(plan: Plan, reason: str, wait: timedelta, services: Services, *, yes:
         Refused: nothing was changed. PartlyApplied: its payment is there, and the run could not go on.
     """
     warnings = same_system(services)
-    services.kafka.topics()  # a probe whose event can't be sent is none: Kafka is asked before anything is written
     show_plan(services, plan_view(plan, services, warnings=warnings))
     if not yes and not services.ask("Go ahead?"):
         raise Refused("declined; nothing was changed")

@@ -48,8 +48,14 @@ def make_plan(student_id: str | None, course_id: str | None, tier: int, services
     """A new probe, and what became of the earlier ones.
 
     Raises:
-        Unreachable: the database did not answer. Refused: there is no course. Nothing was changed.
+        Unreachable: the database or Kafka did not answer. Refused: there is no course, or no topic for the event.
+            Nothing was changed.
     """
+    topic = services.flow.purchase_confirmed
+    if topic not in services.kafka.topics():  # a probe whose event can't be sent is none
+        raise Refused(
+            f"topic {topic} is not there, or not shown to this login: the event could not be sent", hint="kcfix topics"
+        )
     seen = services.database.probes(SHOWN + 1)
     course = course_id or seen.course_id
     if course is None:

@@ -233,6 +233,16 @@ def test_a_commit_that_was_not_answered_is_6_and_told(probe: Any, system: System
 def test_with_a_silent_system_nothing_is_written(probe: Any, system: System, dead: str) -> None:
     getattr(system, dead).down = Unreachable("gone", system=dead)
     assert probe(*APPLY).code == 4
+    assert probe(*APPLY[:3]).code == 4
+    assert (made(system), system.kafka.sent) == ([], [])
+
+
+@pytest.mark.parametrize("argv", [APPLY, APPLY[:3]])
+def test_without_the_topic_of_its_event_nothing_is_written(probe: Any, system: System, argv: tuple[str, ...]) -> None:
+    system.kafka.remove_topic("purchase-confirmed")
+    ran = probe(*argv)
+    assert ran.code == 5
+    assert "topic purchase-confirmed is not there, or not shown to this login" in ran.err
     assert (made(system), system.kafka.sent) == ([], [])
 
 

@@ -105,6 +105,7 @@ class Site:
             "timeout": f"{SECONDS}s",
             "connect_timeout": "1s",
             "overdue": "1s",
+            "probe": True,
             "state_dir": str(self.state),
         }
         ways: dict[str, str] = {

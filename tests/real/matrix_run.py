@@ -21,7 +21,7 @@ from kcfix.core.offsets import TopicPartition
 from kcfix.drill.engine import Engine
 from kcfix.drill.state import Drill
 from tests.real.matrix_commands import Change, Command
-from tests.real.matrix_faults import SECONDS, WRONG, Bite, Fault, Site, System
+from tests.real.matrix_faults import SECONDS, WRONG, Fault, Site, System
 from tests.real.matrix_zygote import Zygote
 
 LIMIT = 40.0
@@ -140,8 +140,7 @@ def judged(command: Command, system: System | None, fault: Fault | None, seen: S
         wrong.append(f"exit code {seen.code}, not {expected}")
     if len(seen.errors) > command.lines or len(set(seen.errors)) < len(seen.errors):
         wrong.append(f"{len(seen.errors)} lines of errors")
-    needed = system is not None and system in command.silent and fault is not None and fault.bite is Bite.ALL
-    if needed and system is not None and not NAMES[system].search(seen.err + seen.out):
+    if system is not None and command.hit(system, fault) and not NAMES[system].search(seen.err + seen.out):
         wrong.append("the system is not named")
     if seen.code > 1 and not seen.errors:
         wrong.append("no line says why")
