@@ -37,7 +37,7 @@ class _AsWorld(World):
         self._fleet = fleet
         self.docker: DockerPort = fleet.fleet
 
-    def make(self, name, writes=(), *, stays=False, exit_code=0):  # type: ignore[no-untyped-def]  # noqa: ANN
+    def make(self, name, writes=(), *, stays=False, exit_code=0):  # type: ignore[no-untyped-def]
         return self.docker.inspect(self._fleet.make(name, writes, stays=stays, exit_code=exit_code).id)
 
 
