@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from kcfix.adapters.postgres_errors import first_line
+from kcfix.adapters.postgres_errors import access_denied, first_line
 from kcfix.adapters.postgres_facts import Place
 from kcfix.adapters.postgres_json import dumps
 from kcfix.adapters.postgres_link import Cursor, Link
@@ -72,7 +72,15 @@ def make_probe(purchases: Where, payments: Where, order: ProbeOrder) -> InsertRe
         if error.sqlstate in LOCKED_OUT:
             return locked_out(link)
         said = first_line(error, link.address)
-        return f"{said} ({error.sqlstate})" if error.sqlstate else said
+        match error.sqlstate:
+            case "42501":
+                return access_denied(said, link.address, "INSERT").message
+            case "25006":
+                return f"database {link.address.label} is read-only"
+            case None:
+                return said
+            case code:
+                return f"{said} ({code})"
 
     with link.exclusive() as connection:
         try:

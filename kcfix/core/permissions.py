@@ -1,8 +1,7 @@
 """The rights that each command needs at Kafka and PostgreSQL: one table, from which docs/permissions.md is made.
 
-tests/real/test_permissions.py runs each command with exactly these, and with each one taken away. `monitor` looks by
-the readings of `lag` and `missing` and needs what these need. Other commands that are not here ask neither Kafka nor
-PostgreSQL.
+tests/real/test_permissions.py runs each command with exactly these, and with each one taken away. Commands that are not
+here ask neither Kafka nor PostgreSQL.
 """
 
 from __future__ import annotations
@@ -98,13 +97,19 @@ _FOR_PAYMENTS = (_SEE, _SEE_GROUPS, _MESSAGES, _READ_LETTERS, _RETENTION)
 _TWO = ("purchase", "allocation")
 _MOVING = Needs((_SEE, _SEE_GROUPS, _AGES, _MEMORY), _READ_TABLES, kafka_to_change=(_COMMIT, _COMMIT_ON))
 
+_WATCHING = Needs((_SEE, _SEE_GROUPS, _AGES, _READ_LETTERS, _RETENTION, _ITS_SETTINGS, _MEMORY), _READ_TABLES)
+_TRACING = (_SEE_GROUPS, _EVERYTHING, _SETTINGS, _MEMORY)
+
 PERMISSIONS: Mapping[str, Needs] = {
     "status": Needs((_SEE, _SEE_GROUPS, _EVENTS, _READ_LETTERS, _KEPT), _READ_TABLES),
     "missing": Needs(_FOR_PAYMENTS, _READ_TABLES, stages=_TWO),
     "lag": Needs((_SEE, _SEE_GROUPS, _AGES, _ITS_SETTINGS, _MEMORY)),
     "topics": Needs((_SEE_GROUPS, _EVERYTHING, _SETTINGS)),
     "doctor": Needs((_SEE, _SEE_GROUPS, _AGES, _READ_LETTERS, _SETTINGS, _MEMORY), _READ_TABLES),
-    "trace": Needs((_SEE_GROUPS, _EVERYTHING, _SETTINGS, _MEMORY), _READ_TABLES),
+    "watch": _WATCHING,
+    "monitor": _WATCHING,
+    "trace": Needs(_TRACING, _READ_TABLES),
+    "probe": Needs(_TRACING, _READ_TABLES, kafka_to_change=(_EMIT,), tables_to_change=(("INSERT", "payments"),)),
     "repair": Needs(
         _FOR_PAYMENTS,
         _READ_TABLES,

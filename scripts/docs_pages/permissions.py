@@ -78,9 +78,8 @@ test runs each command with exactly these on a broker with ACLs and a database w
 
 Where a right is missing kcfix says which, with the line that gives it. Without one that all rests on it ends with 4
 (`access_denied`); otherwise the answer is there, what rests on that right is unknown in it, and a warning names it.
-`monitor` looks by the readings of `lag` and `missing`, and needs what these two need. Other commands that are not on
-this page ask neither Kafka nor PostgreSQL. Docker is all or nothing: whoever may use its socket may do everything on
-that host.
+Commands that are not on this page ask neither Kafka nor PostgreSQL. Docker is all or nothing: whoever may use its
+socket may do everything on that host.
 
 PostgreSQL: a role that may log in, with `CONNECT` on the database and `USAGE` on the schema, which everybody has by
 default. It may be read-only by default (`default_transaction_read_only`) where nothing is to be changed. Payments in
@@ -97,9 +96,8 @@ Read and Write include Describe. With a client certificate and no login the prin
 """
 
 
-PERMISSIONS_MORE = """`watch` needs what `lag` and `missing` need, `probe` what `trace` needs. `probe --apply`, which
-only a system that is there to be tried on allows, needs `Write` on purchase-confirmed and `INSERT` on payments besides,
-and on students and student_profiles unless a student is named.
+PERMISSIONS_MORE = """`probe --apply`, which only a system that is there to be tried on allows, makes up a student
+unless one is named: that needs `INSERT` on students and student_profiles besides.
 
 What is better with more, and does without:
 

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -73,10 +73,11 @@ class RightsWorld:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
     _users: Iterator[int] = field(default_factory=itertools.count)
 
-    def lost(self) -> str:
-        """A payment of an hour ago that has no purchase and whose message was never sent."""
-        seed = FakeDatabase(now=datetime.now(UTC))
-        paid = seed.payment(next(self._numbers))
+    def lost(self, *, to_come: bool = False) -> str:
+        """A payment of an hour ago, or by its clock of the next minutes, without purchase and without a message."""
+        now = datetime.now(UTC)
+        seed = FakeDatabase(now=now)
+        paid = seed.payment(next(self._numbers), paid_at=now + timedelta(minutes=4) if to_come else None)
         self.postgres.pay(paid)
         return paid.id
 
@@ -199,8 +200,21 @@ class RightsWorld:
         [run, *_] = self._as_owner("history", "-o", "json").document["data"]
         return str(run["run"])
 
-    def run(self, *argv: str, user: str, dsn: str, docker: FakeDocker | None = None, brokers: str | None = None) -> Ran:
-        """Kcfix in this process as that user of Kafka and that one of the database."""
+    def run(
+        self,
+        *argv: str,
+        user: str,
+        dsn: str,
+        docker: FakeDocker | None = None,
+        brokers: str | None = None,
+        one_look: bool = False,
+        context: str | None = None,
+    ) -> Ran:
+        """Kcfix in this process as that user of Kafka and that one of the database.
+
+        With `one_look` it is interrupted when it would pause; with a `context` the addresses stand in a file, under
+        that name, and it may be tried on.
+        """
         out, err = Terminal(), Terminal()
         login = {
             "security_protocol": "SASL_PLAINTEXT",
@@ -208,14 +222,23 @@ class RightsWorld:
             "sasl_plain_username": user,
             "sasl_plain_password": ADMIN_PASSWORD if user == ADMIN else PASSWORD,
         }
+        settings = {
+            "brokers": brokers or self.broker.listeners["password"].address,
+            "kafka": "{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in login.items()) + " }",
+            "dsn": dsn,
+            "allow_other_system": "true",
+        }
+        if context is not None:
+            argv = ("-C", context, *argv)
+            self._write_context(context, settings)
+            settings = {}
+
+        def interrupt(_: float) -> None:
+            raise KeyboardInterrupt
+
         services = Services(
-            environ={
-                "HOME": str(self.folder),
-                "KCFIX_BROKERS": brokers or self.broker.listeners["password"].address,
-                "KCFIX_KAFKA": "{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in login.items()) + " }",
-                "KCFIX_DSN": dsn,
-                "KCFIX_ALLOW_OTHER_SYSTEM": "true",
-            },
+            environ={"HOME": str(self.folder), **{f"KCFIX_{name.upper()}": s for name, s in settings.items()}},
+            sleep=interrupt if one_look else time.sleep,
             folder=self.folder,
             stdin=Terminal(),
             stdout=out,
@@ -223,6 +246,13 @@ class RightsWorld:
             docker=docker or stopped_workers(),
         )
         return Ran(main(argv, services), out.getvalue(), err.getvalue())
+
+    def _write_context(self, name: str, settings: Mapping[str, str]) -> None:
+        texts = {**settings, "brokers": json.dumps([settings["brokers"]]), "dsn": json.dumps(settings["dsn"])}
+        file = self.folder / ".config" / "kcfix" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines = [f"[contexts.{name}]", "probe = true", *(f"{key} = {text}" for key, text in texts.items())]
+        file.write_text("\n".join(lines) + "\n")
 
     def send(self, topic: str, key: str, value: object, partition: int | None = None) -> None:
         self._producer.send(topic, key=key.encode(), value=json.dumps(value).encode(), partition=partition).get(10)

@@ -10,6 +10,8 @@ import pytest
 from kcfix.core.events import murmur2_partition
 from kcfix.core.permissions import PERMISSIONS, kafka_rights, table_rights
 from kcfix.core.rights import Right
+from kcfix.drill.network import free_ports
+from kcfix.errors import INTERRUPTED
 from kcfix.flow import Stage
 from tests.conftest import Ran
 from tests.fakes_docker import container
@@ -26,6 +28,7 @@ COMMITS = tuple(Right("Read", kind, name) for s in FLOW.stages for kind, name in
 OTHER_COMMITS = tuple(right for right in COMMITS if right.name != PURCHASE.group)
 OTHER_GROUPS = tuple(Right("Describe", "group", s.group) for s in FLOW.stages[2:])
 DELETE = Right("DELETE", "table", FLOW.tables.purchases)
+STUDENT = "5d000000-0000-4000-8000-0000000000aa"
 GROUP = ("--group", PURCHASE.group)
 Arguments = Callable[[RightsWorld], tuple[str, ...]]
 
@@ -43,6 +46,8 @@ class Case:
     """How it ends when nothing is missing."""
     unused: tuple[Right, ...] = ()
     """Rights that this call happens not to need."""
+    endless: bool = False
+    """It is interrupted after its first look, and ends with 130."""
 
     @property
     def kafka(self) -> Mapping[Right, str]:
@@ -55,6 +60,8 @@ class Case:
     @property
     def codes_without(self) -> tuple[int, ...]:
         """How it may end without a right (decisions.md 5): looking, it says less or nothing; a change is not made."""
+        if self.endless:
+            return (INTERRUPTED,)
         return (4, 5, 6) if self.change else (0, 1, 4)
 
     def look(self) -> Case:
@@ -90,6 +97,11 @@ def _unparked(world: RightsWorld) -> tuple[str, ...]:
     return (*_letter(world), "--reason", "made up")
 
 
+def _passive(world: RightsWorld) -> tuple[str, ...]:
+    world.lost(to_come=True)
+    return "--passive", "--wait", "0s"
+
+
 def _letter(world: RightsWorld) -> tuple[str, ...]:
     return *_waits(world), LETTER
 
@@ -111,9 +123,13 @@ CASES = (
     Case("status", _waits),
     Case("missing"),
     Case("lag"),
+    Case("watch", codes=(INTERRUPTED,), endless=True),
+    Case("monitor", lambda _: ("--listen", f"127.0.0.1:{free_ports(1)[0]}"), codes=(INTERRUPTED,), endless=True),
     Case("topics"),
     Case("doctor"),
     Case("trace", lambda world: (world.settled, world.lost_before)),
+    Case("probe", _passive),
+    Case("probe", lambda world: (*APPLY, "--wait", "0s", "--student", STUDENT), change=True, codes=(6,)),
     Case("repair", lambda world: ("--missing",)),
     Case("repair", lambda world: (world.lost(), *APPLY), change=True, unused=(WRITE_CONFIRMED,)),
     Case("restart", _unpinned(PURCHASE.worker, "--dry-run"), stage=PURCHASE),
@@ -150,17 +166,22 @@ def test_a_command_works_with_exactly_its_rights_and_names_each_that_is_taken_aw
     tried = case.tried(case.kafka, looking.kafka)
     users = world.kafka_users([case.kafka, *(_without(gone, case.kafka) for gone in tried)])
     dsn = world.table_user(case.tables)
-    argv = case.command.split()
-    ran = world.run(*argv, *case.arguments(world), user=users[0], dsn=dsn)
+
+    def run(user: str, dsn: str) -> Ran:
+        argv = (*case.command.split(), *case.arguments(world))
+        trial = "trial" if case.command == "probe" and case.change else None
+        return world.run(*argv, user=user, dsn=dsn, one_look=case.endless, context=trial)
+
+    ran = run(users[0], dsn)
     if ran.code not in case.codes or "no right" in ran.err + ran.out or "missing right" in ran.err:
         wrong.append(f"with all rights: {_told(ran)}")
     for gone, user in zip(tried, users[1:], strict=True):
-        ran = world.run(*argv, *case.arguments(world), user=user, dsn=dsn)
+        ran = run(user, dsn)
         if world.line(gone, user) not in ran.err or ran.code not in case.codes_without:
             wrong.append(f"without {gone}: {_told(ran)}")
     for lacking in case.tried(case.tables, looking.tables):
         role = world.table_user(r for r in case.tables if r != lacking)
-        ran = world.run(*argv, *case.arguments(world), user=users[0], dsn=role)
+        ran = run(users[0], role)
         named = f"GRANT {lacking.operation} ON {lacking.name} TO" in ran.err
         if not named or ran.code not in case.codes_without:
             wrong.append(f"without {lacking}: {_told(ran)}")
