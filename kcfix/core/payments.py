@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NewType
 
 PaymentId = NewType("PaymentId", str)
@@ -27,8 +28,11 @@ def parse_uuid(text: object) -> str | None:
     >>> parse_uuid("12") is None
     True
     """
-    if not isinstance(text, str):
-        return None
+    return _uuid_of(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=4096)  # the same few ids are asked for again and again while payments are judged
+def _uuid_of(text: str) -> str | None:
     bare = text.strip()
     return bare.lower() if _UUID.fullmatch(bare) else None
 

@@ -42,8 +42,10 @@ def match(payments: Iterable[Payment], purchases: Iterable[Purchase]) -> Matchin
     First what is certain: kcfix's own purchase ids, then an order id that both carry. Then in time order each purchase,
     active or not, to the earliest unmatched payment that was confirmed before it. One purchase to a payment at most.
     """
-    waiting = sorted((p for p in payments if p.succeeded), key=lambda p: (p.paid_at, p.id))
     left = sorted(purchases, key=lambda p: (p.created_at, p.id))
+    if not left:
+        return Matching()
+    waiting = sorted((p for p in payments if p.succeeded), key=lambda p: (p.paid_at, p.id))
     found: dict[PaymentId, Purchase] = {}
 
     def take(payment: Payment, purchase: Purchase) -> None:
