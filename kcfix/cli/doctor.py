@@ -119,6 +119,9 @@ def run(options: Options, services: Services) -> View:
     diagnosis = _called(diagnose(examination, wanted), services)
     warnings = about_containers(services, examination.discovery.error)
     warnings += services.acknowledgements.read().problems
+    looked = examination.payments.value
+    if looked is not None and looked.cut:
+        warnings.append(f"the oldest {len(looked.found)} payments that are not well were read: kcfix missing has all")
     if options.report is not None:
         write_text(options.report, _report(options.report, examination, diagnosis, services))
     return View(

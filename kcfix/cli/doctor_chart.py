@@ -127,16 +127,17 @@ def _payments(examination: Examination, span: Span, zone: tzinfo | None) -> Pane
     steps.append((span.share(until), float(len(paid) - late)))
     gaps = []
     others = looked.payments - len(paid)
+    rest = "were not looked into" if looked.cut else "are well or in flight; when they were paid was not read"
     notes = [
         "Adds up the payments that are overdue and not well, at the time of each one's confirmation."
-        + (f" {others} others are well or in flight; when they were paid was not read." if others > 0 else "")
+        + (f" {others} others {rest}." if others > 0 else "")
     ]
     if since > span.begin:
         gaps.append((0.0, span.share(since)))
         notes.append(f"Grey: payments before {format_time(looked.since, zone)} were not looked at.")
     if looked.cut:
         gaps.append((span.share(until), 1.0))
-        notes.append(f"There are more than the {len(paid)} that were kept; the newest are not drawn (grey).")
+        notes.append(f"There are more than the {len(paid)} that were read; the newest are not drawn (grey).")
     if late:
         notes.append(f"{late} were paid after the look, by the clock that said so, and are not drawn.")
     moments = [at for at in span.moments if since <= at <= until]

@@ -123,7 +123,8 @@ def numbers(examination: Examination, zone: tzinfo | None) -> Iterator[str]:
         money = ", ".join(amount(minor, currency) for currency, minor in sorted(sums.items()))
         more = "at least " if looked.cut else ""
         cost = f" ({money})" if money else ""
-        yield f"of these not well: {more}{len(looked.found)}{cost}; in flight: {looked.in_flight}"
+        young = "not counted" if looked.in_flight is None else looked.in_flight
+        yield f"of these not well: {more}{len(looked.found)}{cost}; in flight: {young}"
     else:
         yield f"payments: not known ({examination.payments.error})"
     kafka = examination.observed.kafka.value

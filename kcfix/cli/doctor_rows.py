@@ -35,6 +35,7 @@ def _finding_rows(finding: Finding, rank: int) -> Iterator[Mapping[str, object]]
         "about": [{"kind": thing.kind, "name": thing.name} for thing in finding.about],
         "impact": {
             "payments": impact.payments,
+            "payments_at_least": impact.at_least,
             "amounts_minor": dict(impact.amounts_minor),
             "payment_ids": list(impact.payment_ids),
             "since": impact.since,

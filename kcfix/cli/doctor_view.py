@@ -114,7 +114,8 @@ def impact_words(impact: Impact, now: datetime, zone: tzinfo | None) -> str:
     parts = []
     if impact.payments:
         money = ", ".join(amount(minor, currency) for currency, minor in impact.amounts_minor.items())
-        parts.append(f"{impact.payments} payment{'s' if impact.payments > 1 else ''}, {money}")
+        more = "at least " if impact.at_least else ""
+        parts.append(f"{more}{impact.payments} payment{'s' if impact.payments > 1 else ''}, {money}")
     if impact.since is not None:
         parts.append(f"since {format_time(impact.since, zone)} ({format_duration(now - impact.since)})")
     if impact.deadline is not None:

@@ -35,6 +35,7 @@ DOCTOR: Mapping[str, Document] = {
                 "about": [{"kind": "string", "name": "string"}],
                 "impact": {
                     "payments": "integer?",
+                    "payments_at_least": "boolean",
                     "amounts_minor": MapOf("integer"),
                     "payment_ids": ["string"],
                     "since": "time?",

@@ -159,7 +159,7 @@ def _logs(services: Services) -> Logs:
 
 def _as_status_sees(looked: PaymentsLooked) -> PaymentsFacts:
     without = tuple(Unpurchased(f.payment, f.verdict) for f in looked.found if f.verdict.kind not in HAVE_PURCHASE)
-    return PaymentsFacts(looked.since, without, looked.in_flight, looked.cut)
+    return PaymentsFacts(looked.since, without, looked.in_flight or 0, looked.cut)
 
 
 def _before(seen: Seen) -> Mapping[str, Any]:

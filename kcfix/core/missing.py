@@ -7,7 +7,7 @@ the others are looked for in the log together, many at a time, so that memory do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -150,7 +150,7 @@ def findings(
     words: Mapping[PaymentId, Acknowledgement] | None = None,
     progress: Progress = lambda looked: None,
     batch: int = BATCH,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """Every finding of the span, oldest first, in constant memory; `tally` counts along.
 
     Acknowledged ones come as well, with what `words` say of them.

@@ -39,6 +39,28 @@ def test_a_healthy_system_ends_with_0_and_still_has_advice(run: Run, ward: Ward)
     assert run("doctor", "--strict", **ward.parts).code == 1
 
 
+def test_of_very_many_payments_the_oldest_are_read_and_the_rest_is_said_not_to_be(
+    run: Run, ward: Ward, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("kcfix.core.doctor.read.MOST_PAYMENTS", 3)
+    ward.end()
+    oldest = [ward.pay(n, ago=(20 - n) * MINUTE) for n in range(1, 6)][:3]
+    report = tmp_path / "report.md"
+    ran = run("doctor", "--report", str(report), **ward.parts)
+    assert ran.code == 1
+    assert "cost      at least 3 payments, 10,800.00 INR" in ran.out
+    assert "the oldest 3 payments that are not well were read: kcfix missing has all" in ran.err
+    assert "of these not well: at least 3 (10,800.00 INR); in flight: not counted" in report.read_text()
+    document = run("doctor", "--json", **ward.parts).document
+    impact = document["data"][0]["impact"]
+    assert (impact["payment_ids"], impact["payments_at_least"]) == (oldest, True)
+    assert (document["summary"]["payments_cut"], document["summary"]["payments_in_flight"]) == (True, None)
+    monkeypatch.setattr("kcfix.core.doctor.read.MOST_PAYMENTS", 5)
+    all_of_them = run("doctor", "--json", **ward.parts).document
+    assert all_of_them["data"][0]["impact"]["payments_at_least"] is False
+    assert (all_of_them["summary"]["payments_cut"], all_of_them["summary"]["payments_in_flight"]) == (False, 0)
+
+
 def test_a_stopped_worker_is_told_with_cost_evidence_and_the_line_to_paste(run: Run, ward: Ward) -> None:
     ward.end()
     ward.happened("kill", signal="15")

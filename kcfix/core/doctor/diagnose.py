@@ -47,7 +47,9 @@ def diagnose(examination: Examination, rules: Sequence[Rule]) -> Diagnosis:
     for node in nodes:
         if node.place in parents:
             children[parents[node.place].place].append(node)
-    roots = [_finding(node, None, children)[0] for node in nodes if node.place not in parents]
+    looked = examination.payments.value
+    cut = looked is not None and looked.cut
+    roots = [_finding(node, None, children, cut=cut)[0] for node in nodes if node.place not in parents]
     return Diagnosis(tuple(sorted(roots, key=_weight)), tuple(unchecked), tuple(checked))
 
 
@@ -70,10 +72,10 @@ def _cause(node: _Node, nodes: Sequence[_Node]) -> _Node | None:
 
 
 def _finding(
-    node: _Node, explained_by: str | None, children: Mapping[tuple[int, int], Sequence[_Node]]
+    node: _Node, explained_by: str | None, children: Mapping[tuple[int, int], Sequence[_Node]], *, cut: bool
 ) -> tuple[Finding, dict[PaymentId, PaymentFinding]]:
     """The finding with its consequences, and the payments that it costs, theirs included."""
-    below = [_finding(child, node.rule.code, children) for child in children.get(node.place, ())]
+    below = [_finding(child, node.rule.code, children, cut=cut) for child in children.get(node.place, ())]
     payments = {p.payment.id: p for p in node.found.payments}
     for _, theirs in below:
         payments |= theirs
@@ -87,7 +89,7 @@ def _finding(
             symptom=found.symptom,
             cause=found.cause,
             confidence=found.confidence,
-            impact=_impact(found, payments, consequences),
+            impact=_impact(found, payments, consequences, cut=cut),
             evidence=found.evidence,
             action=found.action,
             about=found.about,
@@ -99,7 +101,9 @@ def _finding(
     )
 
 
-def _impact(found: Found, payments: Mapping[PaymentId, PaymentFinding], below: Iterable[Finding]) -> Impact:
+def _impact(
+    found: Found, payments: Mapping[PaymentId, PaymentFinding], below: Iterable[Finding], *, cut: bool
+) -> Impact:
     below = tuple(below)
     paid = sorted((p.payment for p in payments.values()), key=lambda p: (p.paid_at, p.id))
     amounts: Counter[str] = Counter()
@@ -110,6 +114,7 @@ def _impact(found: Found, payments: Mapping[PaymentId, PaymentFinding], below: I
     oldest = paid[0].paid_at if paid else None
     return Impact(
         payments=len(paid) if paid else None,
+        at_least=cut and bool(paid),
         amounts_minor=dict(sorted(amounts.items())),
         payment_ids=tuple(p.id for p in paid[:MOST_IDS]),
         since=found.since or oldest,

@@ -111,6 +111,8 @@ class Impact:
     """What a finding costs, its consequences included. None: not known, or not a matter of payments."""
 
     payments: int | None = None
+    at_least: bool = False
+    """Whether there may be more payments than these: not all were read."""
     amounts_minor: Mapping[str, int] = field(default_factory=dict)
     """By currency, in its minor unit; never summed across."""
     payment_ids: tuple[PaymentId, ...] = ()

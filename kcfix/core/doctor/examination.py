@@ -69,9 +69,10 @@ class PaymentsLooked:
     """Succeeded ones, settled or not."""
     found: tuple[PaymentFinding, ...]
     """Overdue and not well, oldest first; without those that a person has acknowledged."""
-    in_flight: int
+    in_flight: int | None
+    """None where it was not read to the end."""
     cut: bool = False
-    """Whether there are more than were kept."""
+    """Whether there are more than were read: these are the oldest."""
 
 
 @dataclass(frozen=True, slots=True)

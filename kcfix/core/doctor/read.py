@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 
 from kcfix.core.acknowledgement import Acknowledgement
@@ -33,7 +33,7 @@ NEWEST_LETTERS = 300
 """Dead letters read of each partition, at most."""
 RECENT = timedelta(minutes=10)
 MOST_PAYMENTS = 2000
-"""Findings about payments that are kept; of more the count is given as "at least"."""
+"""Findings about payments that are read; of more the count is given as "at least"."""
 NEWEST_LINES = 1200
 """Of each container: enough for the last starts of a busy worker, and little enough for one look."""
 REMEMBERED = timedelta(hours=24)
@@ -194,18 +194,22 @@ def read_payments(
     overdue: timedelta,
     words: Mapping[PaymentId, Acknowledgement],
 ) -> PaymentsLooked:
-    """The payments of the last 24 hours by the database's clock, as `missing` sees them."""
+    """The payments of the last 24 hours by the database's clock, as `missing` sees them, the oldest first.
+
+    No more than `MOST_PAYMENTS` findings are read: the cause shows in these, and a doctor who judges a hundred thousand
+    before he speaks comes too late.
+    """
     span, tally = Span(now - DAY, now + AHEAD, now, overdue), Tally()
     kept: list[Finding] = []
-    left = 0
-    for found in findings(database, sources, span, tally, words):
-        if found.acknowledged:
-            continue
-        if len(kept) < MOST_PAYMENTS:
+    cut = False
+    with closing(findings(database, sources, span, tally, words, batch=MOST_PAYMENTS)) as every:
+        for found in every:
+            if found.acknowledged:
+                continue
+            if cut := len(kept) == MOST_PAYMENTS:
+                break
             kept.append(found)
-        else:
-            left += 1
-    return PaymentsLooked(span.since, tally.payments or 0, tuple(kept), tally.in_flight, cut=left > 0)
+    return PaymentsLooked(span.since, tally.payments or 0, tuple(kept), None if cut else tally.in_flight, cut)
 
 
 def users_of(dsns: Iterable[str | None]) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def offsets_gone(examination: Examination) -> Iterator[Found]:
 def _has_worked(examination: Examination, worker: WorkerFacts) -> bool:
     """Whether purchases were made of payments of the last day, so that the purchase group must have committed once."""
     looked = examination.payments.value
-    if worker.stage.name != "purchase" or looked is None or looked.cut:
+    if worker.stage.name != "purchase" or looked is None or looked.in_flight is None:
         return False
     return looked.payments > len(looked.found) + looked.in_flight
 
