@@ -25,7 +25,7 @@ from kcfix.core.repair.remedy import REMEDIES, Remedy
 CHUNK = 1000
 """Payments whose facts are read at once."""
 FIRST = 100
-"""Those read at once until one of them is a suspect: its facts are read a second time."""
+"""Those of a batch that are read first: mostly a suspect is among them, and its facts are read a second time."""
 FRESH = timedelta(seconds=10)
 """What was read longer ago than this is read again before it is judged."""
 BATCH = 20_000
@@ -162,7 +162,7 @@ def findings(
     """
     with database.payment_pass(span.since, span.until) as whole:
         tally.payments, tally.amounts_minor = whole.payments, dict(whole.amounts_minor)
-        batch_of = _Batch(database, sources, span)
+        batch_of = _Batch(database, sources, span, tally)
         progress(0)
         rows = iter(whole.rows)
         while chunk := tuple(row.payment_id for row in islice(rows, batch_of.next_chunk)):
@@ -170,9 +170,9 @@ def findings(
             batch_of.read(chunk)
             progress(tally.suspects)
             if len(batch_of.facts) >= batch:
-                yield from batch_of.judged(tally, words or {})
-                batch_of = _Batch(database, sources, span)
-        yield from batch_of.judged(tally, words or {})
+                yield from batch_of.judged(words or {})
+                batch_of = _Batch(database, sources, span, tally)
+        yield from batch_of.judged(words or {})
     tally.complete = True
 
 
@@ -183,34 +183,41 @@ class _Batch:
     behind the committed offset: SKIPPED, though it is settled.
     """
 
-    def __init__(self, database: DatabasePort, sources: Sources, span: Span) -> None:
+    def __init__(self, database: DatabasePort, sources: Sources, span: Span, tally: Tally) -> None:
         self.facts: dict[PaymentId, PaymentFacts] = {}
+        self.next_chunk = FIRST
         self._database = database
         self._sources = sources
         self._span = span
+        self._tally = tally
         self._around: Surroundings | None = None
         self._read_at = span.now
 
-    @property
-    def next_chunk(self) -> int:
-        """How many are to be read next."""
-        return FIRST if self._around is None else CHUNK
-
     def read(self, ids: Sequence[PaymentId]) -> None:
         """Read these, and keep what the tables do not call fine. The others are only asked if there is any."""
-        found = _suspects(self._database, ids, self._span)
+        found = self._suspects(ids)
         if found and self._around is None:
             self._read_at, self._around = self._sources.now(), read_surroundings(self._sources)
-            found = _suspects(self._database, tuple(found), self._span)
+            found = self._suspects(tuple(found))
         self.facts |= found
+        self.next_chunk = CHUNK
 
-    def judged(self, tally: Tally, words: Mapping[PaymentId, Acknowledgement]) -> Iterator[Finding]:
+    def _suspects(self, ids: Sequence[PaymentId]) -> dict[PaymentId, PaymentFacts]:
+        """Those that are not fine and old enough to be findings; the others are counted, and not looked for."""
+        found = _suspects(self._database, ids, self._span)
+        young = [i for i, f in found.items() if f.payment is not None and self._span.in_flight(f.payment)]
+        self._tally.in_flight += len(young)
+        for i in young:
+            del found[i]
+        return found
+
+    def judged(self, words: Mapping[PaymentId, Acknowledgement]) -> Iterator[Finding]:
         """The findings among them. What was read long ago, because the pass is long, is read again."""
         if self._around is None or not self.facts:
             return iter(())
         if self._sources.now() - self._read_at > FRESH:
-            return judged(tuple(self.facts), self._database, self._sources, self._span, tally, words)
-        return _findings(self.facts, self._around, self._sources, self._span, tally, words)
+            return judged(tuple(self.facts), self._database, self._sources, self._span, self._tally, words)
+        return _findings(self.facts, self._around, self._sources, self._span, self._tally, words)
 
 
 def repairable_ids(found: Iterable[Finding]) -> Iterator[PaymentId]:

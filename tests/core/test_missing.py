@@ -106,6 +106,17 @@ def test_kafka_is_not_asked_where_the_tables_settle_everything() -> None:
     assert tally.suspects == 1
 
 
+def test_kafka_is_not_asked_about_payments_and_purchases_that_are_young() -> None:
+    database, kafka, tally = world(), FakeKafka(now=NOW), Tally()
+    database.payment(1, paid_at=NOW - MINUTE / 2)
+    database.purchase(database.payment(2), created_at=NOW - MINUTE)
+    assert look(database, kafka, tally) == []
+    assert (tally.suspects, tally.in_flight, kafka.calls) == (2, 1, [])
+    late = database.purchase(database.payment(3), created_at=NOW - 3 * MINUTE)
+    assert [f.verdict.kind for f in look(database, kafka)] == [VerdictKind.UNANNOUNCED], late
+    assert kafka.calls
+
+
 def test_what_was_settled_meanwhile_is_no_finding() -> None:
     class Settling(FakeDatabase):
         def _called(self, name: str) -> None:

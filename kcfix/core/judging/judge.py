@@ -39,7 +39,9 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ru
 
 def judge_by_tables(facts: PaymentFacts, taken_at: datetime) -> Verdict | None:
     """The same verdict where the tables alone decide it; None where the log has to be read for it."""
-    rows = judge_tables.ROWS if needs_announcement(facts) is None else judge_tables.BEFORE_THE_LOG
+    bought, payment = needs_announcement(facts), facts.payment
+    due = bought and payment and judge_tables.is_announcement_due(payment, bought, taken_at)
+    rows = judge_tables.BEFORE_THE_LOG if due else judge_tables.ROWS
     nothing = Reading[Any].unknown("not looked for")
     workers = PurchaseWorkers(nothing, Work(WorkState.UNKNOWN, ("not looked at",), (), (), frozenset(), None))
     snapshot = PaymentSnapshot(facts.payment_id, taken_at, Reading(facts), nothing, None, workers)
