@@ -16,6 +16,7 @@ from kcfix.cli.lag_watch import watch_line, watch_row
 from kcfix.core.lag import LagReport, over, read_lag
 from kcfix.core.times import format_time, parse_duration
 from kcfix.errors import NOT_WELL, OK, KcfixError, NotFound, Unreachable, UsageError
+from kcfix.render.style import Format
 from kcfix.render.view import Cell, Tone, View
 from kcfix.services import Services
 
@@ -110,11 +111,13 @@ def run(options: Options, services: Services) -> View | int:
     unanswered = Unreachable("; ".join(report.unanswered), system="kafka") if report.unanswered else None
     problems: list[KcfixError] = [*strangers, *([unanswered] if unanswered else [])]
     above = _above(report, options.max_lag)
+    format = services.style().format
     return View(
         schema="lag",
-        sections=sections(report, one_table=options.everything),
+        # Of thousands of groups the tables cost as much as the reading; what is not shown is not made.
+        sections=() if format.of_data else sections(report, one_table=options.everything),
         data=json_rows(report),
-        summary=json_summary(report, options.max_lag, above),
+        summary={} if format is Format.CSV else json_summary(report, options.max_lag, above),
         warnings=(*_missing_topics(report), *above),
         errors=tuple(problem(error) for error in problems),
         next=next_commands(report, services.flow),

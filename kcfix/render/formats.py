@@ -84,25 +84,31 @@ def write_csv(view: View, envelope: Envelope, style: Style, out: TextIO) -> None
     """The rows of `data` under their JSON names; unknown is empty, what is nested is JSON."""
     import csv
 
-    rows = [jsonable.plain(row, style.scrub) for row in view.data]
     names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
+    for row in view.data:
+        if row.keys() != names.keys():
+            names.update(dict.fromkeys(row))
     writer = csv.writer(out, lineterminator="\n")
     if names:
         writer.writerow([clean(name) for name in names])
-    for row in rows:
-        writer.writerow([_csv_cell(row.get(name)) for name in names])
+    scrub = style.scrub
+    for row in view.data:
+        writer.writerow([_csv_cell(row.get(name), scrub) for name in names])
 
 
-def _csv_cell(value: object) -> str:
+def _csv_cell(value: object, scrub: Callable[[str], str]) -> str:
+    kind = type(value)
+    # Most cells are one of these, and there may be half a million of them.
     if value is None:
         return ""
-    if isinstance(value, str):
-        return clean(value)
-    if type(value) is int:
+    if kind is int:
         return str(value)
-    return jsonable.dumps(value)
+    if kind is bool:
+        return "true" if value else "false"
+    shown = jsonable.plain(value, scrub)
+    if isinstance(shown, str):
+        return clean(shown)
+    return "" if shown is None else jsonable.dumps(shown)
 
 
 def write_plain(view: View, envelope: Envelope, style: Style, out: TextIO) -> None:

@@ -18,6 +18,11 @@ class Format(enum.StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
 
+    @property
+    def of_data(self) -> bool:
+        """Whether it shows a view's data and none of its sections."""
+        return self in (Format.JSON, Format.JSONL, Format.CSV)
+
 
 class When(enum.StrEnum):
     """When to use colour."""
