@@ -127,10 +127,10 @@ def _payments(examination: Examination, span: Span, zone: tzinfo | None) -> Pane
     steps.append((span.share(until), float(len(paid) - late)))
     gaps = []
     others = looked.payments - len(paid)
-    rest = "were not looked into" if looked.cut else "are well or in flight; when they were paid was not read"
+    rest = "well, in flight, or not read" if looked.cut else "well or in flight; when they were paid was not read"
     notes = [
         "Adds up the payments that are overdue and not well, at the time of each one's confirmation."
-        + (f" {others} others {rest}." if others > 0 else "")
+        + (f" {others} others are {rest}." if others > 0 else "")
     ]
     if since > span.begin:
         gaps.append((0.0, span.share(since)))

@@ -1,7 +1,8 @@
 """The payments of a window that lack a purchase or have trouble after it: one pass over all of them.
 
-SQL leaves out what is surely settled. The rest is read in chunks; what the tables call fine is dropped at once, and
-the others are looked for in the log together, many at a time, so that memory does not grow with the payments.
+SQL leaves out what is surely settled. The rest is read in chunks; what the tables call fine is dropped at once, what is
+too young to be a finding is counted, and the others are looked for in the log together, many at a time, so that memory
+does not grow with the payments.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CHUNK = 1000
 """Payments whose facts are read at once."""
 FIRST = 100
 """Those of a batch that are read first: mostly a suspect is among them, and its facts are read a second time."""
-FRESH = timedelta(seconds=10)
+FRESH = timedelta(seconds=3)
 """What was read longer ago than this is read again before it is judged."""
 BATCH = 20_000
 """Payments that one search of the log is made for."""
@@ -102,6 +103,7 @@ class Tally:
     suspects: int = 0
     """Those that were looked at one by one."""
     in_flight: int = 0
+    """Too young to be findings; where the tables alone don't call them fine, whatever the log would say of them."""
     found: Counter[VerdictKind] = field(default_factory=Counter)
     found_minor: Counter[tuple[VerdictKind, str]] = field(default_factory=Counter)
     """Money of the findings, by verdict and currency."""
@@ -170,9 +172,9 @@ def findings(
             batch_of.read(chunk)
             progress(tally.suspects)
             if len(batch_of.facts) >= batch:
-                yield from batch_of.judged(words or {})
+                yield from batch_of.findings(words or {})
                 batch_of = _Batch(database, sources, span, tally)
-        yield from batch_of.judged(words or {})
+        yield from batch_of.findings(words or {})
     tally.complete = True
 
 
@@ -191,19 +193,20 @@ class _Batch:
         self._span = span
         self._tally = tally
         self._around: Surroundings | None = None
-        self._read_at = span.now
+        self._read_at = sources.now()
 
     def read(self, ids: Sequence[PaymentId]) -> None:
-        """Read these, and keep what the tables do not call fine. The others are only asked if there is any."""
-        found = self._suspects(ids)
+        """Read these, and keep those that may be findings. Kafka and Docker are asked once there is one."""
+        found = self._old_suspects(ids)
         if found and self._around is None:
-            self._read_at, self._around = self._sources.now(), read_surroundings(self._sources)
-            found = self._suspects(tuple(found))
+            self._around = read_surroundings(self._sources)
+            self._read_at = self._sources.now()
+            found = self._old_suspects(tuple(found))
         self.facts |= found
         self.next_chunk = CHUNK
 
-    def _suspects(self, ids: Sequence[PaymentId]) -> dict[PaymentId, PaymentFacts]:
-        """Those that are not fine and old enough to be findings; the others are counted, and not looked for."""
+    def _old_suspects(self, ids: Sequence[PaymentId]) -> dict[PaymentId, PaymentFacts]:
+        """Those that are not fine and old enough to be findings; the young are counted, and not looked for."""
         found = _suspects(self._database, ids, self._span)
         young = [i for i, f in found.items() if f.payment is not None and self._span.in_flight(f.payment)]
         self._tally.in_flight += len(young)
@@ -211,12 +214,13 @@ class _Batch:
             del found[i]
         return found
 
-    def judged(self, words: Mapping[PaymentId, Acknowledgement]) -> Iterator[Finding]:
+    def findings(self, words: Mapping[PaymentId, Acknowledgement]) -> Iterator[Finding]:
         """The findings among them. What was read long ago, because the pass is long, is read again."""
         if self._around is None or not self.facts:
             return iter(())
         if self._sources.now() - self._read_at > FRESH:
-            return judged(tuple(self.facts), self._database, self._sources, self._span, self._tally, words)
+            ids, self.facts = tuple(self.facts), {}
+            return judged(ids, self._database, self._sources, self._span, self._tally, words)
         return _findings(self.facts, self._around, self._sources, self._span, self._tally, words)
 
 

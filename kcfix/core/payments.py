@@ -28,12 +28,14 @@ def parse_uuid(text: object) -> str | None:
     >>> parse_uuid("12") is None
     True
     """
-    return _uuid_of(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    bare = text.strip()
+    return _uuid_of(bare) if len(bare) == 36 else None
 
 
 @lru_cache(maxsize=4096)  # the same few ids are asked for again and again while payments are judged
-def _uuid_of(text: str) -> str | None:
-    bare = text.strip()
+def _uuid_of(bare: str) -> str | None:
     return bare.lower() if _UUID.fullmatch(bare) else None
 
 

@@ -1,7 +1,7 @@
 """The rights that each command needs at Kafka and PostgreSQL: one table, from which docs/permissions.md is made.
 
-tests/real/test_permissions.py runs each command with exactly these, and with each one taken away. Commands that are not
-here ask neither Kafka nor PostgreSQL.
+tests/real/test_permissions.py runs each command with exactly these, and with each one taken away. `config check` and
+the shell's completion ask for more and do with less; other commands that are not here ask neither Kafka nor PostgreSQL.
 """
 
 from __future__ import annotations

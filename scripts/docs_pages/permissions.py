@@ -78,8 +78,9 @@ test runs each command with exactly these on a broker with ACLs and a database w
 
 Where a right is missing kcfix says which, with the line that gives it. Without one that all rests on it ends with 4
 (`access_denied`); otherwise the answer is there, what rests on that right is unknown in it, and a warning names it.
-Commands that are not on this page ask neither Kafka nor PostgreSQL. Docker is all or nothing: whoever may use its
-socket may do everything on that host.
+`config check` tries what all of them need and says what is missing; the shell's completion lists topics and groups as
+far as it may. Other commands that are not on this page ask neither Kafka nor PostgreSQL. Docker is all or nothing:
+whoever may use its socket may do everything on that host.
 
 PostgreSQL: a role that may log in, with `CONNECT` on the database and `USAGE` on the schema, which everybody has by
 default. It may be read-only by default (`default_transaction_read_only`) where nothing is to be changed. Payments in

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kcfix.core.doctor.rules import RULES
+from kcfix.core.missing import FIRST
+from kcfix.core.payments import PaymentId
 from kcfix.core.workers import NO_DOCKER
 from kcfix.errors import Unreachable
 from tests.conftest import Run
@@ -49,16 +54,39 @@ def test_of_very_many_payments_the_oldest_are_read_and_the_rest_is_said_not_to_b
     ran = run("doctor", "--report", str(report), **ward.parts)
     assert ran.code == 1
     assert "cost      at least 3 payments, 10,800.00 INR" in ran.out
+    assert "P001  at least 3 payments waiting for purchase-worker" in ran.out
     assert "the oldest 3 payments that are not well were read: kcfix missing has all" in ran.err
     assert "of these not well: at least 3 (10,800.00 INR); in flight: not counted" in report.read_text()
     document = run("doctor", "--json", **ward.parts).document
     impact = document["data"][0]["impact"]
     assert (impact["payment_ids"], impact["payments_at_least"]) == (oldest, True)
     assert (document["summary"]["payments_cut"], document["summary"]["payments_in_flight"]) == (True, None)
+    (consequence,) = (row for row in document["data"] if row.get("code") == "P001")
+    assert consequence["impact"]["payments_at_least"] is True
+    of_none = [row for row in document["data"] if "impact" in row and row["impact"]["payments"] is None]
+    assert of_none
+    assert not any(row["impact"]["payments_at_least"] for row in of_none)
     monkeypatch.setattr("kcfix.core.doctor.read.MOST_PAYMENTS", 5)
     all_of_them = run("doctor", "--json", **ward.parts).document
     assert all_of_them["data"][0]["impact"]["payments_at_least"] is False
     assert (all_of_them["summary"]["payments_cut"], all_of_them["summary"]["payments_in_flight"]) == (False, 0)
+
+
+def test_payments_beyond_those_are_not_read_at_all(run: Run, ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kcfix.core.doctor.read.MOST_PAYMENTS", 3)
+    ward.end()
+    for n in range(1, 4 * FIRST):
+        ward.pay(n, ago=timedelta(hours=20) - n * timedelta(seconds=1))
+    read: list[int] = []
+    facts = ward.database.facts
+
+    def counted(ids: Collection[PaymentId], **more: Any) -> Any:
+        read.append(len(ids))
+        return facts(ids, **more)
+
+    monkeypatch.setattr(ward.database, "facts", counted)
+    assert run("doctor", **ward.parts).code == 1
+    assert read == [FIRST, FIRST]
 
 
 def test_a_stopped_worker_is_told_with_cost_evidence_and_the_line_to_paste(run: Run, ward: Ward) -> None:

@@ -164,6 +164,19 @@ def test_payments_that_were_not_looked_at_are_a_grey_gap(run: Run, ward: Ward, t
     assert 600 < float(gap["width"] or 0) < 800
 
 
+def test_of_very_many_payments_the_newest_are_a_grey_gap(
+    run: Run, ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcfix.core.doctor.read.MOST_PAYMENTS", 2)
+    stopped(ward)
+    for n in range(50, 55):
+        ward.pay(n, ago=timedelta(minutes=60 - n))
+    elements = Elements(page_of(run, ward, tmp_path))
+    assert "There are more than the 2 that were read; the newest are not drawn (grey)." in elements.text
+    assert "others are well, in flight, or not read." in elements.text
+    assert any(a.get("class") == "gap" for a in elements.tags("rect"))
+
+
 def test_when_nothing_is_wrong_it_says_so_and_draws_no_payments(run: Run, ward: Ward, tmp_path: Path) -> None:
     text = Elements(page_of(run, ward, tmp_path, code=0)).text
     assert "Nothing is wrong, as far as one look can tell" in text

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import count
+from datetime import timedelta
 
 import pytest
 
 from kcfix.core.acknowledgement import Acknowledgement
 from kcfix.core.certificate import certificate
+from kcfix.core.events import own_purchase_id
 from kcfix.core.judging.capture import capture_unproven
 from kcfix.core.judging.gather import Sources, WorkerContainers
 from kcfix.core.judging.verdict import VerdictKind
-from kcfix.core.missing import CHUNK, FIRST, Finding, Progress, Span, Tally, findings, repairable_ids
+from kcfix.core.missing import CHUNK, FIRST, Finding, Progress, Span, Tally, findings, judged, repairable_ids
 from kcfix.core.offsets import Committed, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId
 from kcfix.errors import Unreachable
@@ -117,6 +118,37 @@ def test_kafka_is_not_asked_about_payments_and_purchases_that_are_young() -> Non
     assert kafka.calls
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_purchase_that_was_made_while_the_offsets_were_read_is_seen(again: bool) -> None:
+    class Working(FakeKafka):
+        def committed(self, ids: Collection[str]) -> Mapping[str, Mapping[TopicPartition, Committed]]:
+            if not database.purchases:
+                database.allocation(database.purchase(paid), sessions=20)
+            return super().committed(ids)
+
+    database = world()
+    paid = database.payment(1)
+    sources = sources_of(database, Working(now=NOW))
+    found = findings(database, sources, SPAN, Tally())
+    assert list(judged([paid.id], database, sources, SPAN, Tally(), {}) if again else found) == []
+    assert database.purchases
+
+
+def test_an_announcement_that_was_sent_after_the_offsets_were_read_is_seen() -> None:
+    class Repairing(FakeDatabase):
+        def _called(self, name: str) -> None:
+            if name == "facts" and self.calls.count("facts") == 2:  # those of the second chunk come now
+                last = self.payments[-1]
+                made = self.purchase(last, id=own_purchase_id(last.id), created_at=NOW)
+                kafka.put("purchase-created", made.student_id, json.dumps({"purchaseId": made.id}), at=NOW)
+            super()._called(name)
+
+    database, kafka = Repairing(now=NOW), FakeKafka(now=NOW)
+    for n in range(FIRST + 1):
+        database.payment(n + 1)
+    assert {f.verdict.kind for f in look(database, kafka)} == {VerdictKind.NEVER_EMITTED}
+
+
 def test_what_was_settled_meanwhile_is_no_finding() -> None:
     class Settling(FakeDatabase):
         def _called(self, name: str) -> None:
@@ -143,25 +175,43 @@ def test_facts_that_were_read_after_the_offsets_are_not_read_twice() -> None:
     for n in range(FIRST + CHUNK):
         database.payment(n + 1)
     assert len(look(database, FakeKafka(now=NOW))) == FIRST + CHUNK
-    assert database.read == 2 * FIRST + CHUNK
+    assert (database.read, database.calls.count("facts")) == (2 * FIRST + CHUNK, 3)
 
 
-@pytest.mark.parametrize(("a_reading_takes", "found"), [(timedelta(0), 1), (MINUTE, 0)])
-def test_what_was_read_long_ago_is_read_again_before_it_is_judged(a_reading_takes: timedelta, found: int) -> None:
+@pytest.mark.parametrize(("later", "found"), [(timedelta(0), 2), (MINUTE, 1)])
+def test_what_was_read_long_ago_is_read_again_before_it_is_judged(later: timedelta, found: int) -> None:
     class Settling(FakeDatabase):
         def _called(self, name: str) -> None:
             if name == "facts" and self.calls.count("facts") == 2:
                 self.allocation(self.purchase(self.payments[0]), sessions=20)
             super()._called(name)
 
-    database, times = Settling(now=NOW), count()
+    database, kafka = Settling(now=NOW), FakeKafka(now=NOW)
+    for n in range(2):
+        database.payment(n + 1)
+    word = Acknowledgement(database.payments[1].id, VerdictKind.NEVER_EMITTED, "known", "somebody", NOW, "")
+    sources = replace(sources_of(database, kafka), now=lambda: clock[0])
+    clock = [NOW]
+
+    def progress(looked: int) -> None:
+        if looked:  # all are read
+            clock[0] += later
+
+    each = list(findings(database, sources, SPAN, Tally(), {word.payment_id: word}, progress))
+    assert [f.acknowledged for f in each] == [False, True][-found:]
+
+
+def test_a_kafka_that_is_slow_to_answer_is_not_asked_again_for_that() -> None:
+    class Slow(FakeKafka):
+        def committed(self, ids: Collection[str]) -> Mapping[str, Mapping[TopicPartition, Committed]]:
+            clock[0] += MINUTE
+            return super().committed(ids)
+
+    database, kafka, clock = world(), Slow(now=NOW), [NOW]
     database.payment(1)
-
-    def now() -> datetime:
-        return NOW + next(times) * a_reading_takes
-
-    sources = replace(sources_of(database, FakeKafka(now=NOW)), now=now)
-    assert len(list(findings(database, sources, SPAN, Tally()))) == found
+    sources = replace(sources_of(database, kafka), now=lambda: clock[0])
+    assert len(list(findings(database, sources, SPAN, Tally()))) == 1
+    assert clock == [NOW + MINUTE]
 
 
 def test_a_database_that_dies_during_the_pass_is_no_empty_answer() -> None:

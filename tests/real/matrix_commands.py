@@ -25,8 +25,8 @@ class Command:
     lines: int = 1
     """Errors at most: one, or one for each thing that was named."""
     enough: Mapping[System, int] = field(default_factory=dict)
-    """Answers of a system after which a broken line is no harm: what it breaks comes by a second connection, or is a
-    part that does not matter, and a warning says that it is not known."""
+    """Answers of a system after which a broken line is no harm: what it breaks comes by a second connection, or is not
+    what the command is about."""
 
     def hit(self, system: System | None, fault: Fault | None) -> bool:
         """Whether the fault keeps the system from giving this command what it is about."""

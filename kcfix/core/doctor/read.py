@@ -196,8 +196,8 @@ def read_payments(
 ) -> PaymentsLooked:
     """The payments of the last 24 hours by the database's clock, as `missing` sees them, the oldest first.
 
-    No more than `MOST_PAYMENTS` findings are read: the cause shows in these, and a doctor who judges a hundred thousand
-    before he speaks comes too late.
+    No more than `MOST_PAYMENTS` findings are given, and hardly more read: the cause shows in these, and a doctor who
+    judges a hundred thousand before he speaks comes too late.
     """
     span, tally = Span(now - DAY, now + AHEAD, now, overdue), Tally()
     kept: list[Finding] = []

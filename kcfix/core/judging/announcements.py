@@ -65,7 +65,8 @@ def announcements_of(
 def _announcements(
     kafka: KafkaPort, offsets: PurchaseOffsets, flow: Flow, wanted: Mapping[PaymentId, Purchase], now: datetime
 ) -> dict[PaymentId, Reading[AnnouncementEvidence]]:
-    logs = offsets.logs_of(flow.purchase_created)
+    # The purchases were read after the offsets: what announces them may lie beyond the end that the log had then.
+    logs = kafka.log_offsets(tuple(offsets.logs_of(flow.purchase_created)))
     failed = {tp: log.error for tp, log in logs.items() if log.error is not None}
     if failed:
         tp, error = next(iter(failed.items()))

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kcfix.core.judging import judge_log, judge_tables
-from kcfix.core.judging.announcements import needs_announcement
 from kcfix.core.judging.matching import match_facts, own_course
 from kcfix.core.judging.snapshot import PaymentSnapshot, PurchaseWorkers, Reading
 from kcfix.core.judging.standby import doubted
@@ -39,13 +38,12 @@ def judge(snapshot: PaymentSnapshot, *, overdue: timedelta = OVERDUE, ruling: Ru
 
 def judge_by_tables(facts: PaymentFacts, taken_at: datetime) -> Verdict | None:
     """The same verdict where the tables alone decide it; None where the log has to be read for it."""
-    bought, payment = needs_announcement(facts), facts.payment
-    due = bought and payment and judge_tables.is_announcement_due(payment, bought, taken_at)
-    rows = judge_tables.BEFORE_THE_LOG if due else judge_tables.ROWS
     nothing = Reading[Any].unknown("not looked for")
     workers = PurchaseWorkers(nothing, Work(WorkState.UNKNOWN, ("not looked at",), (), (), frozenset(), None))
     snapshot = PaymentSnapshot(facts.payment_id, taken_at, Reading(facts), nothing, None, workers)
-    return _first_row(snapshot, rows, OVERDUE, None)
+    found = _first_row(snapshot, judge_tables.ROWS, OVERDUE, None)
+    # Only whether a purchase was announced is unknown to these rows, and the log tells.
+    return None if found is None or found.kind is VerdictKind.UNKNOWN else found
 
 
 def _first_row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from kcfix.core.events import own_purchase_id
 from kcfix.core.judging.verdict import Case, Verdict, VerdictKind
@@ -61,23 +61,18 @@ def wrong_tier(case: Case) -> Verdict | None:
     return case.verdict(VerdictKind.WRONG_TIER, f"paid for {paid} sessions, the purchase {case.purchase.id} has {got}")
 
 
-def is_announcement_due(payment: Payment, purchase: Purchase, now: datetime) -> bool:
-    """Whether nobody need wait any longer for the announcement of a purchase: kcfix's own, or not a young one."""
-    return purchase.id == own_purchase_id(payment.id) or now - purchase.created_at >= ANNOUNCEMENT_OVERDUE
-
-
 def downstream(case: Case) -> Verdict | None:
     """Rows 7 and 8: an active purchase that nothing followed."""
     purchase = case.purchase
     if purchase is None or not purchase.is_active:
         return None
     age = case.snapshot.taken_at - purchase.created_at
-    announcement_due = is_announcement_due(case.payment, purchase, case.snapshot.taken_at)
     allocated = [a for a in case.facts.allocations if a.allocated]
     requested = [a for a in case.facts.allocations if a.requested_at >= purchase.created_at]
     if not allocated and any(a.status == "completed" for a in requested):
         return None
-    if not allocated and not requested and announcement_due:
+    own = purchase.id == own_purchase_id(case.payment.id)
+    if not allocated and not requested and (own or age >= ANNOUNCEMENT_OVERDUE):
         found = _unannounced(case, purchase)
         if found is not None:
             return found
@@ -115,7 +110,5 @@ def purchased(case: Case) -> Verdict | None:
     return case.verdict(VerdictKind.PURCHASED, f"purchase {case.purchase.id}{state}")
 
 
-BEFORE_THE_LOG = (duplicates, second_payment, wrong_tier)
-"""Those that hold whether or not the purchase was announced."""
-ROWS = (*BEFORE_THE_LOG, downstream, purchased)
+ROWS = (duplicates, second_payment, wrong_tier, downstream, purchased)
 """In the order of the table."""

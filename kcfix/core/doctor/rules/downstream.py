@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kcfix.core.doctor.diagnosis import Confidence, Evidence, EvidenceKind, Found, Need, Severity, Thing
 from kcfix.core.doctor.examination import Examination
 from kcfix.core.doctor.rule import Rule, because, same, same_trouble
-from kcfix.core.doctor.rules.paid import of_kind
+from kcfix.core.doctor.rules.paid import at_least, count_of, of_kind
 from kcfix.core.doctor.rules.proof import counted, log_line, psql, things_of, told, trouble_thing, when
 from kcfix.core.doctor.troubles import Telling, Trouble, trouble_of
 from kcfix.core.events import DeadLetter
@@ -62,7 +62,7 @@ def no_trainer(examination: Examination) -> Iterator[Found]:
         return
     count = len({d.payment_id for d in letters} | {f.payment.id for f in found}) or 1
     yield Found(
-        symptom=f"no trainer for {counted(count, 'purchase')}",
+        symptom=f"no trainer for {at_least(examination) if found else ''}{counted(count, 'purchase')}",
         cause="no eligible trainer is free, or all are full; each try leaves another pending row",
         evidence=(
             *(log_line(t.entry) for t in lines[-2:]),
@@ -123,7 +123,7 @@ def no_allocation(examination: Examination) -> Iterator[Found]:
     stage = _allocation(examination)
     worker = examination.worker(stage)
     yield Found(
-        symptom=f"{counted(len(found), 'purchase')} without a trainer",
+        symptom=f"{count_of(examination, found, 'purchase')} without a trainer",
         cause="the allocation-worker has not handled their event, or failed on it and went on",
         evidence=_rows(found),
         action=(
@@ -150,8 +150,9 @@ def no_sessions(examination: Examination) -> Iterator[Found]:
     lines = _lines(examination, worker, Trouble.NO_COORDINATES)
     if not found and not lines:
         return
+    many = count_of(examination, found, "allocation") if found else counted(1, "allocation")
     yield Found(
-        symptom=f"{counted(max(len(found), 1), 'allocation')} without the sessions that belong to it",
+        symptom=f"{many} without the sessions that belong to it",
         cause=(
             "the student's profile has no coordinates, without which no session is planned"
             if lines
@@ -217,7 +218,7 @@ def capture_unproven(examination: Examination) -> Iterator[Found]:
     found = tuple(f for f in looked.found if f.capture_unproven is not None) if looked is not None else ()
     if found:
         yield Found(
-            symptom=f"the capture of {len(found)} of the payments above is not proven",
+            symptom=f"the capture of {count_of(examination, found)} of those above is not proven",
             cause=str(found[0].capture_unproven),
             evidence=tuple(
                 Evidence(EvidenceKind.PAYMENT, f"payment {f.payment.id}: {f.capture_unproven}") for f in found[:3]

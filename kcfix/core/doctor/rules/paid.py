@@ -31,9 +31,15 @@ def of_kind(examination: Examination, *kinds: VerdictKind) -> tuple[PaymentFindi
     return tuple(f for f in looked.found if f.verdict.kind in kinds) if looked is not None else ()
 
 
-def count_of(found: tuple[PaymentFinding, ...]) -> str:
-    """How many payments they are, in words."""
-    return counted(len(found), "payment")
+def count_of(examination: Examination, found: tuple[PaymentFinding, ...], one: str = "payment") -> str:
+    """How many payments (or what belongs to them) they are, in words: "at least" where not all were read."""
+    return f"{at_least(examination)}{counted(len(found), one)}"
+
+
+def at_least(examination: Examination) -> str:
+    """What stands before a number of payments where not all of them were read; else nothing."""
+    looked = examination.payments.value
+    return "at least " if looked is not None and looked.cut else ""
 
 
 def repair(found: tuple[PaymentFinding, ...], *more: str) -> str:
@@ -43,14 +49,14 @@ def repair(found: tuple[PaymentFinding, ...], *more: str) -> str:
     return " ".join(["kcfix repair", *(f.payment.id for f in found), *more])
 
 
-def shown(found: tuple[PaymentFinding, ...]) -> tuple[Evidence, ...]:
+def shown(examination: Examination, found: tuple[PaymentFinding, ...]) -> tuple[Evidence, ...]:
     """The first three of them with the reason of their verdict, and how many more there are."""
     shown = tuple(
         Evidence(EvidenceKind.PAYMENT, f"payment {f.payment.id}: {f.verdict.reason}", f.payment.paid_at)
         for f in found[:3]
     )
     left = len(found) - len(shown)
-    return (*shown, *((Evidence(EvidenceKind.PAYMENT, f"and {left} more"),) if left else ()))
+    return (*shown, *((Evidence(EvidenceKind.PAYMENT, f"and {at_least(examination)}{left} more"),) if left else ()))
 
 
 def made(
@@ -75,9 +81,9 @@ def made(
     partitions = {tp for f in found if (tp := partition_of(f)) is not None}
     troubles = {t for f in found if kind in FAILED and (t := trouble_of(f.verdict.reason)) is not None}
     yield Found(
-        symptom=f"{count_of(found)} {symptom}",
+        symptom=f"{count_of(examination, found)} {symptom}",
         cause=f"{cause}; {PERSON_ADVICE[kind]}" if person else cause,
-        evidence=shown(found),
+        evidence=shown(examination, found),
         action=_decided(kind, found) if person else (repair(found),),
         about=(
             *(about or mine),

@@ -83,9 +83,9 @@ def unwritten(examination: Examination) -> Iterator[Found]:
         return
     lost = tuple(f for f, _ in mine)
     yield Found(
-        symptom=f"{worker.stage.worker} says it handled {count_of(lost)}, and there is no purchase",
+        symptom=f"{worker.stage.worker} says it handled {count_of(examination, lost)}, and there is no purchase",
         cause="the offset was committed before the purchase was written, or the write went to another database",
-        evidence=(*(log_line(e) for _, e in mine[:3]), *shown(lost)),
+        evidence=(*(log_line(e) for _, e in mine[:3]), *shown(examination, lost)),
         action=(repair(lost), f"kcfix trace {lost[0].payment.id}"),
         about=(
             *things_of(worker),
@@ -146,9 +146,9 @@ def unknown(examination: Examination) -> Iterator[Found]:
     found = of_kind(examination, VerdictKind.UNKNOWN)
     if found:
         yield Found(
-            symptom=f"{count_of(found)} without purchase or announcement, and why is not known",
+            symptom=f"{count_of(examination, found)} without purchase or announcement, and why is not known",
             cause=found[0].verdict.reason,
-            evidence=shown(found),
+            evidence=shown(examination, found),
             action=("kcfix missing",),
             about=(Thing("worker", examination.flow.purchase_worker), trouble_thing(Trouble.KAFKA_SILENT)),
             confidence=Confidence.UNPROVEN,

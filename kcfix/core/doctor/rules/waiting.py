@@ -33,9 +33,9 @@ def pending(examination: Examination) -> Iterator[Found]:
     takes = catch_up(examination, worker) if worker is not None else None
     partitions = {tp for f in found if (tp := partition_of(f)) is not None}
     yield Found(
-        symptom=f"{count_of(found)} waiting for {stage.worker} to read the message",
+        symptom=f"{count_of(examination, found)} waiting for {stage.worker} to read the message",
         cause=f"{stage.worker} has a backlog" if works else f"{stage.worker} does not read it",
-        evidence=shown(found),
+        evidence=shown(examination, found),
         action=(f"kcfix lag --group {stage.group}",) if works else (f"kcfix restart {stage.worker}",),
         about=(
             *(things_of(worker) if worker is not None else ()),
