@@ -129,7 +129,6 @@ CASES = (
     Case("doctor"),
     Case("trace", lambda world: (world.settled, world.lost_before)),
     Case("probe", _passive),
-    Case("probe", lambda world: (*APPLY, "--wait", "0s", "--student", STUDENT), change=True, codes=(6,)),
     Case("repair", lambda world: ("--missing",)),
     Case("repair", lambda world: (world.lost(), *APPLY), change=True, unused=(WRITE_CONFIRMED,)),
     Case("restart", _unpinned(PURCHASE.worker, "--dry-run"), stage=PURCHASE),
@@ -147,6 +146,8 @@ CASES = (
     Case("undo", lambda world: (world.inserted(), "--dry-run"), unused=OTHER_GROUPS),
     Case("undo", lambda world: (world.inserted(), *APPLY), change=True, unused=COMMITS),
     Case("undo", lambda world: (world.moved(), *APPLY), change=True, unused=(DELETE, *OTHER_COMMITS)),
+    # Last, for its events stay: nobody may skip them.
+    Case("probe", lambda world: (*APPLY, "--wait", "0s", "--student", STUDENT), change=True, codes=(6,)),
 )
 IDS = [f"{case.command}{' --apply' if case.change else ''}" for case in CASES]
 
