@@ -63,6 +63,11 @@ def test_in_csv_unknown_is_empty_and_the_rest_is_as_in_json(run: Run, command: A
     assert run("trial", "-o", "csv").out == 'id,lag,stale,age,gone,ids\na,7,true,1.5,,"[""b""]"\n'
 
 
+def test_in_csv_a_column_stands_for_every_name_that_any_row_has(run: Run, command: Any) -> None:
+    command(lambda services: a_view(data=[{"a": 1}, {"b": 2, "a": 3}, {"c": False}]))
+    assert run("trial", "-o", "csv").out == "a,b,c\n1,,\n3,2,\n,,false\n"
+
+
 def test_without_a_terminal_output_is_plain_and_on_one_a_table(run: Run, command: Any) -> None:
     command(lambda services: a_view())
     assert run("trial").out == "ID  LAG\na     1\nb     -\n"
