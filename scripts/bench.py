@@ -127,8 +127,7 @@ def all_contests(drill: Drill, java: tuple[str, ...], hosts: Path, pairs: int, o
         yield from first
     yield from completion_contests(pairs, only)
     yield from topic_contests(drill, java, hosts, max(3, pairs // 2), only)
-    if only in "kcfix missing --summary":
-        yield from missing_contests(drill)
+    yield from missing_contests(drill, only)
     yield from write_contests(drill, java, pairs if pairs < 3 else max(3, pairs // 3), only)
     yield from group_contests(drill, java, pairs, only)
 
