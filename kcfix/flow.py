@@ -6,7 +6,7 @@ may call them otherwise. Source: docs/system.md 1, 2.1 and 3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from kcfix.errors import UsageError
@@ -26,6 +26,16 @@ class Stage:
     """Topics that the group subscribes to."""
     required: bool = True
     """False where the flow to a purchase with sessions works without it; a missing one is then no alarm."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the group is none of the flow: neither its containers nor what its messages mean are known."""
+        return not self.worker
+
+
+def foreign_stage(group: str, topics: Iterable[str]) -> Stage:
+    """What stands for a stage where a group is none of the flow; its topics in the order of their names."""
+    return Stage("foreign", "", group, tuple(sorted(set(topics))), required=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,6 +343,21 @@ def test_a_foreign_group_is_known_by_what_it_committed(kcfix: Any, world: World)
     assert kcfix("offsets", "--group", "reporting", "--topic", f"{TOPIC}:0").code in (0, 1)
 
 
+def test_a_foreign_group_may_read_what_no_worker_could(kcfix: Any, world: World) -> None:
+    world.kafka.add_topic("binary", 1)
+    world.kafka.put("binary", "k", "no json", partition=0)
+    world.kafka.put("binary", "k", None, partition=0)
+    binary = tp(0).__class__("binary", 0)
+    world.kafka.commit_as_worker("reporting", {binary: 2})
+    back = kcfix("offsets", "reset", "--group", "reporting", "--to", "0", *APPLY, "-o", "json")
+    assert (back.code, moves(back)) == (0, [(2, 0, "MOVED")])
+    on = ("offsets", "reset", "--group", "reporting", "--to", "2", *APPLY)
+    refused = kcfix(*on)
+    assert refused.code == 5
+    assert "2 messages would be skipped" in refused.out + refused.err
+    assert kcfix(*on, "--accept-unchecked").code == 0
+
+
 @pytest.mark.parametrize(
     ("argv", "code"),
     [

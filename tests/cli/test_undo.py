@@ -443,12 +443,42 @@ def test_an_offset_is_not_moved_on_over_what_is_unsettled(
     assert "would skip offset 8: no purchase" in ran.out
 
 
-def test_a_group_that_is_not_the_flows_is_left_alone(
+FOREIGN = "someone-elses"
+
+
+def test_the_offset_of_a_group_outside_the_flow_is_put_back(
     undo: Callable[..., Ran], journalled: Callable[..., str], waiting: Night
 ) -> None:
-    ran = undo(journalled({**moved(5, 7), "group": "someone-elses"}, {"ok": True}), *APPLY)
-    assert ran.code == 4
-    assert "is not one of the flow's" in ran.out
+    waiting.kafka.put(TOPIC, "k", "no json", partition=0)
+    waiting.kafka.commit_as_worker(FOREIGN, {P0: 9})
+    run_id = journalled({**moved(7, 9), "group": FOREIGN}, {"ok": True})
+    planned = undo(run_id)
+    assert planned.code == 0
+    assert "from 9 back to 7: up to 2 messages are read again, 2 of them unsettled" in planned.out
+    assert "whether a container of its worker runs is not known" in planned.out
+    assert undo(run_id, *APPLY).code == 0
+    assert waiting.kafka.committed([FOREIGN])[FOREIGN][P0].offset == 7
+
+
+def test_the_offset_of_a_group_outside_the_flow_is_not_moved_on(
+    undo: Callable[..., Ran], journalled: Callable[..., str], waiting: Night
+) -> None:
+    waiting.kafka.commit_as_worker(FOREIGN, {P0: 5})
+    ran = undo(journalled({**moved(8, 5), "group": FOREIGN}, {"ok": True}), *APPLY)
+    assert ran.code == 5
+    assert "would skip offset 5: whether it was handled can't be checked" in ran.out
+    assert "kcfix offsets reset --to 8 --accept-unchecked" in ran.out
+    assert waiting.kafka.committed([FOREIGN])[FOREIGN][P0].offset == 5
+
+
+def test_the_offset_of_a_group_outside_the_flow_that_has_a_member_stays(
+    undo: Callable[..., Ran], journalled: Callable[..., str], waiting: Night
+) -> None:
+    waiting.kafka.commit_as_worker(FOREIGN, {P0: 9})
+    waiting.kafka.join_worker(FOREIGN, TOPIC)
+    ran = undo(journalled({**moved(7, 9), "group": FOREIGN}, {"ok": True}), *APPLY)
+    assert ran.code == 5
+    assert "has a member" in ran.out
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])

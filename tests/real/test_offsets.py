@@ -142,6 +142,24 @@ def test_of_a_group_that_can_t_be_checked_nothing_is_skipped_unasked(system: Dri
     assert (accepted.code, outcome(accepted)) == (0, [(end + 1, "MOVED")])
 
 
+def test_a_group_outside_the_flow_may_read_any_format_and_is_put_back(system: Drill, kcfix: Kcfix) -> None:
+    group, topic = "exports", "course-access-granted"
+    first = send_raw(system, topic, 0, b"\x00no json")
+    send_raw(system, topic, 0, None, key=b"gone")
+    groups.commit(system, group, topic, {0: first + 2})
+    move = ("offsets", "reset", "--group", group, "--topic", f"{topic}:0", "--to")
+    back = kcfix(*move, str(first), "--apply", "--yes", "-o", "json")
+    assert (back.code, outcome(back)) == (0, [(first, "MOVED")])
+    run = back.document["summary"]["run_id"]
+    kept = kcfix("undo", run, "--apply", "--yes")
+    assert kept.code == 5
+    assert f"kcfix offsets reset --to {first + 2} --accept-unchecked" in " ".join(kept.out.split())
+    on = kcfix(*move, str(first + 2), "--apply", "--yes", "--accept-unchecked", "-o", "json")
+    assert (on.code, outcome(on)) == (0, [(first + 2, "MOVED")])
+    assert kcfix("undo", on.document["summary"]["run_id"], "--apply", "--yes").code == 0
+    assert groups.committed(system, group, topic) == {0: first}
+
+
 @pytest.mark.usefixtures("bare")
 def test_a_pin_saves_what_a_plain_start_would_skip(
     system: Drill, kcfix: Kcfix, engine: Engine, database: psycopg.Connection

@@ -29,10 +29,7 @@ from kcfix.core.ports.kafka import KafkaPort, OffsetRange, Topic
 from kcfix.core.restart.plan import No
 from kcfix.core.workers import Container, ContainerState
 from kcfix.errors import KcfixError, NotFound, Refused, Unreachable
-from kcfix.flow import Flow, Stage
-
-FOREIGN = "foreign"
-"""Name of the stage of a group that is not of the flow: nothing can be checked about it."""
+from kcfix.flow import Flow, Stage, foreign_stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ def read_lags(
     committed = kafka.committed([wish_group]).get(wish_group, {}) if group.error is None else {}
     if stage is None:
         read = {tp.topic for tp in committed} | {t for m in group.members for t in m.subscription}
-        stage = Stage(FOREIGN, "", wish_group, tuple(sorted(read)), required=False)
+        stage = foreign_stage(wish_group, read)
     partitions = _chosen(topics, stage, existing)
     logs = kafka.log_offsets(partitions)
     lags = tuple(partition_lag(tp, committed.get(tp, NOTHING_COMMITTED), logs.get(tp)) for tp in sorted(partitions))
@@ -181,7 +178,7 @@ def read_moves(wish: Wish, sources: MoveSources) -> MovePlan:
 
 def _containers(stage: Stage, sources: MoveSources) -> tuple[tuple[Container, ...] | None, tuple[str, ...]]:
     """None, and why, where Docker did not answer or nothing says which containers belong to the group."""
-    if not stage.worker:
+    if stage.is_foreign:
         return None, ("the group is none of the flow: whether a container belongs to it is not known",)
     try:
         return sources.containers(stage.worker), ()

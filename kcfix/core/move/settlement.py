@@ -166,9 +166,12 @@ def session_message(event: Event, known: Known) -> Judgement:
     return Effect.SETTLES, f"allocation {allocation} has no sessions", True
 
 
+UNCHECKED = "whether it was handled can't be checked"
+
+
 def unchecked_message(event: Event, known: Known) -> Judgement:
     """A message whose work leaves nothing behind that could be checked: it counts as unsettled."""
-    return Effect.SETTLES, "whether it was handled can't be checked", False
+    return Effect.SETTLES, UNCHECKED, False
 
 
 JUDGES: Mapping[str, Callable[[Event, Known], Judgement]] = MappingProxyType(
@@ -186,9 +189,12 @@ def settlement(stage: Stage, record: Record, known: Known) -> Settlement:
     """What the worker of this stage would do with the record now."""
     where = TopicPartition(record.topic, record.partition)
     base = Settlement(where, record.offset, Effect.PASSES, "", written_at=record.timestamp)
+    event = parse_event(record)
+    if stage.is_foreign:
+        # Its consumer may read any format, and a record without a value may mean something to it.
+        return replace(base, effect=Effect.SETTLES, reason=UNCHECKED, payment_id=payment_of(event) if event else None)
     if record.value is None:
         return replace(base, reason="it has no value: the worker passes it")
-    event = parse_event(record)
     if event is None:
         key = parse_uuid(record.key.decode(errors="replace")) if record.key else None
         owner = PaymentId(key) if key else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kcfix.core.judging.snapshot import Reading
 from kcfix.core.move.committing import offset_text
-from kcfix.core.move.settlement import Settlement
+from kcfix.core.move.settlement import UNCHECKED, Settlement
 from kcfix.core.offsets import Committed, LogOffsets, TopicPartition
 from kcfix.core.undo.step import UndoAction
 
@@ -31,7 +31,7 @@ class GroupNow:
     empty: bool
     """Whether it surely has no member."""
     running: tuple[str, ...] | None
-    """Names of running containers of its worker; None where Docker did not answer: the group is the only evidence."""
+    """Names of running containers of its worker; None where that is not known: the group is the only evidence."""
     committed: Mapping[TopicPartition, Committed]
     logs: Mapping[TopicPartition, LogOffsets]
     between: Mapping[TopicPartition, Reading[Between]] = field(default_factory=dict)
@@ -86,5 +86,6 @@ def _forward(made: int, before: int, between: Between) -> tuple[UndoAction, str]
     owed = between.unsettled or between.stop
     if owed is not None:
         why = f"moving on from {made} to {before} would skip offset {owed.offset}: {owed.reason}"
-        return UndoAction.CANNOT, why
+        way = f"; if it may be lost: kcfix offsets reset --to {before} --accept-unchecked"
+        return UndoAction.CANNOT, why + (way if owed.reason == UNCHECKED else "")
     return UndoAction.COMMIT_OFFSET, f"from {made} on to {before}: the messages between are settled"

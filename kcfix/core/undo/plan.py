@@ -198,7 +198,7 @@ def _commit(step: JournalStep, facts: UndoFacts) -> UndoStep:
     action, why = offset_back(moved.partition, moved.made, moved.before, reading)
     notes: tuple[str, ...] = ()
     if action.changes and reading.value is not None and reading.value.running is None:
-        notes = ("whether a container of its worker runs could not be looked at; the group has no member",)
+        notes = ("whether a container of its worker runs is not known; the group has no member",)
     return UndoStep(
         step.id,
         "commit",

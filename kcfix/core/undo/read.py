@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,7 +21,7 @@ from kcfix.core.undo.journal import MovedOffset, inserted_payment, moved_offset
 from kcfix.core.undo.offsets import Between, GroupNow
 from kcfix.core.undo.plan import UndoFacts
 from kcfix.errors import KcfixError, Unreachable
-from kcfix.flow import Flow, Stage
+from kcfix.flow import Flow, Stage, foreign_stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,11 @@ def _groups(moved: Sequence[MovedOffset], sources: UndoSources) -> dict[str, Rea
 
 
 def _group(group: str, moved: Sequence[MovedOffset], sources: UndoSources) -> Reading[GroupNow]:
-    stage = next((s for s in sources.flow.stages if s.group == group), None)
-    if stage is None:
-        return Reading.unknown(f"group {group} is not one of the flow's; see the names in the settings")
-    try:
-        running: tuple[str, ...] | None = sources.running(stage.worker)
-    except KcfixError:
-        running = None
+    stage = sources.flow.stage_of_group(group) or foreign_stage(group, (m.partition.topic for m in moved))
+    running: tuple[str, ...] | None = None
+    if not stage.is_foreign:
+        with suppress(KcfixError):
+            running = sources.running(stage.worker)
     try:
         kafka = sources.kafka()
         now = kafka.groups([group])[group]
