@@ -56,10 +56,12 @@ class Page:
         sections = [self._counts()] if self.requests else []
         sections += [monitor_report(self.watched)] if self.watched else []
         more = "".join(f"{section}\n" for section in sections)
-        return f"""# Benchmarks
+        title, command = ("", "make bench") if self.brokers == 1 else _on_more(self.brokers)
+        return f"""# Benchmarks{title}
 
-`make bench` makes these figures: kcfix and its rival in turn, on the same drill, medians of wall-clock time. Never part
-of the tests. "Ratio" is how many times as fast kcfix is (0.5: half as fast); "wanted" is the least that it must be.
+`{command}` makes these figures: kcfix and its rival in turn, on the same drill, medians of
+wall-clock time. Never part of the tests. "Ratio" is how many times as fast kcfix is (0.5: half as fast); "wanted" is
+the least that it must be.
 
 `missing` has three rivals. The first is its own SQL, put by psql: what kcfix adds is its start, the look at each
 suspect and at Kafka. The second is nearly the same question as somebody who knows the tables writes it by hand:
@@ -95,6 +97,11 @@ connecting included:
 |---:|---:|
 {counts}
 """
+
+
+def _on_more(brokers: int) -> tuple[str, str]:
+    """How the page of so many brokers calls itself, and the command that makes it."""
+    return f" on {brokers} brokers, every partition on each of them", f"scripts/bench.py --brokers {brokers}"
 
 
 def _wanted(outcome: Outcome) -> str:
