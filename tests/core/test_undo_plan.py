@@ -249,10 +249,10 @@ def test_a_message_that_still_waits_is_said(offset: int, committed: int, notes: 
     assert (step.action, step.notes) == (UndoAction.DELETE_PURCHASE, notes)
 
 
-def test_what_could_not_be_looked_at_for_a_moved_offset_is_a_note() -> None:
+def test_what_is_not_known_of_a_moved_offsets_worker_is_a_note() -> None:
     run = run_of(({**COMMIT, "committed_offset": 7, "committed_offset_before": 5}, {"ok": True}))
     facts = UndoFacts(NOW, groups={"g": Reading(replace(NOW_AT_7, running=None))})
-    assert "could not be looked at" in only(run, facts).notes[0]
+    assert "container of its worker runs is not known" in only(run, facts).notes[0]
 
 
 @pytest.mark.parametrize("state", ["REFUSED", "FAILED", "EXISTS"])
