@@ -173,12 +173,16 @@ def play(trial: Trial) -> Seen | None:
 
 
 def keep(seen: Seen) -> None:
-    """Write down what was seen, in the place of what was seen of the same before."""
+    """Write down what was seen, in the place of what was seen of the same before, and make the page of it.
+
+    At once: the next trial's tests look whether the pages are fresh.
+    """
     rows = json.loads(SEEN.read_text(encoding="utf-8")) if SEEN.exists() else []
     new = asdict(seen)
     key = ("system", "version", "what")
     rows = sorted([r for r in rows if any(r[k] != new[k] for k in key)] + [new], key=lambda r: [r[k] for k in key])
     SEEN.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    subprocess.run([sys.executable, "scripts/generate_docs.py"], cwd=ROOT, check=True)
 
 
 def main() -> int:
@@ -202,7 +206,6 @@ def main() -> int:
             keep(seen)
             if seen.failed:
                 wrong.append(f"{trial.name}: {seen.failed} tests failed")
-    subprocess.run([sys.executable, "scripts/generate_docs.py"], cwd=ROOT, check=True)
     for text in wrong:
         print(text, file=sys.stderr)
     return 1 if wrong else 0
