@@ -166,12 +166,12 @@ def session_message(event: Event, known: Known) -> Judgement:
     return Effect.SETTLES, f"allocation {allocation} has no sessions", True
 
 
-UNCHECKED = "whether it was handled can't be checked"
+_UNCHECKED = "whether it was handled can't be checked"
 
 
 def unchecked_message(event: Event, known: Known) -> Judgement:
     """A message whose work leaves nothing behind that could be checked: it counts as unsettled."""
-    return Effect.SETTLES, UNCHECKED, False
+    return Effect.SETTLES, _UNCHECKED, False
 
 
 JUDGES: Mapping[str, Callable[[Event, Known], Judgement]] = MappingProxyType(
@@ -192,7 +192,7 @@ def settlement(stage: Stage, record: Record, known: Known) -> Settlement:
     event = parse_event(record)
     if stage.is_foreign:
         # Its consumer may read any format, and a record without a value may mean something to it.
-        return replace(base, effect=Effect.SETTLES, reason=UNCHECKED, payment_id=payment_of(event) if event else None)
+        return replace(base, effect=Effect.SETTLES, reason=_UNCHECKED, payment_id=payment_of(event) if event else None)
     if record.value is None:
         return replace(base, reason="it has no value: the worker passes it")
     if event is None:

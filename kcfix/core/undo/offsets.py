@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kcfix.core.judging.snapshot import Reading
 from kcfix.core.move.committing import offset_text
-from kcfix.core.move.settlement import UNCHECKED, Settlement
+from kcfix.core.move.settlement import Settlement
 from kcfix.core.offsets import Committed, LogOffsets, TopicPartition
+from kcfix.core.undo.journal import MovedOffset
 from kcfix.core.undo.step import UndoAction
 
 
@@ -22,6 +24,8 @@ class Between:
     """The first message that the worker must not read; None if there is none."""
     unsettled: Settlement | None = None
     """The first unsettled one; None if there is none."""
+    checked: bool = True
+    """Whether the tables can tell which messages of the group are settled; if not, all count as unsettled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,9 @@ class GroupNow:
 UNREAD = "it was not read"
 
 
-def offset_back(
-    where: TopicPartition, made: int, before: int | None, reading: Reading[GroupNow]
-) -> tuple[UndoAction, str]:
-    """What is done about a commit of `made` over `before`, and why."""
+def offset_back(moved: MovedOffset, reading: Reading[GroupNow]) -> tuple[UndoAction, str]:
+    """What is done about an offset that the run committed, and why."""
+    where, made, before = moved.partition, moved.made, moved.before
     if reading.value is None:
         return UndoAction.UNKNOWN, f"the group: {reading.error}"
     group = reading.value
@@ -71,7 +74,7 @@ def offset_back(
     between = group.between.get(where, Reading.unknown(UNREAD))
     if between.value is None:
         return UndoAction.UNKNOWN, f"the messages between {before} and {made}: {between.error}"
-    return _forward(made, before, between.value) if before > made else _backward(made, before, between.value)
+    return _forward(moved, before, between.value) if before > made else _backward(made, before, between.value)
 
 
 def _backward(made: int, before: int, between: Between) -> tuple[UndoAction, str]:
@@ -82,10 +85,13 @@ def _backward(made: int, before: int, between: Between) -> tuple[UndoAction, str
     return UndoAction.COMMIT_OFFSET, f"{text}, {between.unsettled_count} of them unsettled"
 
 
-def _forward(made: int, before: int, between: Between) -> tuple[UndoAction, str]:
+def _forward(moved: MovedOffset, before: int, between: Between) -> tuple[UndoAction, str]:
     owed = between.unsettled or between.stop
-    if owed is not None:
-        why = f"moving on from {made} to {before} would skip offset {owed.offset}: {owed.reason}"
-        way = f"; if it may be lost: kcfix offsets reset --to {before} --accept-unchecked"
-        return UndoAction.CANNOT, why + (way if owed.reason == UNCHECKED else "")
-    return UndoAction.COMMIT_OFFSET, f"from {made} on to {before}: the messages between are settled"
+    if owed is None:
+        return UndoAction.COMMIT_OFFSET, f"from {moved.made} on to {before}: the messages between are settled"
+    why = f"moving on from {moved.made} to {before} would skip offset {owed.offset}: {owed.reason}"
+    if not between.checked:
+        topic, partition = moved.partition
+        reset = shlex.join(("kcfix", "offsets", "reset", "--group", moved.group, "--topic", f"{topic}:{partition}"))
+        why += f"; if it may be lost: {reset} --to {before} --accept-unchecked"
+    return UndoAction.CANNOT, why

@@ -195,7 +195,7 @@ def _commit(step: JournalStep, facts: UndoFacts) -> UndoStep:
     if moved is None:
         return UndoStep(step.id, "commit", UndoAction.CANNOT, "the journal does not name what was committed")
     reading = facts.groups.get(moved.group, Reading.unknown(UNREAD))
-    action, why = offset_back(moved.partition, moved.made, moved.before, reading)
+    action, why = offset_back(moved, reading)
     notes: tuple[str, ...] = ()
     if action.changes and reading.value is not None and reading.value.running is None:
         notes = ("whether a container of its worker runs is not known; the group has no member",)

@@ -12,7 +12,7 @@ from kcfix.core.journal import RunRecord
 from kcfix.core.judging.announcements import announcements_of
 from kcfix.core.judging.messages import PurchaseOffsets, message_evidence, purchase_offsets
 from kcfix.core.judging.snapshot import AnnouncementEvidence, MessageEvidence, Reading
-from kcfix.core.move.settlement import Effect, settlements
+from kcfix.core.move.settlement import Effect, is_checked, settlements
 from kcfix.core.offsets import LogOffsets, TopicPartition
 from kcfix.core.payments import PaymentFacts, PaymentId, Purchase
 from kcfix.core.ports.database import DatabasePort, DeleteOrder, DeleteRecheck
@@ -139,7 +139,7 @@ def _between(stage: Stage, ends: OffsetRange, sources: UndoSources) -> Reading[B
                 count += 1
     except Unreachable as error:
         return Reading.unknown(error.message)
-    return Reading(Between(count, stop, unsettled))
+    return Reading(Between(count, stop, unsettled, is_checked(stage)))
 
 
 def unannounced(kafka: Callable[[], KafkaPort], flow: Flow, now: Callable[[], datetime]) -> DeleteRecheck:
