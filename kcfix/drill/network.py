@@ -71,4 +71,14 @@ def mapped_settings(address_map: Mapping[str, str]) -> dict[str, Any]:
                 host, port = way.rpartition(":")[0], int(way.rpartition(":")[2])
             return super().dns_lookup(host, port, raise_error)
 
+        async def sock_connect(
+            self, net: Any, sock: socket.socket, sockaddr: Any, timeout_at: float | None = None
+        ) -> Any:
+            # The library forgets the socket where the broker refuses, or the client is closed meanwhile.
+            try:
+                return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+            except BaseException:
+                sock.close()
+                raise
+
     return {"bootstrap_servers": list(address_map), "proxy_url": f"{scheme}://map", "client_id": "kcfix-drill"}

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import socket
+import warnings
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from kafka.errors import KafkaConnectionError
+from kafka.net.inet import create_connection
+from kafka.net.selector import NetworkSelector
 
 from kcfix.drill import schema
 from kcfix.drill.buy import buy
 from kcfix.drill.faults import broken, faults, mend, named, pairs, program
 from kcfix.drill.faults.fault import Area
 from kcfix.drill.groups import started_at
+from kcfix.drill.network import mapped_settings
 from kcfix.drill.state import Drill, Options, Shape, new
 from kcfix.errors import NotFound, Refused, UsageError
 
@@ -157,3 +165,27 @@ def test_the_worker_runs_on_the_libraries_that_production_runs_on() -> None:
 )
 def test_a_client_id_tells_when_it_was_made(client: str, seconds: float) -> None:
     assert started_at(client) == seconds
+
+
+def test_a_connection_that_is_refused_is_closed_at_once() -> None:
+    with socket.socket() as refusing, closing(NetworkSelector()) as selector:
+        refusing.bind(("127.0.0.1", 0))  # and does not listen
+        settings = mapped_settings({"kafka:9092": f"127.0.0.1:{refusing.getsockname()[1]}"})
+        with warnings.catch_warnings(record=True) as forgotten:
+            warnings.simplefilter("always", ResourceWarning)
+            with pytest.raises(KafkaConnectionError):
+                selector.run(create_connection, selector, "kafka", 9092, (), settings["proxy_url"])
+            gc.collect()
+    assert [str(warning.message) for warning in forgotten] == []
+
+
+def test_a_connection_that_is_under_way_is_closed_with_its_client() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        settings = mapped_settings({"kafka:9092": f"127.0.0.1:{listening.getsockname()[1]}"})
+        with warnings.catch_warnings(record=True) as forgotten:
+            warnings.simplefilter("always", ResourceWarning)
+            with closing(NetworkSelector()) as selector:
+                selector.call_soon(lambda: create_connection(selector, "kafka", 9092, (), settings["proxy_url"]))
+                selector.drain()  # up to its first wait
+            gc.collect()
+    assert [str(warning.message) for warning in forgotten] == []

@@ -82,6 +82,14 @@ class Watch:
         answer: dict[str, Any] = json.loads(fetched(f"{self.prometheus}/api/v1/alerts")[1])
         return {a["labels"]["alertname"] for a in answer["data"]["alerts"] if a["state"] == "firing"}
 
+    def until_resolved(self, alerts: set[str], *, seconds: float) -> None:
+        """Return once none of these fires; where one still does, fail with what the monitor sees."""
+        deadline = time.monotonic() + seconds
+        while still := self.firing() & alerts:
+            if time.monotonic() > deadline:
+                pytest.fail(f"{still} fire after {seconds} s; {self.worker()}\n{fetched(f'{self.monitor}/metrics')[1]}")
+            time.sleep(0.2)
+
     def metric(self, line: str) -> float | None:
         """The number behind this beginning of a line of /metrics."""
         found = re.search(rf"^{re.escape(line)} (\S+)$", fetched(f"{self.monitor}/metrics")[1], re.MULTILINE)
@@ -159,7 +167,7 @@ def test_alerts_fire_by_a_break_and_resolve_by_a_mend(whole: Drill, watch: Watch
     eventually(lambda: watch.metric('kcfix_payments_waiting{verdict="PENDING"}') == 2)
 
     mend(whole)
-    eventually(lambda: not watch.firing() & wanted, seconds=120)
+    watch.until_resolved(wanted, seconds=120)
     assert eventually(lambda: watch.worker()[0] == 200, seconds=60)
     assert watch.metric("kcfix_payments_without_purchase") == 0
 
@@ -185,7 +193,7 @@ def test_a_server_that_hangs_is_said_and_a_scrape_does_not_wait_for_it(
             assert fetched(f"{watch.monitor}/healthz")[0] == 200
         finally:
             engine.container(whole, service).unpause()
-    eventually(lambda: "KcfixCannotSee" not in watch.firing(), seconds=120)
+    watch.until_resolved({"KcfixCannotSee"}, seconds=120)
     assert gone in fetched(f"{watch.monitor}/metrics")[1]
 
 
