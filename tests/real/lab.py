@@ -36,10 +36,6 @@ FLOW = Flow()
 COURSE = "00000000-0000-4000-9000-000000000001"
 T = TypeVar("T")
 Test = TypeVar("Test", bound=Callable[..., None])
-LEAKS_FORGIVEN = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-"""On a busy machine kafka-python drops a connection that it has given up without closing it."""
 _STARTS = threading.Semaphore(3)
 """So many workers start at a time: more would only make each other late."""
 Scenario = Callable[["Bench"], Any]
@@ -270,7 +266,6 @@ def sees(scenario: Scenario) -> Callable[[Test], Test]:
 
     def mark(test: Test) -> Test:
         vars(test)["scenario"] = scenario
-        LEAKS_FORGIVEN(test)
         return test
 
     return mark

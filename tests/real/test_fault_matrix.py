@@ -20,7 +20,6 @@ import pytest
 from kcfix.drill import wire
 from kcfix.drill.engine import connected
 from tests.real import matrix_page
-from tests.real.lab import LEAKS_FORGIVEN
 from tests.real.matrix_cells import WANTED, Cell, ChangeCell, changing_cells, reading_cells
 from tests.real.matrix_changes import Trial
 from tests.real.matrix_commands import Change
@@ -30,8 +29,9 @@ from tests.real.matrix_world import FLOW, dead_lettered, drilled, stock, without
 from tests.real.matrix_zygote import Zygote
 
 BUDGET = float(os.environ.get("KCFIX_MATRIX_SECONDS") or "inf")
-AT_ONCE = 10 if WANTED else 8
-pytestmark = [LEAKS_FORGIVEN, pytest.mark.timeout(3000 if WANTED else 300)]
+AT_ONCE = 10 if WANTED else 4
+"""Runs at a time; in the suite each starts Python anew, beside another file's tests."""
+pytestmark = pytest.mark.timeout(3000 if WANTED else 600)
 
 T = TypeVar("T")
 

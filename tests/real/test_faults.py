@@ -20,9 +20,6 @@ from kcfix.errors import NotFound, Refused
 from kcfix.flow import Flow
 from tests.real.conftest import AFTER_A_BROKER_RESTART, eventually
 from tests.real.fault_evidence import EVIDENCE, purchases, settled
-from tests.real.lab import LEAKS_FORGIVEN
-
-pytestmark = LEAKS_FORGIVEN
 
 ALL = os.environ.get("KCFIX_FAULTS") == "all"
 QUICK = (

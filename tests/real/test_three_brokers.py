@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,8 @@ from kcfix.flow import Flow
 from tests.contract.test_kafka import message
 from tests.real.conftest import Kcfix, eventually
 from tests.real.kafka_world import KafkaWorld
-from tests.real.lab import LEAKS_FORGIVEN
 
-pytestmark = [LEAKS_FORGIVEN, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 FLOW = Flow()
 RECORDS = 3000
 
@@ -62,13 +61,12 @@ def stopped(three: Drill, engine: Engine, service: str, *, killed: bool = False)
     finally:
         engine.start(three, service)
         assert eventually(lambda: kafka_answers(three.kafka_ports[service]), seconds=60)
-        world = KafkaWorld(three)
-        assert eventually(
-            lambda: all(set(p.isr) == {1, 2, 3} for t in FLOW.topics for p in world.open().topics()[t].partitions),
-            seconds=90,
-            every=1,
-        )
-        world.kafka.close()
+        with closing(KafkaWorld(three).kafka) as kafka:
+            assert eventually(
+                lambda: all(set(p.isr) == {1, 2, 3} for t in FLOW.topics for p in kafka.topics()[t].partitions),
+                seconds=90,
+                every=1,
+            )
 
 
 def test_every_partition_lies_on_each_of_them(three: Drill, kcfix: Kcfix) -> None:
@@ -155,7 +153,7 @@ def test_a_leader_that_moves_while_it_is_read(three: Drill, engine: Engine, worl
     try:
         with stopped(three, engine, service, killed=killed):
             moved = eventually(
-                lambda: all(p.leader not in (None, leader) for p in world.open().topics()[topic].partitions), seconds=60
+                lambda: all(p.leader not in (None, leader) for p in world.kafka.topics()[topic].partitions), seconds=60
             )
             assert moved
             before = rounds[0]
