@@ -150,6 +150,7 @@ def _unpurchased(drill: Drill, payments: list[str]) -> int:
     return int(row[0])
 
 
+@pytest.mark.timeout(600)
 def test_alerts_fire_by_a_break_and_resolve_by_a_mend(whole: Drill, watch: Watch) -> None:
     before = buy(whole, 3, partition=0)
     eventually(lambda: _unpurchased(whole, before) == 0, seconds=60)
@@ -167,7 +168,7 @@ def test_alerts_fire_by_a_break_and_resolve_by_a_mend(whole: Drill, watch: Watch
     eventually(lambda: watch.metric('kcfix_payments_waiting{verdict="PENDING"}') == 2)
 
     mend(whole)
-    watch.until_resolved(wanted, seconds=120)
+    watch.until_resolved(wanted, seconds=240)  # a busy machine may take several rebalances until all is handled
     assert eventually(lambda: watch.worker()[0] == 200, seconds=60)
     assert watch.metric("kcfix_payments_without_purchase") == 0
 
