@@ -25,11 +25,11 @@ seen in one run or several; {wrong} of them wrong.
 
 For each cell it checks, by rule: the exit code ([errors.md](errors.md)); one line of error (one for each worker with
 `restart --all`, one for each system with `status`, `doctor` and `config check`) that names the system; an end in time
-(`timeout` is {seconds} s there; the slowest run took {slowest} s, on a machine with many runs at once); no traceback;
-no password in the output or the journal. That commands which only look, and dry runs, change nothing is seen by
-comparing all rows, log ends, committed offsets and containers before and after. A command that changes something is
-then run once more without the fault, and must settle it: 0 means done, once; 6 that the journal knows the step; any
-other code that nothing was changed.
+(`timeout` is {seconds} s under a fault; the slowest run took {slowest} s, on a machine with many runs at once);
+no traceback; no password in the output or the journal. That commands which only look, and dry runs, change nothing is
+seen by comparing all rows, log ends, committed offsets and containers before and after. A command that changes
+something is then run once more without the fault, and must settle it: 0 means done, once; 6 that the journal knows the
+step; any other code that nothing was changed.
 
 | Fault | What |
 |---|---|
